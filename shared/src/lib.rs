@@ -1,0 +1,14 @@
+//! What the programs of Nezuko share: configuration, telemetry, the envelope of an update and the ports to the outside
+//! (queue, cache, limiter) with their adapters. The store's port lives with the facts that it keeps, in the worker.
+
+pub mod cache;
+pub mod config;
+pub mod database;
+pub mod envelope;
+pub mod keys;
+pub mod limiter;
+pub mod ops;
+pub mod queue;
+pub mod redis_pool;
+pub mod shutdown;
+pub mod telemetry;

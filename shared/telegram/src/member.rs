@@ -1,0 +1,140 @@
+//! How somebody stands in a chat: Telegram's `ChatMember`, cut down to what decides whether a person may write.
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::update::User;
+
+/// Where a person stands in a chat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// `creator`.
+    Owner,
+    /// `administrator`.
+    Admin,
+    /// `member`, or `restricted` with `is_member`.
+    Inside,
+    /// `left`, or `restricted` without `is_member`.
+    Outside,
+    /// `kicked`: out, and cannot come back by themselves.
+    Banned,
+}
+
+impl Standing {
+    /// Whether the person is in the chat.
+    #[must_use]
+    pub const fn is_in(self) -> bool {
+        matches!(self, Self::Owner | Self::Admin | Self::Inside)
+    }
+
+    /// Whether the person administers the chat.
+    #[must_use]
+    pub const fn is_admin(self) -> bool {
+        matches!(self, Self::Owner | Self::Admin)
+    }
+}
+
+/// What a person may do in a chat, as far as it differs from everybody else there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Limits {
+    /// Nothing beyond the chat's defaults.
+    Free,
+    /// `restricted`; it ends at `until` (Unix seconds; 0: never).
+    Restricted {
+        /// Unix seconds; 0 means for ever.
+        until: i64,
+    },
+    /// `kicked`; it ends at `until` (Unix seconds; 0: never).
+    Banned {
+        /// Unix seconds; 0 means for ever.
+        until: i64,
+    },
+}
+
+impl Limits {
+    /// Whether this still limits the person at `now` (Unix seconds).
+    #[must_use]
+    pub const fn restricts_at(self, now: i64) -> bool {
+        match self {
+            Self::Free => false,
+            Self::Restricted { until } | Self::Banned { until } => until == 0 || until > now,
+        }
+    }
+}
+
+/// The administrator rights that Nezuko asks about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Rights {
+    /// May restrict, ban and unban members.
+    pub can_restrict_members: bool,
+    /// May delete messages of others.
+    pub can_delete_messages: bool,
+    /// May invite and answer join requests.
+    pub can_invite_users: bool,
+    /// May change the chat's title and settings.
+    pub can_change_info: bool,
+    /// Acts under the chat's name.
+    pub is_anonymous: bool,
+}
+
+/// One member of a chat at one time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChatMember {
+    /// Whom it is about.
+    pub user: User,
+    /// Where they stand; `None` where Telegram used a status that we do not know.
+    pub standing: Option<Standing>,
+    /// What limits them.
+    pub limits: Limits,
+    /// What they may do as an administrator (everything for the owner).
+    pub rights: Rights,
+}
+
+impl<'de> Deserialize<'de> for ChatMember {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Wire {
+            user: User,
+            status: String,
+            #[serde(default)]
+            is_member: bool,
+            #[serde(default)]
+            until_date: i64,
+            #[serde(flatten)]
+            rights: Rights,
+        }
+        let wire = Wire::deserialize(deserializer)?;
+        let until = wire.until_date;
+        let (standing, limits) = match wire.status.as_str() {
+            "creator" => (Some(Standing::Owner), Limits::Free),
+            "administrator" => (Some(Standing::Admin), Limits::Free),
+            "member" => (Some(Standing::Inside), Limits::Free),
+            "restricted" if wire.is_member => {
+                (Some(Standing::Inside), Limits::Restricted { until })
+            }
+            "restricted" => (Some(Standing::Outside), Limits::Restricted { until }),
+            "left" => (Some(Standing::Outside), Limits::Free),
+            "kicked" => (Some(Standing::Banned), Limits::Banned { until }),
+            _ => (None, Limits::Free),
+        };
+        let rights = match standing {
+            Some(Standing::Owner) => Rights {
+                can_restrict_members: true,
+                can_delete_messages: true,
+                can_invite_users: true,
+                can_change_info: true,
+                is_anonymous: wire.rights.is_anonymous,
+            },
+            Some(Standing::Admin) => wire.rights,
+            _ => Rights::default(),
+        };
+        Ok(Self {
+            user: wire.user,
+            standing,
+            limits,
+            rights,
+        })
+    }
+}
