@@ -49,11 +49,7 @@ pub trait Cache: Send + Sync {
     ///
     /// # Errors
     /// [`CacheError`]: nobody is known.
-    async fn acquitted(
-        &self,
-        bot: BotId,
-        pairs: &[(ChatId, UserId)],
-    ) -> Result<Vec<bool>, CacheError>;
+    async fn acquitted(&self, bot: BotId, pairs: &[(ChatId, UserId)]) -> Result<Vec<bool>, CacheError>;
 
     /// Remembers verdicts for `ttl` (±15 % jitter), except where one with a higher `order` is known.
     /// A revocation (`acquitted == false`) is remembered as long, as a mark against late acquittals.
@@ -61,21 +57,11 @@ pub trait Cache: Send + Sync {
     /// # Errors
     /// [`CacheError`]: the update must not be acknowledged before this was tried again and succeeded, or the cache's
     /// lifetime bounds the harm.
-    async fn remember(
-        &self,
-        bot: BotId,
-        verdicts: &[Verdict],
-        ttl: Duration,
-    ) -> Result<(), CacheError>;
+    async fn remember(&self, bot: BotId, verdicts: &[Verdict], ttl: Duration) -> Result<(), CacheError>;
 
     /// Remembers a chat's version for `ttl` (±15 %), except where a higher one is known.
     ///
     /// # Errors
     /// [`CacheError`] as for [`remember`](Self::remember).
-    async fn remember_chat(
-        &self,
-        bot: BotId,
-        version: ChatVersion,
-        ttl: Duration,
-    ) -> Result<(), CacheError>;
+    async fn remember_chat(&self, bot: BotId, version: ChatVersion, ttl: Duration) -> Result<(), CacheError>;
 }

@@ -71,11 +71,7 @@ pub trait Consumer: Send + Sync {
     ///
     /// # Errors
     /// [`QueueError`]; nothing is lost.
-    async fn read(
-        &self,
-        max: usize,
-        wait: std::time::Duration,
-    ) -> Result<Vec<Delivery>, QueueError>;
+    async fn read(&self, max: usize, wait: std::time::Duration) -> Result<Vec<Delivery>, QueueError>;
 
     /// Ends the entries. Unknown ones are ignored. Idempotent.
     ///
@@ -95,11 +91,7 @@ pub trait Consumer: Send + Sync {
     ///
     /// # Errors
     /// [`QueueError`]; nothing is lost.
-    async fn reclaim(
-        &self,
-        min_idle: std::time::Duration,
-        max: usize,
-    ) -> Result<Vec<Delivery>, QueueError>;
+    async fn reclaim(&self, min_idle: std::time::Duration, max: usize) -> Result<Vec<Delivery>, QueueError>;
 
     /// Moves the entry to the dead letters with the reason and ends it, both or none. Returns whether it was still
     /// pending (if not, somebody else has ended it and nothing is added).

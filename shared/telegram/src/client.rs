@@ -74,21 +74,15 @@ impl HttpTransport {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|_| Unsuitable)?;
-        Ok(Self {
-            http,
-            base: format!("{}/bot{token}", api_url.trim_end_matches('/')),
-        })
+        Ok(Self { http, base: format!("{}/bot{token}", api_url.trim_end_matches('/')) })
     }
 }
 
 #[async_trait]
 impl Transport for HttpTransport {
     async fn post(&self, method: &str, body: Vec<u8>) -> Result<RawResponse, TransportError> {
-        let request = self
-            .http
-            .post(format!("{}/{method}", self.base))
-            .header("content-type", "application/json")
-            .body(body);
+        let request =
+            self.http.post(format!("{}/{method}", self.base)).header("content-type", "application/json").body(body);
         let response = request.send().await.map_err(|error| {
             if error.is_connect() || error.is_builder() {
                 TransportError::NotSent
@@ -97,21 +91,10 @@ impl Transport for HttpTransport {
             }
         })?;
         let status = response.status().as_u16();
-        let retry_after = response
-            .headers()
-            .get("retry-after")
-            .and_then(|v| v.to_str().ok())
-            .and_then(|v| v.parse().ok());
-        let body = response
-            .bytes()
-            .await
-            .map_err(|_| TransportError::OutcomeUnknown)?
-            .to_vec();
-        Ok(RawResponse {
-            status,
-            retry_after,
-            body,
-        })
+        let retry_after =
+            response.headers().get("retry-after").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
+        let body = response.bytes().await.map_err(|_| TransportError::OutcomeUnknown)?.to_vec();
+        Ok(RawResponse { status, retry_after, body })
     }
 }
 
@@ -155,10 +138,7 @@ struct Parameters {
 }
 
 fn check_envelope(response: &RawResponse) -> Result<(), CallError> {
-    let undecodable = CallError::Undecodable {
-        status: response.status,
-        retry_after: response.retry_after,
-    };
+    let undecodable = CallError::Undecodable { status: response.status, retry_after: response.retry_after };
     let Ok(envelope) = serde_json::from_slice::<Envelope<'_>>(&response.body) else {
         return Err(undecodable);
     };
@@ -178,11 +158,7 @@ fn check_envelope(response: &RawResponse) -> Result<(), CallError> {
 impl AsyncTelegramApi for Client {
     type Error = CallError;
 
-    async fn request<Params, Output>(
-        &self,
-        method: &str,
-        params: Option<Params>,
-    ) -> Result<Output, Self::Error>
+    async fn request<Params, Output>(&self, method: &str, params: Option<Params>) -> Result<Output, Self::Error>
     where
         Params: Serialize + fmt::Debug + Send,
         Output: DeserializeOwned,
@@ -192,16 +168,10 @@ impl AsyncTelegramApi for Client {
             None => b"{}".to_vec(),
         };
         drop(params);
-        let response = self
-            .transport
-            .post(method, body)
-            .await
-            .map_err(CallError::Transport)?;
+        let response = self.transport.post(method, body).await.map_err(CallError::Transport)?;
         check_envelope(&response)?;
-        serde_json::from_slice(&response.body).map_err(|_| CallError::Undecodable {
-            status: response.status,
-            retry_after: None,
-        })
+        serde_json::from_slice(&response.body)
+            .map_err(|_| CallError::Undecodable { status: response.status, retry_after: None })
     }
 
     async fn request_with_form_data<Params, Output>(

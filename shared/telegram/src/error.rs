@@ -78,24 +78,12 @@ impl CallError {
             Self::Transport(TransportError::NotSent) => ErrorClass::Retry,
             Self::Transport(TransportError::OutcomeUnknown) => ErrorClass::Ambiguous,
             Self::Unencodable => ErrorClass::Input,
-            Self::Undecodable {
-                status,
-                retry_after,
-            } => match status {
-                429 => ErrorClass::RetryAfter(Duration::from_secs(
-                    retry_after.unwrap_or(DEFAULT_RETRY_AFTER),
-                )),
+            Self::Undecodable { status, retry_after } => match status {
+                429 => ErrorClass::RetryAfter(Duration::from_secs(retry_after.unwrap_or(DEFAULT_RETRY_AFTER))),
                 200..=299 => ErrorClass::Ambiguous,
-                _ => retry_after.map_or(ErrorClass::Retry, |s| {
-                    ErrorClass::RetryAfter(Duration::from_secs(s))
-                }),
+                _ => retry_after.map_or(ErrorClass::Retry, |s| ErrorClass::RetryAfter(Duration::from_secs(s))),
             },
-            Self::Api {
-                code,
-                description,
-                retry_after,
-                migrate_to,
-            } => {
+            Self::Api { code, description, retry_after, migrate_to } => {
                 if let Some(chat) = migrate_to {
                     return ErrorClass::Migrated(*chat);
                 }
@@ -107,10 +95,7 @@ impl CallError {
 
 /// In this order: an earlier entry is the more particular one.
 const BY_TEXT: &[(&str, ErrorClass)] = &[
-    (
-        "sent message was immediately deleted",
-        ErrorClass::AlreadyDone,
-    ),
+    ("sent message was immediately deleted", ErrorClass::AlreadyDone),
     ("message to delete not found", ErrorClass::AlreadyDone),
     ("message is not modified", ErrorClass::AlreadyDone),
     ("chat description is not modified", ErrorClass::AlreadyDone),
@@ -118,10 +103,7 @@ const BY_TEXT: &[(&str, ErrorClass)] = &[
     ("hide_requester_missing", ErrorClass::AlreadyDone),
     ("query is too old", ErrorClass::AlreadyDone),
     ("query_id_invalid", ErrorClass::AlreadyDone),
-    (
-        "user is an administrator of the chat",
-        ErrorClass::TargetIsAdmin,
-    ),
+    ("user is an administrator of the chat", ErrorClass::TargetIsAdmin),
     ("user_admin_invalid", ErrorClass::TargetIsAdmin),
     ("can't remove chat owner", ErrorClass::TargetIsAdmin),
     ("not enough rights", ErrorClass::Permission),
@@ -139,10 +121,7 @@ const BY_TEXT: &[(&str, ErrorClass)] = &[
     ("user not found", ErrorClass::Target),
     ("member not found", ErrorClass::Target),
     ("invalid user_id specified", ErrorClass::Target),
-    (
-        "other chats can be only banned or unbanned",
-        ErrorClass::Target,
-    ),
+    ("other chats can be only banned or unbanned", ErrorClass::Target),
     ("can't ban members in private chats", ErrorClass::Target),
     ("method is available", ErrorClass::Target),
     ("message to be replied not found", ErrorClass::Target),
@@ -164,9 +143,7 @@ const BY_TEXT: &[(&str, ErrorClass)] = &[
 
 fn classify(code: u16, description: &str, retry_after: Option<u64>) -> ErrorClass {
     if code == 429 {
-        return ErrorClass::RetryAfter(Duration::from_secs(
-            retry_after.unwrap_or(DEFAULT_RETRY_AFTER),
-        ));
+        return ErrorClass::RetryAfter(Duration::from_secs(retry_after.unwrap_or(DEFAULT_RETRY_AFTER)));
     }
     if let Some((_, class)) = BY_TEXT.iter().find(|(part, _)| description.contains(part)) {
         return *class;
@@ -175,9 +152,7 @@ fn classify(code: u16, description: &str, retry_after: Option<u64>) -> ErrorClas
         401 | 404 | 421 => ErrorClass::Token,
         403 => ErrorClass::BotOut,
         409 => ErrorClass::Conflict,
-        500.. => retry_after.map_or(ErrorClass::Retry, |s| {
-            ErrorClass::RetryAfter(Duration::from_secs(s))
-        }),
+        500.. => retry_after.map_or(ErrorClass::Retry, |s| ErrorClass::RetryAfter(Duration::from_secs(s))),
         _ => ErrorClass::Input,
     }
 }
@@ -187,22 +162,13 @@ mod tests {
     use super::*;
 
     fn api(code: u16, description: &str) -> CallError {
-        CallError::Api {
-            code,
-            description: description.to_owned(),
-            retry_after: None,
-            migrate_to: None,
-        }
+        CallError::Api { code, description: description.to_owned(), retry_after: None, migrate_to: None }
     }
 
     #[test]
     fn each_text_of_the_bot_api_has_its_class() {
         let cases = [
-            (
-                400,
-                "Bad Request: message to delete not found",
-                ErrorClass::AlreadyDone,
-            ),
+            (400, "Bad Request: message to delete not found", ErrorClass::AlreadyDone),
             (
                 400,
                 "Bad Request: message is not modified: specified new message content and reply markup are exactly the same as a current content and reply markup of the message",
@@ -213,49 +179,17 @@ mod tests {
                 "Bad Request: query is too old and response timeout expired or query ID is invalid",
                 ErrorClass::AlreadyDone,
             ),
-            (
-                400,
-                "Bad Request: HIDE_REQUESTER_MISSING",
-                ErrorClass::AlreadyDone,
-            ),
-            (
-                400,
-                "Bad Request: user is an administrator of the chat",
-                ErrorClass::TargetIsAdmin,
-            ),
-            (
-                400,
-                "Bad Request: not enough rights to restrict/unrestrict chat member",
-                ErrorClass::Permission,
-            ),
-            (
-                400,
-                "Bad Request: CHAT_ADMIN_REQUIRED",
-                ErrorClass::Permission,
-            ),
-            (
-                400,
-                "Bad Request: PARTICIPANT_ID_INVALID",
-                ErrorClass::Target,
-            ),
+            (400, "Bad Request: HIDE_REQUESTER_MISSING", ErrorClass::AlreadyDone),
+            (400, "Bad Request: user is an administrator of the chat", ErrorClass::TargetIsAdmin),
+            (400, "Bad Request: not enough rights to restrict/unrestrict chat member", ErrorClass::Permission),
+            (400, "Bad Request: CHAT_ADMIN_REQUIRED", ErrorClass::Permission),
+            (400, "Bad Request: PARTICIPANT_ID_INVALID", ErrorClass::Target),
             (400, "Bad Request: user not found", ErrorClass::Target),
-            (
-                400,
-                "Bad Request: method is available only for supergroups",
-                ErrorClass::Target,
-            ),
+            (400, "Bad Request: method is available only for supergroups", ErrorClass::Target),
             (400, "Bad Request: chat not found", ErrorClass::BotOut),
-            (
-                403,
-                "Forbidden: bot was kicked from the supergroup chat",
-                ErrorClass::BotOut,
-            ),
+            (403, "Forbidden: bot was kicked from the supergroup chat", ErrorClass::BotOut),
             (403, "Forbidden: something new", ErrorClass::BotOut),
-            (
-                400,
-                "Bad Request: can't parse entities: unsupported start tag",
-                ErrorClass::Input,
-            ),
+            (400, "Bad Request: can't parse entities: unsupported start tag", ErrorClass::Input),
             (404, "Not Found: method not found", ErrorClass::Input),
             (404, "Not Found", ErrorClass::Token),
             (401, "Unauthorized", ErrorClass::Token),
@@ -278,28 +212,15 @@ mod tests {
 
     #[test]
     fn a_flood_wait_of_a_day_is_understood() {
-        let error = CallError::Api {
-            code: 429,
-            description: String::new(),
-            retry_after: Some(86_400),
-            migrate_to: None,
-        };
-        assert_eq!(
-            error.class(),
-            ErrorClass::RetryAfter(Duration::from_hours(24))
-        );
+        let error =
+            CallError::Api { code: 429, description: String::new(), retry_after: Some(86_400), migrate_to: None };
+        assert_eq!(error.class(), ErrorClass::RetryAfter(Duration::from_hours(24)));
     }
 
     #[test]
     fn a_proxys_page_is_retried_after_the_time_in_its_header() {
-        let page = |retry_after| CallError::Undecodable {
-            status: 502,
-            retry_after,
-        };
+        let page = |retry_after| CallError::Undecodable { status: 502, retry_after };
         assert_eq!(page(None).class(), ErrorClass::Retry);
-        assert_eq!(
-            page(Some(3)).class(),
-            ErrorClass::RetryAfter(Duration::from_secs(3))
-        );
+        assert_eq!(page(Some(3)).class(), ErrorClass::RetryAfter(Duration::from_secs(3)));
     }
 }

@@ -14,6 +14,6 @@ pub use error::{CallError, ErrorClass};
 pub use ids::{BotId, ChatId, MessageId, UpdateId, UserId};
 pub use member::{ChatMember, Limits, Rights, Standing};
 pub use update::{
-    CallbackQuery, Chat, ChatKind, ChatMemberUpdated, DecodeError, Message, MessageRef, Update,
-    UpdateKind, User, parse_update,
+    CallbackQuery, Chat, ChatKind, ChatMemberUpdated, DecodeError, Message, MessageRef, Update, UpdateKind, User,
+    parse_update,
 };

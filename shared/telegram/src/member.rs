@@ -111,9 +111,7 @@ impl<'de> Deserialize<'de> for ChatMember {
             "creator" => (Some(Standing::Owner), Limits::Free),
             "administrator" => (Some(Standing::Admin), Limits::Free),
             "member" => (Some(Standing::Inside), Limits::Free),
-            "restricted" if wire.is_member => {
-                (Some(Standing::Inside), Limits::Restricted { until })
-            }
+            "restricted" if wire.is_member => (Some(Standing::Inside), Limits::Restricted { until }),
             "restricted" => (Some(Standing::Outside), Limits::Restricted { until }),
             "left" => (Some(Standing::Outside), Limits::Free),
             "kicked" => (Some(Standing::Banned), Limits::Banned { until }),
@@ -130,11 +128,6 @@ impl<'de> Deserialize<'de> for ChatMember {
             Some(Standing::Admin) => wire.rights,
             _ => Rights::default(),
         };
-        Ok(Self {
-            user: wire.user,
-            standing,
-            limits,
-            rights,
-        })
+        Ok(Self { user: wire.user, standing, limits, rights })
     }
 }

@@ -68,10 +68,7 @@ pub fn parse_update(bytes: &[u8]) -> Result<Update, DecodeError> {
     } else {
         UpdateKind::Other
     };
-    Ok(Update {
-        id: wire.update_id,
-        kind,
-    })
+    Ok(Update { id: wire.update_id, kind })
 }
 
 /// A person or a bot.
@@ -195,11 +192,7 @@ impl<'de> Deserialize<'de> for Message {
         let is_service = wire.is_service();
         Ok(Self {
             message_id: wire.message_id,
-            thread: if wire.is_topic_message {
-                wire.message_thread_id
-            } else {
-                None
-            },
+            thread: if wire.is_topic_message { wire.message_thread_id } else { None },
             from: wire.from,
             sender_chat: wire.sender_chat,
             chat: wire.chat,
