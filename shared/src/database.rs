@@ -1,1 +1,120 @@
-//! to be written
+//! The database, SQLite or PostgreSQL, behind one driver.
+//!
+//! Statements are written once, in the common part of both dialects (`$1` placeholders, `BIGINT` and `TEXT` columns,
+//! `ON CONFLICT … DO UPDATE`); [`Dialect`] picks where they must differ: locks and claims.
+
+use std::{str::FromStr, time::Duration};
+
+use sqlx::{
+    Any, AnyConnection, Executor, SqlSafeStr, Transaction,
+    any::{AnyConnectOptions, AnyPoolOptions},
+    migrate::{Migration, MigrationType, Migrator},
+};
+
+/// Connections to one database.
+#[derive(Clone, Debug)]
+pub struct Database {
+    /// The pool: 20 connections to PostgreSQL; exactly one to SQLite, which has one writer anyway.
+    pub pool: sqlx::AnyPool,
+    /// Which language it speaks.
+    pub dialect: Dialect,
+}
+
+/// The two databases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// PostgreSQL 15 or newer.
+    Postgres,
+    /// SQLite 3.35 or newer (`RETURNING`).
+    Sqlite,
+}
+
+/// Why a database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// The URL is not understood; it is not repeated, since it may hold a password.
+    #[error("DATABASE_URL is not understood: it must begin with postgres://, postgresql:// or sqlite:")]
+    Url,
+    /// The server said no, or was not there.
+    #[error("database: {0}")]
+    Sql(#[from] sqlx::Error),
+    /// A migration did not go through.
+    #[error("migration: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+}
+
+macro_rules! migrations {
+    ($dialect:literal: $($version:literal $name:literal),*) => {
+        vec![$(Migration::new(
+            $version,
+            $name.into(),
+            MigrationType::Simple,
+            include_str!(concat!("../../migrations/", $dialect, "/", $name, ".sql")).into_sql_str(),
+            false,
+        )),*]
+    };
+}
+
+impl Database {
+    /// A pool for `url`. PostgreSQL is not connected to yet, so that it may come up later than this process.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Url`], or [`DatabaseError::Sql`] where the SQLite file cannot be opened.
+    pub async fn open(url: &str) -> Result<Self, DatabaseError> {
+        sqlx::any::install_default_drivers();
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            let options = AnyConnectOptions::from_str(url).map_err(|_| DatabaseError::Url)?;
+            let pool = AnyPoolOptions::new()
+                .max_connections(20)
+                .acquire_timeout(Duration::from_secs(5))
+                .connect_lazy_with(options);
+            return Ok(Self { pool, dialect: Dialect::Postgres });
+        }
+        let path = url.strip_prefix("sqlite:").ok_or(DatabaseError::Url)?;
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let options = AnyConnectOptions::from_str(&format!("sqlite:{path}{separator}mode=rwc"))
+            .map_err(|_| DatabaseError::Url)?;
+        let pool = AnyPoolOptions::new()
+            .min_connections(1)
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .acquire_timeout(Duration::from_secs(30))
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    // WAL lets a commit cost one sync; the default `synchronous = FULL` keeps it there through a power cut.
+                    connection.execute("PRAGMA journal_mode = WAL").await?;
+                    Ok(())
+                })
+            })
+            .connect_with(options)
+            .await?;
+        Ok(Self { pool, dialect: Dialect::Sqlite })
+    }
+
+    /// Begins a transaction: READ COMMITTED on PostgreSQL, `BEGIN IMMEDIATE` on SQLite.
+    ///
+    /// # Errors
+    /// [`sqlx::Error`] where no connection can be had.
+    pub async fn begin(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
+        match self.dialect {
+            Dialect::Postgres => self.pool.begin().await,
+            Dialect::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await,
+        }
+    }
+
+    /// Brings the schema up to date. Several processes may do so at once.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]; what was applied before the failing migration stays.
+    pub async fn migrate(&self) -> Result<(), DatabaseError> {
+        let migrations = match self.dialect {
+            Dialect::Postgres => migrations!("postgres": 1 "0001_state", 2 "0002_queue"),
+            Dialect::Sqlite => migrations!("sqlite": 1 "0001_state", 2 "0002_queue"),
+        };
+        let mut connection: sqlx::pool::PoolConnection<Any> = self.pool.acquire().await?;
+        let connection: &mut AnyConnection = &mut connection;
+        Migrator::with_migrations(migrations).run(connection).await?;
+        Ok(())
+    }
+}

@@ -1,1 +1,20 @@
-//! placeholder
+//! The worker: turns updates into facts, decides by a pure policy, and carries out what follows.
+//!
+//! The way of an update: `consume` reads it from the queue, `handle` takes it in as facts (`facts`) in one transaction of
+//! the `store`, in which `reconcile` asks the `policy` what is to hold and writes `intent`s; `send` carries those out at
+//! Telegram.
+
+pub mod clock;
+pub mod consume;
+pub mod facts;
+pub mod handle;
+pub mod intent;
+mod lanes;
+pub mod planted;
+pub mod policy;
+pub mod reconcile;
+pub mod run;
+pub mod send;
+pub mod store;
+mod texts;
+pub mod wake;

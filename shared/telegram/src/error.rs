@@ -67,6 +67,27 @@ pub enum ErrorClass {
     Conflict,
 }
 
+impl ErrorClass {
+    /// A word for metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::RetryAfter(_) => "retry_after",
+            Self::Retry => "retry",
+            Self::Ambiguous => "ambiguous",
+            Self::Migrated(_) => "migrated",
+            Self::AlreadyDone => "already_done",
+            Self::Permission => "permission",
+            Self::TargetIsAdmin => "target_is_admin",
+            Self::Target => "target",
+            Self::BotOut => "bot_out",
+            Self::Input => "input",
+            Self::Token => "token",
+            Self::Conflict => "conflict",
+        }
+    }
+}
+
 /// Waited after a 429 that names no time: Telegram's own figure for requests dropped at a restart.
 const DEFAULT_RETRY_AFTER: u64 = 5;
 

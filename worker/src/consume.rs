@@ -1,0 +1,336 @@
+//! Reading updates from the queue and having them taken in.
+//!
+//! An update is acknowledged after its transaction has committed, never before. A database that is away counts against
+//! no update: reading pauses, and what is in hand is tried again until it is back. What fails for its own sake is given
+//! up to the dead letters after a few tries.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use nezuko_shared::{
+    queue::{Consumer, Delivery, EntryId},
+    telemetry::metrics::UpdateOutcome,
+};
+use nezuko_telegram::{ChatId, Update, UpdateKind, UserId, parse_update};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    handle::{Handler, Receipt},
+    planted::{self, Bug},
+    store::StoreError,
+};
+
+/// Entries read at once; with fewer, the round trips cost more than the work.
+const BATCH: usize = 64;
+/// How long one read waits for an entry.
+const READ_WAIT: Duration = Duration::from_secs(2);
+/// People whose updates are taken in at once.
+const CONCURRENCY: usize = 32;
+/// No more is read while so many entries are in hand.
+const IN_HAND: usize = 512;
+/// An update that fails for its own sake is given up after so many tries.
+const TRIES: u32 = 5;
+/// Between two tries while the store or the queue is away.
+const AWAY: Duration = Duration::from_millis(500);
+
+/// Reads one bot's queue.
+#[derive(Clone)]
+pub struct Reader {
+    /// Where updates come from.
+    pub consumer: Arc<dyn Consumer>,
+    /// Who takes them in.
+    pub handler: Handler,
+    /// After so long without a sign of life, another worker's entries are taken over.
+    pub reclaim_idle: Duration,
+    in_hand: Arc<Mutex<HashSet<EntryId>>>,
+    acknowledge: mpsc::UnboundedSender<EntryId>,
+    slots: Arc<Semaphore>,
+    /// Unix milliseconds until which nothing is read, because the store is away.
+    paused_until: Arc<AtomicI64>,
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Reader {
+    /// Starts reading; ends at `stop`, with `tracker` telling when everything in hand is taken in and acknowledged.
+    pub fn run(
+        consumer: Arc<dyn Consumer>,
+        handler: Handler,
+        reclaim_idle: Duration,
+        stop: &CancellationToken,
+        tracker: &TaskTracker,
+    ) {
+        // Bounded by what is in hand.
+        let (acknowledge, acknowledged) = mpsc::unbounded_channel();
+        let reader = Self {
+            consumer,
+            handler,
+            reclaim_idle,
+            in_hand: Arc::default(),
+            acknowledge,
+            slots: Arc::new(Semaphore::new(CONCURRENCY)),
+            paused_until: Arc::default(),
+            tracker: tracker.clone(),
+            stop: stop.clone(),
+        };
+        tracker.spawn(acknowledge_all(reader.consumer.clone(), reader.in_hand.clone(), acknowledged));
+        tokio::spawn(keep_alive(reader.consumer.clone(), reader.in_hand.clone(), reclaim_idle, stop.clone()));
+        tracker.spawn(reader.clone().reclaim());
+        tracker.spawn(reader.read());
+    }
+
+    async fn read(self) {
+        while !self.stop.is_cancelled() {
+            if self.is_full_or_paused() {
+                self.wait(Duration::from_millis(20)).await;
+                continue;
+            }
+            let batch = tokio::select! {
+                batch = self.consumer.read(BATCH, READ_WAIT) => batch,
+                () = self.stop.cancelled() => return,
+            };
+            match batch {
+                Ok(batch) => self.take_in(batch).await,
+                Err(error) => {
+                    tracing::warn!(%error, "nothing can be read, trying again");
+                    self.wait(AWAY).await;
+                }
+            }
+        }
+    }
+
+    /// Takes over what silent workers have left.
+    async fn reclaim(self) {
+        while !self.stop.is_cancelled() {
+            self.wait(self.reclaim_idle / 3).await;
+            while !self.stop.is_cancelled() && !self.is_full_or_paused() {
+                match self.consumer.reclaim(self.reclaim_idle, BATCH).await {
+                    Ok(batch) if batch.is_empty() => break,
+                    Ok(batch) => {
+                        tracing::info!(entries = batch.len(), "taking over the entries of a silent worker");
+                        self.handler.metrics.updates_reclaimed(batch.len() as u64);
+                        self.take_in(batch).await;
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "nothing can be reclaimed, trying again");
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    fn in_hand(&self) -> std::sync::MutexGuard<'_, HashSet<EntryId>> {
+        self.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_full_or_paused(&self) -> bool {
+        self.in_hand().len() >= IN_HAND || self.paused_until.load(Ordering::Relaxed) > (self.handler.clock)()
+    }
+
+    async fn wait(&self, time: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            () = self.stop.cancelled() => {}
+        }
+    }
+
+    /// Ends what the cache knows to be harmless at once, and has the rest taken in, one person's updates one after the
+    /// other (not that the order mattered, but they would wait for each other's locks).
+    async fn take_in(&self, batch: Vec<Delivery>) {
+        let fresh: Vec<Delivery> = {
+            let mut in_hand = self.in_hand();
+            batch.into_iter().filter(|delivery| in_hand.insert(delivery.id.clone())).collect()
+        };
+        let mut decoded = Vec::with_capacity(fresh.len());
+        for delivery in fresh {
+            match parse_update(&delivery.envelope.payload) {
+                Ok(update) => decoded.push((delivery, update)),
+                Err(error) => self.give_up(delivery, "undecodable", &error.to_string()),
+            }
+        }
+        let acquitted = self.acquitted(&decoded).await;
+        let mut by_person: BTreeMap<i64, Vec<(Delivery, Update)>> = BTreeMap::new();
+        for ((delivery, update), acquitted) in decoded.into_iter().zip(acquitted) {
+            if acquitted || (planted::has(Bug::DropUpdates) && update.id.0 % 1000 == 7) {
+                self.handler.metrics.update_ended("message", UpdateOutcome::Acquitted);
+                self.end(delivery.id);
+            } else {
+                by_person.entry(delivery.envelope.routing_key).or_default().push((delivery, update));
+            }
+        }
+        for (_, updates) in by_person {
+            let Ok(slot) = self.slots.clone().acquire_owned().await else { return };
+            let reader = self.clone();
+            self.tracker.spawn(async move {
+                for (delivery, update) in updates {
+                    reader.take_in_one(delivery, update).await;
+                }
+                drop(slot);
+            });
+        }
+    }
+
+    /// Which of these are ordinary messages of people who are known to be free to write: one round trip for all.
+    async fn acquitted(&self, updates: &[(Delivery, Update)]) -> Vec<bool> {
+        let senders: Vec<Option<(ChatId, UserId)>> = updates.iter().map(|(_, update)| ordinary_sender(update)).collect();
+        let pairs: Vec<(ChatId, UserId)> = senders.iter().copied().flatten().collect();
+        if pairs.is_empty() {
+            return vec![false; updates.len()];
+        }
+        let known = self.handler.cache.acquitted(self.handler.bot, &pairs).await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "cache away, asking the database");
+            vec![false; pairs.len()]
+        });
+        let hits = known.iter().filter(|known| **known).count() as u64;
+        self.handler.metrics.cache_hits(hits);
+        self.handler.metrics.cache_misses(pairs.len() as u64 - hits);
+        let mut known = known.into_iter();
+        senders.into_iter().map(|sender| sender.is_some() && known.next().unwrap_or(false)).collect()
+    }
+
+    async fn take_in_one(&self, delivery: Delivery, update: Update) {
+        if planted::has(Bug::AckBeforeCommit) {
+            self.end(delivery.id.clone());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let kind = kind(&update.kind);
+        let mut tries = 0;
+        loop {
+            // In a task of its own, so that a panic ends this update and nothing else.
+            let (handler, envelope, of_task) = (self.handler.clone(), delivery.envelope.clone(), update.clone());
+            let attempt = tokio::spawn(async move {
+                let receipt = Receipt {
+                    update_id: envelope.update_id,
+                    received_ms: envelope.received_ms,
+                    trace_id: envelope.trace_id(),
+                };
+                handler.handle(&of_task, &receipt).await
+            });
+            let reason = match attempt.await {
+                Ok(Ok(concerned)) => {
+                    let outcome = if concerned { UpdateOutcome::Handled } else { UpdateOutcome::Ignored };
+                    self.handler.metrics.update_ended(kind, outcome);
+                    self.end(delivery.id);
+                    return;
+                }
+                Ok(Err(StoreError::Unavailable(error))) => {
+                    tracing::warn!(%error, trace_id = delivery.envelope.trace_id(), "store away, reading pauses");
+                    self.paused_until.store((self.handler.clock)() + 1_000, Ordering::Relaxed);
+                    if self.stop.is_cancelled() {
+                        // It stays pending and goes to another worker.
+                        self.in_hand().remove(&delivery.id);
+                        return;
+                    }
+                    self.wait(AWAY).await;
+                    continue;
+                }
+                Ok(Err(error @ StoreError::Corrupt(_))) => error.to_string(),
+                Err(_) => "panic".to_owned(),
+            };
+            tries += 1;
+            self.handler.metrics.update_ended(kind, UpdateOutcome::Failed);
+            tracing::error!(reason, tries, kind, trace_id = delivery.envelope.trace_id(), "update failed");
+            if tries >= TRIES {
+                return self.give_up(delivery, "handler_failed", &reason);
+            }
+            self.wait(Duration::from_millis(100 << tries)).await;
+        }
+    }
+
+    fn end(&self, id: EntryId) {
+        // The receiver lives until all senders are gone.
+        drop(self.acknowledge.send(id));
+    }
+
+    /// Moves an update to the dead letters, trying until the queue takes it.
+    fn give_up(&self, delivery: Delivery, reason: &'static str, detail: &str) {
+        let reader = self.clone();
+        let text = format!("{reason}: {detail}");
+        self.tracker.spawn(async move {
+            while let Err(error) = reader.consumer.dead_letter(&delivery, &text).await {
+                tracing::warn!(%error, "dead letter not stored, trying again");
+                reader.wait(AWAY).await;
+                if reader.stop.is_cancelled() {
+                    return;
+                }
+            }
+            reader.handler.metrics.dead_letter(reason);
+            reader.handler.metrics.update_ended("any", UpdateOutcome::DeadLettered);
+            tracing::error!(reason, trace_id = delivery.envelope.trace_id(), "update moved to the dead letters");
+            reader.in_hand().remove(&delivery.id);
+        });
+    }
+}
+
+/// Tells the queue that what is in hand is still being worked on, also while the process drains.
+async fn keep_alive(
+    consumer: Arc<dyn Consumer>,
+    in_hand: Arc<Mutex<HashSet<EntryId>>>,
+    reclaim_idle: Duration,
+    stop: CancellationToken,
+) {
+    loop {
+        tokio::time::sleep(reclaim_idle / 3).await;
+        let ids: Vec<EntryId> = in_hand.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
+        if ids.is_empty() {
+            if stop.is_cancelled() {
+                return;
+            }
+            continue;
+        }
+        if let Err(error) = consumer.keep_alive(&ids).await {
+            tracing::warn!(%error, "entries not kept alive");
+        }
+    }
+}
+
+/// Acknowledges in batches until every reader is gone, trying each batch until the queue takes it.
+async fn acknowledge_all(
+    consumer: Arc<dyn Consumer>,
+    in_hand: Arc<Mutex<HashSet<EntryId>>>,
+    mut ended: mpsc::UnboundedReceiver<EntryId>,
+) {
+    let mut batch = Vec::new();
+    while ended.recv_many(&mut batch, 4 * BATCH).await > 0 {
+        let mut tries = 0;
+        while let Err(error) = consumer.ack(&batch).await {
+            tracing::warn!(%error, entries = batch.len(), "not acknowledged, trying again");
+            tries += 1;
+            // Given up at last, an entry that stays pending is delivered again, which does no harm.
+            if tries > 60 {
+                break;
+            }
+            tokio::time::sleep(AWAY).await;
+        }
+        let mut in_hand = in_hand.lock().unwrap_or_else(PoisonError::into_inner);
+        for id in batch.drain(..) {
+            in_hand.remove(&id);
+        }
+    }
+}
+
+/// Who wrote an ordinary message in a group: nothing but the sender's right to write matters about it.
+fn ordinary_sender(update: &Update) -> Option<(ChatId, UserId)> {
+    let UpdateKind::Message(message) = &update.kind else { return None };
+    let is_command = message.text.as_deref().is_some_and(|text| text.starts_with('/'));
+    let from = message.from.as_ref()?;
+    (message.chat.kind.is_group() && !is_command && !message.is_service).then_some((message.chat.id, from.id))
+}
+
+const fn kind(kind: &UpdateKind) -> &'static str {
+    match kind {
+        UpdateKind::Message(_) => "message",
+        UpdateKind::CallbackQuery(_) => "callback_query",
+        UpdateKind::ChatMember(_) => "chat_member",
+        UpdateKind::MyChatMember(_) => "my_chat_member",
+        UpdateKind::Other => "other",
+    }
+}

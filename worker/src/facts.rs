@@ -1,0 +1,478 @@
+//! Facts: what Telegram told us, kept as last-writer-wins registers.
+//!
+//! Applying a fact twice, late or out of order changes nothing, because every register keeps the newest by an order that
+//! comes from Telegram (`date`, then `update_id`) or, for lookups, from the time of asking. Events and lookups are two
+//! registers, each ordered only within its kind; reading merges them.
+
+use nezuko_telegram::{BotId, Chat, ChatId, ChatMember, ChatMemberUpdated, Limits, Rights, Standing, UpdateId, UserId};
+use serde::{Deserialize, Serialize};
+
+use crate::planted::{self, Bug};
+
+/// Telegram answers lookups from a cache; within this time an event is believed rather than a lookup.
+pub const LOOKUP_CACHE_MS: i64 = 60_000;
+/// Where a chat's events do not reach us, a membership that was looked up is good for so long.
+const UNWATCHED_MEMBER_MS: i64 = 600_000;
+/// Where a chat's events do not reach us, a missing membership that was looked up is good for so long.
+const UNWATCHED_STRANGER_MS: i64 = 60_000;
+/// Clocks of ours and Telegram's differ by this at most before a lookup is taken to contradict an event.
+const CLOCK_SKEW_MS: i64 = 2_000;
+
+/// The order of events about one thing: Telegram's date (Unix seconds), then the update id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct EventOrder {
+    /// Unix seconds.
+    pub date: i64,
+    /// Orders what happened within one second.
+    pub update_id: UpdateId,
+}
+
+impl EventOrder {
+    const fn ms(self) -> i64 {
+        self.date * 1000
+    }
+}
+
+/// The newest event about somebody's standing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// When.
+    pub order: EventOrder,
+    /// Whether they were in before it.
+    pub was_in: bool,
+    /// Where they stood after it.
+    pub standing: Standing,
+    /// What limited them after it.
+    pub limits: Limits,
+}
+
+/// The newest answer of `getChatMember`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lookup {
+    /// When we asked, Unix milliseconds.
+    pub asked_ms: i64,
+    /// Where they stood.
+    pub standing: Standing,
+    /// What limited them.
+    pub limits: Limits,
+}
+
+/// The last change of somebody's limits, by anyone but themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// When.
+    pub order: EventOrder,
+    /// What limited them after it.
+    pub limits: Limits,
+    /// Whether we did it.
+    pub by_us: bool,
+}
+
+/// The last change of somebody's limits by one who is neither us nor they themselves (a promotion is such a change).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Theirs {
+    /// When.
+    pub order: EventOrder,
+    /// What limited them after it.
+    pub limits: Limits,
+    /// Whether it lifted a mute of ours: the person is then allowed until they leave.
+    pub lifted_ours: bool,
+}
+
+/// A call of ours about somebody's limits, until an event or a lookup has shown what came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// What we asked for.
+    pub act: Act,
+    /// When it went out at the earliest, Unix milliseconds.
+    pub at_ms: i64,
+}
+
+/// What we do to people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Act {
+    /// Take every right to write.
+    Mute,
+    /// Give all rights back.
+    Release,
+}
+
+/// Everything known about one person in one chat.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Member {
+    /// The newest event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<Event>,
+    /// The newest lookup.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lookup: Option<Lookup>,
+    /// The last time they were seen to be out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_out: Option<EventOrder>,
+    /// Their newest message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spoke: Option<EventOrder>,
+    /// The last change of their limits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change: Option<Change>,
+    /// The last change of their limits that was not ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub theirs: Option<Theirs>,
+    /// Our call that nothing has confirmed yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub call: Option<Call>,
+    /// The `until_date` of our mute, the same for as long as the mute is wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mute_until: Option<i64>,
+    /// The forum topic in which they are to be prompted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topic: Option<i64>,
+    /// Whether it is a bot.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_bot: bool,
+    /// Whether they are named in the group's prompt.
+    #[serde(skip)]
+    pub waiting: bool,
+    /// What to call them there, as they wrote it; kept only while they wait.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
+}
+
+/// Since when a chat's events reach us (Unix seconds); `None` where they do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watched(pub Option<i64>);
+
+/// Somebody's standing as merged from event and lookup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Where they stand.
+    pub standing: Standing,
+    /// The event that says so; `None` where a lookup does.
+    pub event: Option<Event>,
+    /// When to look again, because the lookup may have come from Telegram's cache (Unix milliseconds).
+    pub ask_again_ms: Option<i64>,
+}
+
+/// Somebody's limits as merged from event and lookup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// What limits them; [`Limits::Free`] where it has expired.
+    pub limits: Limits,
+    /// Whether an event or a lookup has shown it to be our mute.
+    pub ours: bool,
+}
+
+impl Member {
+    /// Takes in a `chat_member` event. `mark` knows our mutes.
+    pub fn apply_event(&mut self, bot: BotId, update_id: UpdateId, event: &ChatMemberUpdated, mark: Mark) {
+        let Some(standing) = event.new_chat_member.standing else { return };
+        let order = EventOrder { date: event.date, update_id };
+        let (old, limits) = (&event.old_chat_member, event.new_chat_member.limits);
+        let was_in = old.standing.is_some_and(Standing::is_in);
+        newest(&mut self.event, Event { order, was_in, standing, limits }, |e| e.order);
+        if !standing.is_in() {
+            self.last_out = self.last_out.max(Some(order));
+        }
+        let by_us = event.from.id == bot.user();
+        let by_themselves = event.from.id == event.new_chat_member.user.id;
+        let promoted = old.standing.is_some_and(Standing::is_admin) != standing.is_admin();
+        // Leaving and coming back write presence only: they change nobody's limits.
+        if by_themselves || (old.limits == limits && !promoted) {
+            return;
+        }
+        newest(&mut self.change, Change { order, limits, by_us }, |c| c.order);
+        if by_us {
+            self.confirm(order.ms() + 999, limits);
+        } else {
+            let lifted_ours = limits == Limits::Free && mark.is_on(old.limits);
+            newest(&mut self.theirs, Theirs { order, limits, lifted_ours }, |t| t.order);
+        }
+    }
+
+    /// Takes in an answer of `getChatMember` that was asked for at `asked_ms`.
+    pub fn apply_lookup(&mut self, asked_ms: i64, answer: &ChatMember, mark: Mark) {
+        let Some(standing) = answer.standing else { return };
+        newest(&mut self.lookup, Lookup { asked_ms, standing, limits: answer.limits }, |l| l.asked_ms);
+        let Some(call) = self.call else { return };
+        let shows_effect = match call.act {
+            Act::Mute => mark.is_on(answer.limits),
+            Act::Release => !mark.is_on(answer.limits),
+        };
+        // Our until_date cannot be seen before our mute landed; the absence of a mute may come from Telegram's cache.
+        let proves = call.act == Act::Mute && shows_effect && asked_ms >= call.at_ms;
+        let disproves = !shows_effect && asked_ms >= call.at_ms + CONFIRM_AFTER_MS - 1_000;
+        if proves || disproves || asked_ms >= call.at_ms + LOOKUP_CACHE_MS {
+            self.call = None;
+        }
+    }
+
+    /// Takes in that they wrote a message.
+    pub fn apply_message(&mut self, order: EventOrder) {
+        self.spoke = self.spoke.max(Some(order));
+    }
+
+    /// An echo of ours ends the call that it answers.
+    fn confirm(&mut self, shown_ms: i64, limits: Limits) {
+        let matches = |call: Call| match call.act {
+            Act::Mute => limits != Limits::Free,
+            Act::Release => limits == Limits::Free,
+        };
+        if self.call.is_some_and(|call| shown_ms >= call.at_ms && matches(call)) {
+            self.call = None;
+        }
+    }
+
+    /// When the outstanding call is to be looked into, because no echo came (Unix milliseconds).
+    #[must_use]
+    pub fn confirm_at_ms(&self) -> Option<i64> {
+        let call = self.call?;
+        let asked = self.lookup.map_or(i64::MIN, |l| l.asked_ms);
+        let first = call.at_ms + CONFIRM_AFTER_MS;
+        Some(if asked < first - 1_000 { first } else { call.at_ms + LOOKUP_CACHE_MS + 1_000 })
+    }
+
+    /// Where they stand at `now_ms`, if that is known.
+    ///
+    /// The event wins unless the lookup was asked more than 60 s after it.
+    #[must_use]
+    pub fn standing(&self, watched: Watched, now_ms: i64) -> Option<Seen> {
+        let Some(since) = watched.0 else {
+            let lookup = self.lookup?;
+            let good_for = if lookup.standing.is_in() { UNWATCHED_MEMBER_MS } else { UNWATCHED_STRANGER_MS };
+            let fresh = now_ms < lookup.asked_ms + good_for;
+            return fresh.then_some(Seen { standing: lookup.standing, event: None, ask_again_ms: None });
+        };
+        let event = self.event.filter(|event| event.order.date >= since);
+        let lookup = self.lookup.filter(|lookup| lookup.asked_ms >= since * 1000);
+        match (event, lookup) {
+            (None, None) => None,
+            (None, Some(lookup)) => {
+                let settled = since * 1000 + LOOKUP_CACHE_MS;
+                let ask_again_ms = (lookup.asked_ms <= settled).then_some(settled + 1_000);
+                Some(Seen { standing: lookup.standing, event: None, ask_again_ms })
+            }
+            (Some(event), Some(lookup)) if lookup.asked_ms > event.order.ms() + LOOKUP_CACHE_MS => {
+                Some(Seen { standing: lookup.standing, event: None, ask_again_ms: None })
+            }
+            (Some(event), lookup) => {
+                let contradicted = lookup.is_some_and(|lookup| {
+                    lookup.asked_ms > event.order.ms() + CLOCK_SKEW_MS && !agree(lookup.standing, event.standing)
+                });
+                let ask_again_ms = contradicted.then_some(event.order.ms() + LOOKUP_CACHE_MS + 1_000);
+                Some(Seen { standing: event.standing, event: Some(event), ask_again_ms })
+            }
+        }
+    }
+
+    /// What limits them at `now_ms`; free where nothing is known.
+    #[must_use]
+    pub fn limits(&self, mark: Mark, now_ms: i64) -> Now {
+        let by_lookup = |lookup: Lookup| {
+            let event_ms = self.event.map_or(i64::MIN / 2, |event| event.order.ms());
+            // A lookup that shows our mute is younger than an event from before that mute went out.
+            let shows_later_mute = mark.is_on(lookup.limits) && lookup.asked_ms > event_ms + CLOCK_SKEW_MS;
+            lookup.asked_ms > event_ms + LOOKUP_CACHE_MS || shows_later_mute
+        };
+        let limits = match (self.event, self.lookup) {
+            (_, Some(lookup)) if by_lookup(lookup) => lookup.limits,
+            (Some(event), _) => event.limits,
+            (None, Some(lookup)) => lookup.limits,
+            (None, None) => Limits::Free,
+        };
+        if !limits.restricts_at(now_ms / 1000) {
+            return Now { limits: Limits::Free, ours: false };
+        }
+        Now { limits, ours: mark.is_on(limits) }
+    }
+
+    /// Whether an admin has lifted our mute and they have not left since.
+    #[must_use]
+    pub fn allowed_by_admin(&self) -> bool {
+        self.theirs.is_some_and(|theirs| theirs.lifted_ours && self.last_out < Some(theirs.order))
+    }
+
+    /// Whether they wrote after the last time that they were seen to be out (somebody can write in the comments of a
+    /// channel without being in its group, E11).
+    #[must_use]
+    pub fn writes_from_outside(&self) -> bool {
+        self.spoke.is_some() && self.spoke > self.last_out
+    }
+}
+
+/// Without an echo for so long, a lookup asks what came of a call.
+pub const CONFIRM_AFTER_MS: i64 = 5_000;
+
+fn agree(a: Standing, b: Standing) -> bool {
+    a.is_in() == b.is_in() && a.is_admin() == b.is_admin()
+}
+
+fn newest<T: Copy, O: Ord>(register: &mut Option<T>, candidate: T, order: impl Fn(&T) -> O) {
+    if register.as_ref().is_none_or(|held| order(held) < order(&candidate) || planted::has(Bug::OlderEventWins)) {
+        *register = Some(candidate);
+    }
+}
+
+/// How our mutes are told from others': their `until_date` lies in one residue class that belongs to the bot, the chat and
+/// the person. It needs no table, so that even a mute whose echo was lost, or that a restored backup does not know, is
+/// recognised; another's `until_date` falls into the class once in 65,521 times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark(i64);
+
+impl Mark {
+    const MODULUS: i64 = 65_521;
+    /// Telegram takes anything over 366 days for "for ever"; our mutes end between 300 and 365 days from now.
+    const SHORTEST_S: i64 = 300 * 86_400;
+    const SPREAD: i64 = 64 * 86_400 / Self::MODULUS;
+
+    /// The mark of our mutes of `user` in `chat`.
+    #[must_use]
+    pub fn of(bot: BotId, chat: ChatId, user: UserId) -> Self {
+        let mixed = [bot.0, chat.0, user.0].into_iter().fold(0x9e37_79b9_7f4a_7c15_u64, |hash, part| {
+            let hash = (hash ^ part.cast_unsigned()).wrapping_mul(0xff51_afd7_ed55_8ccd);
+            hash ^ (hash >> 32)
+        });
+        Self((mixed % Self::MODULUS.cast_unsigned()).cast_signed())
+    }
+
+    /// An `until_date` for a new mute at `now_ms`.
+    #[must_use]
+    pub fn until(self, now_ms: i64) -> i64 {
+        let earliest = now_ms / 1000 + Self::SHORTEST_S;
+        let spread = (now_ms / 1000 % Self::SPREAD) * Self::MODULUS;
+        let base = (earliest + spread) / Self::MODULUS * Self::MODULUS + self.0;
+        if base < earliest { base + Self::MODULUS } else { base }
+    }
+
+    /// Whether `limits` are a mute of ours.
+    #[must_use]
+    pub fn is_on(self, limits: Limits) -> bool {
+        matches!(limits, Limits::Restricted { until } if until > 0 && until % Self::MODULUS == self.0)
+    }
+}
+
+/// A register of a value that people set: ordered by update id, since Telegram numbers what one bot is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting<T> {
+    /// The value.
+    pub value: T,
+    /// The update that set it.
+    pub update_id: UpdateId,
+    /// When that update first arrived, Unix milliseconds.
+    pub received_ms: i64,
+}
+
+/// Ids restart at random after a quiet week or a move to another Bot API server; a lower id that arrived this much later
+/// than a higher one is newer.
+const ID_RESTART_MS: i64 = 24 * 3_600_000;
+
+impl<T> Setting<T> {
+    /// Whether this was set after `other`.
+    #[must_use]
+    pub fn is_newer_than(&self, other: &Self) -> bool {
+        if self.update_id > other.update_id {
+            other.received_ms <= self.received_ms + ID_RESTART_MS
+        } else {
+            self.received_ms > other.received_ms + ID_RESTART_MS
+        }
+    }
+}
+
+/// Sets `register` unless it holds a newer value; returns whether it was set.
+pub fn set<T>(register: &mut Option<Setting<T>>, setting: Setting<T>) -> bool {
+    let newer = register.as_ref().is_none_or(|held| setting.is_newer_than(held));
+    if newer {
+        *register = Some(setting);
+    }
+    newer
+}
+
+/// What is known about the bot's own place in a chat, and what the chat is called.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ChatFacts {
+    /// Telegram's word for the kind of chat; empty where it is not known.
+    pub kind: String,
+    /// As its owners wrote it.
+    pub title: String,
+    /// Without the `@`; empty where there is none.
+    pub username: String,
+    /// How to get in where there is no username.
+    pub invite_link: String,
+    /// The newest event about the bot itself.
+    pub own_event: Option<(EventOrder, Standing, Rights)>,
+    /// The last event by which the bot became an administrator.
+    pub became_admin: Option<EventOrder>,
+    /// The newest lookup of the bot itself, by the time of asking (Unix milliseconds).
+    pub own_lookup: Option<(i64, Standing, Rights)>,
+    /// The first of the unbroken row of lookups that found the bot to be an administrator (Unix milliseconds).
+    pub found_admin_ms: Option<i64>,
+    /// Whether the rule is enforced in this group.
+    pub protected: Option<Setting<bool>>,
+}
+
+impl ChatFacts {
+    /// Takes in what the chat is called.
+    pub fn describe(&mut self, chat: &Chat) {
+        chat.kind.as_str().clone_into(&mut self.kind);
+        self.title = chat.title.clone().unwrap_or_default();
+        self.username = chat.username.clone().unwrap_or_default();
+        if let Some(link) = &chat.invite_link {
+            self.invite_link.clone_from(link);
+        }
+    }
+
+    /// Takes in a `my_chat_member` event.
+    pub fn apply_own_event(&mut self, update_id: UpdateId, event: &ChatMemberUpdated) {
+        let Some(standing) = event.new_chat_member.standing else { return };
+        let order = EventOrder { date: event.date, update_id };
+        newest(&mut self.own_event, (order, standing, event.new_chat_member.rights), |e| e.0);
+        let was_admin = event.old_chat_member.standing.is_some_and(Standing::is_admin);
+        if standing.is_admin() && !was_admin {
+            self.became_admin = self.became_admin.max(Some(order));
+        }
+    }
+
+    /// Takes in an answer of `getChatMember` about the bot itself.
+    pub fn apply_own_lookup(&mut self, asked_ms: i64, answer: &ChatMember) {
+        let Some(standing) = answer.standing else { return };
+        newest(&mut self.own_lookup, (asked_ms, standing, answer.rights), |l| l.0);
+        self.found_admin_ms = standing.is_admin().then(|| self.found_admin_ms.unwrap_or(asked_ms));
+    }
+
+    /// Where the bot stands and what it may do, if known: the newer of event and lookup.
+    #[must_use]
+    pub fn own(&self) -> Option<(Standing, Rights)> {
+        match (self.own_event, self.own_lookup) {
+            (Some((order, standing, rights)), lookup) if lookup.is_none_or(|l| order.ms() + 999 >= l.0) => {
+                Some((standing, rights))
+            }
+            (_, Some((_, standing, rights))) => Some((standing, rights)),
+            (Some((_, standing, rights)), None) => Some((standing, rights)),
+            (None, None) => None,
+        }
+    }
+
+    /// Since when the chat's events reach us: since the bot last became its administrator.
+    #[must_use]
+    pub fn watched(&self) -> Watched {
+        if !self.own().is_some_and(|(standing, _)| standing.is_admin()) {
+            return Watched(None);
+        }
+        let became = self.became_admin.or(self.own_event.map(|(order, ..)| order)).map(|order| order.date);
+        Watched(became.or_else(|| self.found_admin_ms.map(|ms| ms / 1000)))
+    }
+
+    /// Whether the rule is to be enforced in this group.
+    #[must_use]
+    pub fn is_protected(&self) -> bool {
+        self.protected.as_ref().is_some_and(|setting| setting.value)
+    }
+
+    /// Whether the bot has what it needs to restrict members here.
+    #[must_use]
+    pub fn can_restrict(&self) -> bool {
+        self.own().is_some_and(|(_, rights)| rights.can_restrict_members)
+    }
+}

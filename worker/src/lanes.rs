@@ -1,0 +1,117 @@
+//! The lanes: tasks that claim due intents and have them carried out, each with a concurrency of its own.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::Semaphore;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    intent::{Claim, Lane},
+    send::{CLAIM, Sender},
+};
+
+/// Without being woken, lanes look for due intents this often.
+const POLL: Duration = Duration::from_secs(1);
+/// A lane waits so long after the store has failed it.
+const STORE_AWAY: Duration = Duration::from_secs(1);
+
+/// How many batches of a lane are carried out at once, and how many intents are claimed at a time.
+const fn width(lane: Lane) -> (usize, i64) {
+    match lane {
+        Lane::Answers | Lane::Restrictions | Lane::Lookups => (16, 16),
+        Lane::Deletions => (4, 400),
+        Lane::Commands | Lane::Messages => (4, 4),
+        Lane::Jobs => (1, 1),
+    }
+}
+
+/// Runs all lanes until `stop`; what is in hand then is carried out, which `tracker` tells.
+pub(crate) fn run(sender: &Sender, stop: &CancellationToken, tracker: &TaskTracker) {
+    let in_hand = Arc::new(AtomicUsize::new(0));
+    for lane in Lane::ALL {
+        let (sender, stop, tracker_of_lane, in_hand) = (sender.clone(), stop.clone(), tracker.clone(), in_hand.clone());
+        tracker.spawn(async move { run_lane(lane, sender, stop, tracker_of_lane, in_hand).await });
+    }
+    let (sender, stop) = (sender.clone(), stop.clone());
+    tokio::spawn(async move { keep_claims(sender, stop, in_hand).await });
+}
+
+async fn run_lane(
+    lane: Lane,
+    sender: Sender,
+    stop: CancellationToken,
+    tracker: TaskTracker,
+    in_hand: Arc<AtomicUsize>,
+) {
+    let (concurrency, claims) = width(lane);
+    let slots = Arc::new(Semaphore::new(concurrency));
+    while !stop.is_cancelled() {
+        let Ok(slot) = slots.clone().acquire_owned().await else { return };
+        drop(slot);
+        let free = i64::try_from(slots.available_permits()).unwrap_or(1).max(1);
+        let max = if claims > concurrency as i64 { claims } else { free };
+        let batches = match sender.claim(lane, max).await {
+            Ok(batches) => batches,
+            Err(error) => {
+                tracing::warn!(?lane, %error, "no intents can be claimed, trying again");
+                wait(&stop, STORE_AWAY).await;
+                continue;
+            }
+        };
+        if batches.is_empty() {
+            tokio::select! {
+                () = sender.handler.wake.rung(lane) => {}
+                () = tokio::time::sleep(POLL) => {}
+                () = stop.cancelled() => {}
+            }
+            continue;
+        }
+        for batch in batches {
+            let Ok(slot) = slots.clone().acquire_owned().await else { return };
+            let (sender, in_hand) = (sender.clone(), in_hand.clone());
+            in_hand.fetch_add(1, Ordering::Relaxed);
+            tracker.spawn(async move {
+                carry_out(&sender, &batch).await;
+                in_hand.fetch_sub(1, Ordering::Relaxed);
+                drop(slot);
+            });
+        }
+    }
+}
+
+async fn carry_out(sender: &Sender, batch: &[Claim]) {
+    if let Err(error) = sender.carry_out(batch).await {
+        let trace_id = batch.first().map(|claim| claim.trace_id.as_str());
+        tracing::warn!(%error, trace_id, "an intent was not settled, it is taken up again when its claim runs out");
+    }
+}
+
+/// Prolongs the claims of this process while it works on any. It goes on while the process drains.
+async fn keep_claims(sender: Sender, stop: CancellationToken, in_hand: Arc<AtomicUsize>) {
+    loop {
+        tokio::time::sleep(CLAIM / 3).await;
+        if in_hand.load(Ordering::Relaxed) == 0 {
+            if stop.is_cancelled() {
+                return;
+            }
+            continue;
+        }
+        let until_ms = (sender.handler.clock)() + CLAIM.as_millis() as i64;
+        if let Err(error) = sender.handler.store.renew(&sender.holder, until_ms).await {
+            tracing::warn!(%error, "claims not prolonged");
+        }
+    }
+}
+
+async fn wait(stop: &CancellationToken, time: Duration) {
+    tokio::select! {
+        () = tokio::time::sleep(time) => {}
+        () = stop.cancelled() => {}
+    }
+}

@@ -1,0 +1,212 @@
+//! The policy: what is to hold for a person in a group, decided from facts alone, without I/O or clock of its own.
+
+use nezuko_telegram::{BotId, ChatId, Limits, Standing, UserId};
+
+use crate::{
+    facts::{Act, ChatFacts, Event, Mark, Member},
+    planted::{self, Bug},
+};
+
+/// A group with the channels that it requires.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule<'a> {
+    /// The bot.
+    pub bot: BotId,
+    /// The group.
+    pub group: ChatId,
+    /// What is known about the group.
+    pub facts: &'a ChatFacts,
+    /// The channels whose members may write.
+    pub channels: &'a [Required<'a>],
+}
+
+/// A channel that a group requires.
+#[derive(Clone, Copy, Debug)]
+pub struct Required<'a> {
+    /// The channel.
+    pub chat: ChatId,
+    /// What is known about it.
+    pub facts: &'a ChatFacts,
+    /// What is known about the person there.
+    pub member: Option<&'a Member>,
+}
+
+/// Why nothing is done about a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// An administrator, a bot, Telegram itself.
+    Exempt,
+    /// The bot lacks its rights in the group.
+    Suspended,
+    /// Not in the group and silent.
+    Absent,
+}
+
+/// What is to hold for a person in a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// May write; a mute of ours is to be lifted.
+    Free,
+    /// May not write before having joined these channels.
+    Restricted {
+        /// The channels that the person is known not to be in.
+        missing: Vec<ChatId>,
+    },
+    /// Not to be known yet. Unknown never punishes (E28).
+    Unknown,
+    /// None of our business.
+    HandsOff(Reason),
+}
+
+/// A decision, and when it has to be thought over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// What is to hold.
+    pub decision: Decision,
+    /// In which chats to look the person up, and when (Unix milliseconds).
+    pub ask: Vec<(ChatId, i64)>,
+}
+
+/// Whether somebody is in a channel.
+enum Membership {
+    In,
+    /// Out; since this event, where an event says so.
+    Out(Option<Event>),
+    Unknown,
+}
+
+impl Required<'_> {
+    fn membership(&self, now_ms: i64, ask: &mut Vec<(ChatId, i64)>) -> Membership {
+        let seen = self.member.and_then(|member| member.standing(self.facts.watched(), now_ms));
+        let Some(seen) = seen else {
+            ask.push((self.chat, now_ms));
+            return Membership::Unknown;
+        };
+        if let Some(at_ms) = seen.ask_again_ms {
+            ask.push((self.chat, at_ms));
+        }
+        if seen.standing.is_in() { Membership::In } else { Membership::Out(seen.event) }
+    }
+}
+
+/// Whom nothing is ever done to, whatever the facts (E1, E2, E5, E10).
+fn is_untouchable(bot: BotId, group: ChatId, user: UserId) -> bool {
+    user == bot.user()
+        || user.0 == group.0
+        || [UserId::TELEGRAM, UserId::GROUP_ANONYMOUS_BOT, UserId::CHANNEL_BOT].contains(&user)
+}
+
+/// Decides what is to hold for `user`, of whom `member` is known in the group.
+#[must_use]
+pub fn decide(rule: &Rule<'_>, user: UserId, member: Option<&Member>, now_ms: i64) -> Verdict {
+    let verdict = |decision| Verdict { decision, ask: Vec::new() };
+    if is_untouchable(rule.bot, rule.group, user) || member.is_some_and(|member| member.is_bot) {
+        return verdict(Decision::HandsOff(Reason::Exempt));
+    }
+    if !rule.facts.is_protected() {
+        let leave_them = planted::has(Bug::UnprotectLeavesMutes);
+        return verdict(if leave_them { Decision::HandsOff(Reason::Suspended) } else { Decision::Free });
+    }
+    if !rule.facts.can_restrict() {
+        return verdict(Decision::HandsOff(Reason::Suspended));
+    }
+    let seen = member.and_then(|member| member.standing(rule.facts.watched(), now_ms));
+    if seen.is_some_and(|seen| seen.standing.is_admin()) && !planted::has(Bug::MuteAdmins) {
+        return verdict(Decision::HandsOff(Reason::Exempt));
+    }
+    if member.is_some_and(Member::allowed_by_admin) {
+        return verdict(Decision::Free);
+    }
+
+    let mut ask = Vec::new();
+    let mut missing = Vec::new();
+    let mut unknown = false;
+    for channel in rule.channels {
+        match channel.membership(now_ms, &mut ask) {
+            Membership::In => {}
+            Membership::Out(_) => missing.push(channel.chat),
+            Membership::Unknown => unknown = true,
+        }
+    }
+    let speaks = member.is_some_and(Member::writes_from_outside);
+    let present = seen.map(|seen| seen.standing.is_in() || (seen.standing == Standing::Outside && speaks));
+    match seen {
+        // Somebody of whom nothing is known here may be an administrator, or muted by one.
+        None => ask.push((rule.group, now_ms)),
+        Some(seen) => ask.extend(seen.ask_again_ms.map(|at_ms| (rule.group, at_ms))),
+    }
+    let missing_is_empty = missing.is_empty();
+    let decision = match (missing_is_empty, present) {
+        (true, _) if !unknown => Decision::Free,
+        (_, Some(false)) => Decision::HandsOff(Reason::Absent),
+        (false, Some(true)) => Decision::Restricted { missing },
+        _ => Decision::Unknown,
+    };
+    let concerned = match decision {
+        Decision::Unknown => present == Some(true) || speaks || !missing_is_empty,
+        _ => present == Some(true),
+    };
+    if !concerned {
+        ask.clear();
+    }
+    Verdict { decision, ask }
+}
+
+/// Whether a message written at `date` (Unix seconds) by somebody who is to be restricted was written when they were so
+/// already: what only came after the message does not make it wrong.
+#[must_use]
+pub fn was_unverified_at(rule: &Rule<'_>, date: i64, now_ms: i64) -> bool {
+    rule.channels.iter().any(|channel| match channel.membership(now_ms, &mut Vec::new()) {
+        Membership::Out(Some(left)) => left.order.date < date || !left.was_in,
+        Membership::Out(None) => true,
+        Membership::In | Membership::Unknown => false,
+    })
+}
+
+/// What is to be done about a person's limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// What to call for, now.
+    pub act: Option<Act>,
+    /// When to look the person up in the group, to see what came of a call (Unix milliseconds).
+    pub confirm_at_ms: Option<i64>,
+    /// When a restriction by somebody else ends and the decision counts again (Unix milliseconds).
+    pub look_again_ms: Option<i64>,
+    /// Whether the person waits for having joined.
+    pub waiting: bool,
+}
+
+/// Compares what is wanted with what is.
+#[must_use]
+pub fn plan(decision: &Decision, member: &Member, mark: Mark, now_ms: i64) -> Plan {
+    let mut plan = Plan { act: None, confirm_at_ms: member.confirm_at_ms(), look_again_ms: None, waiting: false };
+    // E44: what somebody else imposed is theirs to lift.
+    let ledger_ignored = planted::has(Bug::LedgerIgnored);
+    let imposed = member.theirs.filter(|theirs| theirs.limits.restricts_at(now_ms / 1000));
+    if let Some(theirs) = imposed.filter(|_| !ledger_ignored) {
+        plan.look_again_ms = match theirs.limits {
+            Limits::Restricted { until } | Limits::Banned { until } if until > 0 => Some((until + 1) * 1000),
+            _ => None,
+        };
+        return plan;
+    }
+    let now = member.limits(mark, now_ms);
+    let called = member.call.map(|call| call.act);
+    match decision {
+        Decision::Restricted { .. } => {
+            plan.waiting = now.limits == Limits::Free || now.ours;
+            let muted = now.limits != Limits::Free && called != Some(Act::Release);
+            if !muted && called != Some(Act::Mute) {
+                plan.act = Some(Act::Mute);
+            }
+        }
+        Decision::Free => {
+            let ours = now.ours || (ledger_ignored && now.limits != Limits::Free);
+            if ours && called != Some(Act::Release) {
+                plan.act = Some(Act::Release);
+            }
+        }
+        Decision::Unknown | Decision::HandsOff(_) => {}
+    }
+    plan
+}

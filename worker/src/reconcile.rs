@@ -1,0 +1,209 @@
+//! From facts to intents: decides a person in every group that the facts concern, compares what is wanted with what is,
+//! and says what to write. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use nezuko_shared::cache::Verdict as CacheVerdict;
+use nezuko_telegram::{BotId, ChatId, UserId};
+
+use crate::{
+    facts::{ChatFacts, Mark, Member},
+    intent::{Intent, Put},
+    planted,
+    policy::{self, Decision, Plan, Reason, Required, Rule},
+    store::{PersonView, PersonWrites},
+};
+
+/// A person in a transaction: what was read, what the facts have become, and what follows from them.
+#[derive(Debug)]
+pub struct Person<'a> {
+    bot: BotId,
+    user: UserId,
+    now_ms: i64,
+    view: &'a PersonView,
+    members: BTreeMap<ChatId, Member>,
+    /// What to write; complete after [`Person::finish`].
+    pub writes: PersonWrites,
+}
+
+/// What comes of a person's transaction.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// What to write.
+    pub writes: PersonWrites,
+    /// What the cache is to hold after the commit.
+    pub verdicts: Vec<CacheVerdict>,
+}
+
+impl<'a> Person<'a> {
+    /// Begins with what was read.
+    #[must_use]
+    pub fn new(bot: BotId, user: UserId, now_ms: i64, view: &'a PersonView) -> Self {
+        let members = view.members.clone();
+        Self { bot, user, now_ms, view, members, writes: PersonWrites::default() }
+    }
+
+    /// The person in a chat, to apply facts to.
+    pub fn member(&mut self, chat: ChatId) -> &mut Member {
+        self.members.entry(chat).or_default()
+    }
+
+    /// How our mutes of this person in `chat` are known.
+    #[must_use]
+    pub fn mark(&self, chat: ChatId) -> Mark {
+        Mark::of(self.bot, chat, self.user)
+    }
+
+    /// The person in a chat, as the facts have become.
+    #[must_use]
+    pub fn known(&self, chat: ChatId) -> Option<&Member> {
+        self.members.get(&chat)
+    }
+
+    /// Hands `judge` the rule of `group`, if the group is known.
+    fn with_rule<R>(&self, group: ChatId, judge: impl FnOnce(&Rule<'_>, Option<&Member>) -> R) -> Option<R> {
+        let unknown = ChatFacts::default();
+        let facts = &self.view.chats.get(&group)?.facts;
+        let channels: Vec<Required<'_>> = self.view.required.get(&group).map_or_else(Vec::new, |channels| {
+            let required = |chat: &ChatId| Required {
+                chat: *chat,
+                facts: self.view.chats.get(chat).map_or(&unknown, |chat| &chat.facts),
+                member: self.members.get(chat),
+            };
+            channels.iter().map(required).collect()
+        });
+        let rule = Rule { bot: self.bot, group, facts, channels: &channels };
+        Some(judge(&rule, self.members.get(&group)))
+    }
+
+    /// Whether the rule is enforced in `group`.
+    #[must_use]
+    pub fn is_protected(&self, group: ChatId) -> bool {
+        self.view.chats.get(&group).is_some_and(|chat| chat.facts.is_protected())
+    }
+
+    /// What is to hold in `group`; `None` where the group is not known.
+    #[must_use]
+    pub fn verdict(&self, group: ChatId) -> Option<policy::Verdict> {
+        self.with_rule(group, |rule, member| planted::verdict(policy::decide(rule, self.user, member, self.now_ms)))
+    }
+
+    /// What is to be done in `group`, compared with what is.
+    #[must_use]
+    pub fn plan(&self, group: ChatId, decision: &Decision) -> Plan {
+        let nobody = Member::default();
+        let member = self.members.get(&group).unwrap_or(&nobody);
+        policy::plan(decision, member, self.mark(group), self.now_ms)
+    }
+
+    /// Whether a message in `group` of `date` was written by somebody who was to be restricted then.
+    #[must_use]
+    pub fn was_unverified_at(&self, group: ChatId, date: i64) -> bool {
+        self.with_rule(group, |rule, _| policy::was_unverified_at(rule, date, self.now_ms)).unwrap_or(false)
+    }
+
+    /// In which of the group's channels the person is not known to be.
+    #[must_use]
+    pub fn not_known_in(&self, group: ChatId) -> Vec<ChatId> {
+        let channels = self.view.required.get(&group).map_or(&[][..], Vec::as_slice);
+        let is_in = |chat: &ChatId| {
+            let facts = &self.view.chats.get(chat)?.facts;
+            let seen = self.members.get(chat)?.standing(facts.watched(), self.now_ms)?;
+            seen.standing.is_in().then_some(())
+        };
+        channels.iter().filter(|chat| is_in(chat).is_none()).copied().collect()
+    }
+
+    /// Decides the person in every group that was read, and completes the writes. `scope` is the chat that the
+    /// transaction is about.
+    #[must_use]
+    pub fn finish(mut self, scope: ChatId) -> Outcome {
+        let mut groups: BTreeSet<ChatId> = self.view.required.keys().copied().collect();
+        if self.view.chats.contains_key(&scope) && self.members.contains_key(&scope) {
+            groups.insert(scope);
+        }
+        let mut checks: BTreeMap<ChatId, i64> = BTreeMap::new();
+        let mut verdicts = Vec::new();
+        for group in groups {
+            self.decide_group(group, &mut checks, &mut verdicts);
+        }
+        for (chat, not_before_ms) in checks {
+            self.writes.put.push(Put { intent: Intent::Check { chat, user: self.user }, not_before_ms });
+        }
+        self.writes.members = self
+            .members
+            .into_iter()
+            .filter(|(chat, member)| self.view.members.get(chat) != Some(member) && *member != Member::default())
+            .collect();
+        Outcome { writes: self.writes, verdicts }
+    }
+
+    fn decide_group(&mut self, group: ChatId, checks: &mut BTreeMap<ChatId, i64>, verdicts: &mut Vec<CacheVerdict>) {
+        let Some(verdict) = self.verdict(group) else { return };
+        let plan = self.plan(group, &verdict.decision);
+        let mut check = |chat: ChatId, at_ms: i64| {
+            checks.entry(chat).and_modify(|earliest| *earliest = at_ms.min(*earliest)).or_insert(at_ms);
+        };
+        verdict.ask.iter().for_each(|(chat, at_ms)| check(*chat, *at_ms));
+        if let Some(at_ms) = plan.confirm_at_ms {
+            check(group, at_ms);
+        }
+        self.mark_member_intent(group, &plan);
+        self.decide_held(group, &verdict.decision);
+        if let Some(member) = self.members.get_mut(&group) {
+            let before = self.view.members.get(&group);
+            let was = before.map(|member| (member.waiting, member.topic)).unwrap_or_default();
+            member.waiting = plan.waiting;
+            if !plan.waiting && plan.act.is_none() && verdict.decision != Decision::Unknown {
+                member.name.clear();
+            }
+            let settled = plan.act.is_none() && member.call.is_none() && !plan.waiting;
+            if settled && !member.limits(Mark::of(self.bot, group, self.user), self.now_ms).ours {
+                member.mute_until = None;
+            }
+            let is = (member.waiting, member.topic);
+            // The prompt of the topic that they were named in, and of the one that they are named in now.
+            let stale = [was, is].into_iter().filter(|(waiting, _)| *waiting && was != is).map(|(_, topic)| topic);
+            for topic in stale.collect::<BTreeSet<_>>() {
+                self.writes.put.push(Put { intent: Intent::Prompt { group, topic }, not_before_ms: self.now_ms });
+            }
+            let free = matches!(verdict.decision, Decision::Free | Decision::HandsOff(Reason::Exempt | Reason::Suspended));
+            verdicts.push(CacheVerdict {
+                group,
+                user: self.user,
+                order: self.view.rev,
+                settings_version: self.view.chats.get(&group).map_or(0, |chat| chat.version),
+                acquitted: free,
+            });
+        }
+    }
+
+    /// The mark *look at this person* exists whenever something is to be done now or at a known time.
+    fn mark_member_intent(&mut self, group: ChatId, plan: &Plan) {
+        let intent = Intent::Member { group, user: self.user };
+        let due = plan.act.map(|_| self.now_ms).or(plan.look_again_ms);
+        match due {
+            Some(not_before_ms) => self.writes.put.push(Put { intent, not_before_ms }),
+            None if self.view.open.contains(&intent.key()) => self.writes.end.push(intent.key()),
+            None => {}
+        }
+    }
+
+    fn decide_held(&mut self, group: ChatId, decision: &Decision) {
+        let view = self.view;
+        let held: Vec<_> = view.held.iter().filter(|held| held.group == group).collect();
+        if held.is_empty() || *decision == Decision::Unknown {
+            return;
+        }
+        self.writes.unhold.push(group);
+        if !matches!(decision, Decision::Restricted { .. }) {
+            return;
+        }
+        for held in held {
+            if self.was_unverified_at(group, held.date) {
+                let intent = Intent::Delete { chat: group, message: held.message };
+                self.writes.put.push(Put { intent, not_before_ms: self.now_ms });
+            }
+        }
+    }
+}

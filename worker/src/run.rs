@@ -1,0 +1,142 @@
+//! The worker as a whole: readers, senders and housekeeping, from start to a clean stop.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use frankenstein::{AsyncTelegramApi, response::MethodResponse};
+use nezuko_shared::{cache::Cache, limiter::Limiter, ops::Part, queue::Consumer, telemetry::metrics::Metrics};
+use nezuko_telegram::{CallError, Client, User};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{clock, consume::Reader, handle::Handler, lanes, send::Sender, store::Store};
+
+/// How often the gauges are read.
+const GAUGES: Duration = Duration::from_secs(2);
+/// How often what is past its time is removed.
+const PURGE: Duration = Duration::from_hours(1);
+
+/// Everything that a worker works with.
+pub struct Worker {
+    /// Facts and intents.
+    pub store: Arc<dyn Store>,
+    /// Where updates come from.
+    pub consumer: Arc<dyn Consumer>,
+    /// Who may write.
+    pub cache: Arc<dyn Cache>,
+    /// How much may be sent.
+    pub limiter: Arc<dyn Limiter>,
+    /// The Bot API.
+    pub api: Client,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// The name of this worker; a random part is added for its claims.
+    pub name: String,
+    /// After so long without a sign of life, another worker's entries are taken over.
+    pub reclaim_idle: Duration,
+    /// How long the end may take.
+    pub grace: Duration,
+    /// Told whether the database answers.
+    pub database_works: Part,
+}
+
+impl Worker {
+    /// Works until `stop`, then finishes what is in hand within the grace period, gives back the rest and returns.
+    pub async fn run(self, stop: CancellationToken) {
+        let handler = Handler {
+            bot: self.store.bot(),
+            store: self.store.clone(),
+            cache: self.cache,
+            username: Arc::new(OnceLock::new()),
+            metrics: self.metrics.clone(),
+            clock: clock::system(),
+            wake: Arc::default(),
+        };
+        let holder = format!("{}-{:08x}", self.name, rand::random::<u32>());
+        let sender = Sender::new(handler.clone(), self.api.clone(), self.limiter, holder.clone());
+        tracing::info!(holder, "worker starts");
+
+        let reading = TaskTracker::new();
+        let sending = TaskTracker::new();
+        Reader::run(self.consumer.clone(), handler.clone(), self.reclaim_idle, &stop, &reading);
+        lanes::run(&sender, &stop, &sending);
+        tokio::spawn(learn_username(self.api, handler.clone(), stop.clone()));
+        tokio::spawn(keep_house(self.consumer.clone(), handler, self.database_works, stop.clone()));
+
+        stop.cancelled().await;
+        reading.close();
+        sending.close();
+        let drained = async {
+            reading.wait().await;
+            sending.wait().await;
+        };
+        if tokio::time::timeout(self.grace, drained).await.is_err() {
+            tracing::warn!("not everything was finished in time, others will take it over");
+        }
+        if let Err(error) = self.store.release(&holder).await {
+            tracing::warn!(%error, "claims not given back, they run out by themselves");
+        }
+        if let Err(error) = self.consumer.leave().await {
+            tracing::warn!(%error, "entries not given back, they are reclaimed after their idle time");
+        }
+        tracing::info!(holder, "worker stopped");
+    }
+}
+
+/// Asks Telegram for the bot's username, by which commands are addressed.
+async fn learn_username(api: Client, handler: Handler, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let me: Result<MethodResponse<User>, CallError> = api.request("getMe", None::<()>).await;
+        match me {
+            Ok(me) => {
+                if let Some(username) = me.result.username {
+                    drop(handler.username.set(username));
+                }
+                return;
+            }
+            Err(error) => tracing::warn!(%error, "getMe failed, trying again"),
+        }
+        wait(&stop, Duration::from_secs(5)).await;
+    }
+}
+
+/// Reads the gauges and removes what is past its time.
+async fn keep_house(consumer: Arc<dyn Consumer>, handler: Handler, database_works: Part, stop: CancellationToken) {
+    let mut purge_at_ms = (handler.clock)();
+    while !stop.is_cancelled() {
+        match handler.store.open_intents().await {
+            Ok(open) => {
+                database_works.set(true);
+                handler.metrics.set_db_connected(true);
+                for kind in crate::intent::KINDS {
+                    let count = open.iter().find(|(of, _)| of == kind).map_or(0, |(_, count)| *count);
+                    handler.metrics.set_intents_waiting(kind, count.unsigned_abs());
+                }
+            }
+            Err(error) => {
+                database_works.set(false);
+                handler.metrics.set_db_connected(false);
+                tracing::warn!(%error, "database does not answer");
+            }
+        }
+        if let Ok(backlog) = consumer.backlog().await {
+            handler.metrics.set_backlog(backlog);
+        }
+        let now_ms = (handler.clock)();
+        if now_ms >= purge_at_ms {
+            match handler.store.purge(now_ms).await {
+                Ok(()) => purge_at_ms = now_ms + PURGE.as_millis() as i64,
+                Err(error) => tracing::warn!(%error, "nothing purged, trying again"),
+            }
+        }
+        wait(&stop, GAUGES).await;
+    }
+}
+
+async fn wait(stop: &CancellationToken, time: Duration) {
+    tokio::select! {
+        () = tokio::time::sleep(time) => {}
+        () = stop.cancelled() => {}
+    }
+}

@@ -1,0 +1,186 @@
+//! Looking somebody up, because a decision waits for it or a call has not been confirmed.
+
+use std::time::Duration;
+
+use nezuko_shared::limiter::Budget;
+use nezuko_telegram::{CallError, ChatId, ChatMember, ErrorClass, Limits, Rights, Standing, User, UserId};
+
+use super::Sender;
+use crate::{
+    intent::{Claim, Intent, Settlement},
+    store::{ChatWrites, Settle, StoreError},
+};
+
+/// After an error that only somebody's doing can end.
+const BLOCKED: Duration = Duration::from_mins(1);
+
+impl Sender {
+    pub(super) async fn check(&self, claim: &Claim, chat: ChatId, user: UserId) -> Result<(), StoreError> {
+        if user == self.handler.bot.user() {
+            return self.check_own(claim, chat).await;
+        }
+        if let Err(refused) = self.leave(Budget::Lookup, Some(chat)).await {
+            return self.settle(claim, self.retry_in(refused.retry_in)).await;
+        }
+        if !self.still_wanted(claim, chat, user).await? {
+            return Ok(());
+        }
+        let asked_ms = self.now_ms();
+        let answer = self.get_chat_member(chat, user).await;
+        match self.read_lookup(chat, user, answer).await? {
+            Ok(member) => self.take_in_lookups(user, chat, &[(chat, asked_ms, member)], Some(claim), &claim.trace_id).await,
+            Err(class) => {
+                let settlement = match class {
+                    ErrorClass::RetryAfter(wait) => self.retry_in(wait),
+                    ErrorClass::Retry | ErrorClass::Ambiguous => self.back_off(claim),
+                    _ => self.retry_in(BLOCKED),
+                };
+                let put = match class {
+                    ErrorClass::Permission | ErrorClass::BotOut => vec![self.look_at_own_rights(chat)],
+                    _ => Vec::new(),
+                };
+                self.settle_and_put(claim, settlement, &put).await
+            }
+        }
+    }
+
+    /// Whether a decision or an open call still asks for this lookup; if not, the claim is settled.
+    async fn still_wanted(&self, claim: &Claim, chat: ChatId, user: UserId) -> Result<bool, StoreError> {
+        let now_ms = self.now_ms();
+        let mut wanted = false;
+        self.handler
+            .with_person(user, chat, None, &claim.trace_id, |person| {
+                let mut outcome = person.finish(chat);
+                let this = Intent::Check { chat, user };
+                let due = outcome.writes.put.iter().filter(|put| put.intent == this).map(|put| put.not_before_ms).min();
+                wanted = due.is_some_and(|due| due <= now_ms);
+                if wanted {
+                    outcome.writes.keep_claimed(claim);
+                } else {
+                    outcome.writes.settle = Some(Settle::of(claim, Settlement::Done));
+                }
+                outcome
+            })
+            .await?;
+        Ok(wanted)
+    }
+
+    /// What an answer of `getChatMember` says, or why nothing is known.
+    pub(super) async fn read_lookup(
+        &self,
+        chat: ChatId,
+        user: UserId,
+        answer: Result<ChatMember, CallError>,
+    ) -> Result<Result<ChatMember, ErrorClass>, StoreError> {
+        let error = match answer {
+            Ok(member) if member.standing.is_some() => return Ok(Ok(member)),
+            Ok(_) => return Ok(Err(ErrorClass::Input)),
+            Err(error) => error,
+        };
+        let class = error.class();
+        self.obey(Some(chat), class).await;
+        // E31: "user not found" from a chat whose administrator we are means that they are not in it.
+        let is_stranger = class == ErrorClass::Target && {
+            let own = self.handler.store.chat(chat).await?.chat.facts.own();
+            own.is_some_and(|(standing, _)| standing.is_admin())
+        };
+        if is_stranger {
+            return Ok(Ok(stranger(user)));
+        }
+        tracing::info!(chat = chat.0, user = user.0, %error, "membership cannot be found out");
+        Ok(Err(class))
+    }
+
+    /// Takes in what lookups of one person have told, decides again, and settles the check that asked for it.
+    pub(super) async fn take_in_lookups(
+        &self,
+        user: UserId,
+        scope: ChatId,
+        lookups: &[(ChatId, i64, ChatMember)],
+        check: Option<&Claim>,
+        trace_id: &str,
+    ) -> Result<(), StoreError> {
+        let now_ms = self.now_ms();
+        self.handler
+            .with_person(user, scope, None, trace_id, |mut person| {
+                for (chat, asked_ms, answer) in lookups {
+                    let mark = person.mark(*chat);
+                    let member = person.member(*chat);
+                    member.is_bot |= answer.user.is_bot;
+                    member.apply_lookup(*asked_ms, answer, mark);
+                }
+                let mut outcome = person.finish(scope);
+                if let Some(check) = check {
+                    // An answer that settles nothing (clocks apart, say) must not be asked for again at once.
+                    let again = outcome.writes.put.iter().any(|put| put.intent == check.intent && put.not_before_ms <= now_ms);
+                    if again {
+                        outcome.writes.keep_claimed(check);
+                    }
+                    let settlement = if again { self.back_off(check) } else { Settlement::Done };
+                    outcome.writes.settle = Some(Settle::of(check, settlement));
+                }
+                outcome
+            })
+            .await
+    }
+
+    /// Looks at our own place in `chat`.
+    async fn check_own(&self, claim: &Claim, chat: ChatId) -> Result<(), StoreError> {
+        if let Err(refused) = self.leave(Budget::Lookup, Some(chat)).await {
+            return self.settle(claim, self.retry_in(refused.retry_in)).await;
+        }
+        let bot = self.handler.bot.user();
+        let asked_ms = self.now_ms();
+        let answer = match self.get_chat_member(chat, bot).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let class = error.class();
+                self.obey(Some(chat), class).await;
+                match class {
+                    // Out, and not told so by an event.
+                    ErrorClass::BotOut => stranger(bot),
+                    ErrorClass::RetryAfter(wait) => return self.settle(claim, self.retry_in(wait)).await,
+                    ErrorClass::Retry | ErrorClass::Ambiguous => {
+                        return self.settle(claim, self.back_off(claim)).await;
+                    }
+                    _ => return self.settle(claim, Settlement::Done).await,
+                }
+            }
+        };
+        self.take_in_own_lookup(chat, asked_ms, &answer, &claim.trace_id).await?;
+        self.settle(claim, Settlement::Done).await
+    }
+
+    /// Takes in what a lookup has told about the bot itself.
+    pub(super) async fn take_in_own_lookup(
+        &self,
+        chat: ChatId,
+        asked_ms: i64,
+        answer: &ChatMember,
+        trace_id: &str,
+    ) -> Result<(), StoreError> {
+        let now_ms = self.now_ms();
+        self.handler
+            .store
+            .with_chat(chat, trace_id, now_ms, &mut |view| {
+                let mut facts = view.chat.facts.clone();
+                facts.apply_own_lookup(asked_ms, answer);
+                let rights_changed = (facts.watched(), facts.own()) != (view.chat.facts.watched(), view.chat.facts.own());
+                let mut writes = ChatWrites::default();
+                if rights_changed {
+                    writes.put = view.redecide(chat, now_ms);
+                }
+                writes.facts = (facts != view.chat.facts).then_some(facts);
+                writes
+            })
+            .await?;
+        self.handler.wake.all();
+        Ok(())
+    }
+}
+
+/// Somebody who is not in a chat.
+fn stranger(user: UserId) -> ChatMember {
+    let user = User { id: user, is_bot: false, first_name: String::new(), last_name: None, username: None };
+    ChatMember { user, standing: Some(Standing::Outside), limits: Limits::Free, rights: Rights::default() }
+}

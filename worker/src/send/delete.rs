@@ -1,0 +1,67 @@
+//! Deleting messages, up to a hundred of a chat with one call.
+
+use nezuko_shared::limiter::Budget;
+use nezuko_telegram::{ChatId, ErrorClass};
+
+use super::{Sender, message_number};
+use crate::{
+    intent::{Claim, Intent, Settlement},
+    store::{Settle, StoreError},
+};
+
+/// `deleteMessages` takes no more (E55).
+const BATCH: usize = 100;
+
+impl Sender {
+    pub(super) async fn delete(&self, chat: ChatId, claims: &[Claim]) -> Result<(), StoreError> {
+        for batch in claims.chunks(BATCH) {
+            self.delete_batch(chat, batch).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete_batch(&self, chat: ChatId, batch: &[Claim]) -> Result<(), StoreError> {
+        let Some(first) = batch.first() else { return Ok(()) };
+        let settlement = match self.leave(Budget::Deletion, Some(chat)).await {
+            Err(refused) => self.retry_in(refused.retry_in),
+            Ok(_) => {
+                let messages: Vec<i32> = batch.iter().filter_map(message_of).collect();
+                let count = messages.len() as u64;
+                let params = frankenstein::methods::DeleteMessagesParams::builder()
+                    .chat_id(chat.0)
+                    .message_ids(messages)
+                    .build();
+                let result: Result<bool, _> = self.call("deleteMessages", &params).await;
+                match result.map_err(|error| error.class()) {
+                    Ok(_) | Err(ErrorClass::AlreadyDone) => {
+                        self.handler.metrics.messages_deleted(count);
+                        Settlement::Done
+                    }
+                    Err(class @ ErrorClass::RetryAfter(wait)) => {
+                        self.obey(Some(chat), class).await;
+                        self.retry_in(wait)
+                    }
+                    // Deleting twice does no harm.
+                    Err(ErrorClass::Retry | ErrorClass::Ambiguous) => self.back_off(first),
+                    Err(ErrorClass::Permission | ErrorClass::BotOut) => {
+                        self.handler.put(&[self.look_at_own_rights(chat)], &first.trace_id).await?;
+                        Settlement::Done
+                    }
+                    Err(class) => {
+                        tracing::warn!(chat = chat.0, count, class = class.label(), "messages cannot be deleted");
+                        Settlement::Done
+                    }
+                }
+            }
+        };
+        let settle: Vec<Settle> = batch.iter().map(|claim| Settle::of(claim, settlement.clone())).collect();
+        self.handler.store.settle(&settle, &[], &first.trace_id, self.now_ms()).await
+    }
+}
+
+fn message_of(claim: &Claim) -> Option<i32> {
+    match claim.intent {
+        Intent::Delete { message, .. } => Some(message_number(message)),
+        _ => None,
+    }
+}

@@ -1,0 +1,173 @@
+//! Muting and releasing.
+
+use std::time::Duration;
+
+use frankenstein::{methods::RestrictChatMemberParams, types::ChatPermissions};
+use nezuko_shared::limiter::Budget;
+use nezuko_telegram::{CallError, ChatId, ErrorClass, UserId};
+
+use super::Sender;
+use crate::{
+    facts::{Act, Call},
+    intent::{Claim, Intent, Put, Settlement},
+    policy::Decision,
+    store::{LedgerEntry, Settle, StoreError, Verification},
+};
+
+/// A mute that would end sooner than this is made anew with a later end.
+const RENEW_BEFORE_S: i64 = 30 * 86_400;
+
+impl Sender {
+    pub(super) async fn member(&self, claim: &Claim, group: ChatId, user: UserId) -> Result<(), StoreError> {
+        let leave = match self.leave(Budget::Restriction, Some(group)).await {
+            Ok(leave) => leave,
+            Err(refused) => return self.settle(claim, self.retry_in(refused.retry_in)).await,
+        };
+        let Some((act, until)) = self.decide_act(claim, group, user).await? else { return Ok(()) };
+        let result = if leave.until.elapsed() > Duration::ZERO {
+            Err(None)
+        } else {
+            self.restrict(group, user, act, until).await.map_err(Some)
+        };
+        self.settle_act(claim, group, user, act, result).await
+    }
+
+    /// Decides again, and writes down that a call goes out before it does. `None`: nothing is to be done any more, and
+    /// the claim is settled.
+    async fn decide_act(&self, claim: &Claim, group: ChatId, user: UserId) -> Result<Option<(Act, i64)>, StoreError> {
+        let now_ms = self.now_ms();
+        let mut decided = None;
+        self.handler
+            .with_person(user, group, None, &claim.trace_id, |mut person| {
+                let verdict = person.verdict(group);
+                let plan = verdict.as_ref().map(|verdict| person.plan(group, &verdict.decision));
+                let act = plan.and_then(|plan| plan.act);
+                decided = None;
+                let Some(act) = act else {
+                    person.writes.settle = Some(Settle::of(claim, Settlement::Done));
+                    return person.finish(group);
+                };
+                let mark = person.mark(group);
+                let member = person.member(group);
+                let lasting = member.mute_until.filter(|until| *until > now_ms / 1000 + RENEW_BEFORE_S);
+                let until = lasting.unwrap_or_else(|| mark.until(now_ms));
+                member.call = Some(Call { act, at_ms: now_ms });
+                if act == Act::Mute {
+                    member.mute_until = Some(until);
+                    let missing = match verdict.map(|verdict| verdict.decision) {
+                        Some(Decision::Restricted { missing }) => missing,
+                        _ => Vec::new(),
+                    };
+                    person.writes.ledger.push(LedgerEntry { group, imposed: Some((until, missing)) });
+                }
+                decided = Some((act, until));
+                let mut outcome = person.finish(group);
+                outcome.writes.keep_claimed(claim);
+                outcome
+            })
+            .await?;
+        Ok(decided)
+    }
+
+    async fn restrict(&self, group: ChatId, user: UserId, act: Act, until: i64) -> Result<(), CallError> {
+        let may_write = act == Act::Release;
+        let params = RestrictChatMemberParams::builder()
+            .chat_id(group.0)
+            .user_id(user.0.cast_unsigned())
+            .permissions(all_permissions(may_write))
+            // E48: each permission by itself, or the media flags would imply text.
+            .use_independent_chat_permissions(true);
+        // Lifting for ever is what clears the entry among the group's exceptions (E46).
+        let done: bool = if may_write {
+            self.call("restrictChatMember", &params.build()).await?
+        } else {
+            self.call("restrictChatMember", &params.until_date(until.cast_unsigned()).build()).await?
+        };
+        tracing::debug!(group = group.0, user = user.0, ?act, done, "restriction called for");
+        Ok(())
+    }
+
+    /// `Err(None)`: the leave ran out and no call was made.
+    async fn settle_act(
+        &self,
+        claim: &Claim,
+        group: ChatId,
+        user: UserId,
+        act: Act,
+        result: Result<(), Option<CallError>>,
+    ) -> Result<(), StoreError> {
+        let class = result.as_ref().err().map(|error| error.as_ref().map(CallError::class));
+        if let Some(Some(class)) = class {
+            self.obey(Some(group), class).await;
+        }
+        let settlement = match class {
+            None | Some(Some(ErrorClass::Ambiguous | ErrorClass::AlreadyDone | ErrorClass::Target)) => Settlement::Done,
+            Some(None) => self.retry_in(Duration::ZERO),
+            Some(Some(ErrorClass::RetryAfter(wait))) => self.retry_in(wait),
+            Some(Some(ErrorClass::Retry)) => self.back_off(claim),
+            Some(Some(_)) => self.retry_in(Duration::from_mins(1)),
+        };
+        let now_ms = self.now_ms();
+        self.handler
+            .with_person(user, group, None, &claim.trace_id, |mut person| {
+                // Whatever is not certain to have had no effect stays an open call, until an event or a lookup shows.
+                let open = matches!(class, None | Some(Some(ErrorClass::Ambiguous | ErrorClass::AlreadyDone)));
+                let member = person.member(group);
+                if !open && member.call.is_some_and(|call| call.act == act) {
+                    member.call = None;
+                }
+                match class {
+                    None => {
+                        let outcome = if act == Act::Mute { "muted" } else { "released" };
+                        person.writes.verifications.push(Verification { group, outcome });
+                        if act == Act::Release {
+                            person.writes.ledger.push(LedgerEntry { group, imposed: None });
+                        }
+                    }
+                    // E42: they have become an administrator; have a look.
+                    Some(Some(ErrorClass::TargetIsAdmin)) => {
+                        let intent = Intent::Check { chat: group, user };
+                        person.writes.put.push(Put { intent, not_before_ms: now_ms });
+                    }
+                    Some(Some(ErrorClass::Permission | ErrorClass::BotOut)) => {
+                        person.writes.put.push(self.look_at_own_rights(group));
+                    }
+                    _ => {}
+                }
+                let mut outcome = person.finish(group);
+                if !open {
+                    outcome.writes.keep_claimed(claim);
+                }
+                outcome.writes.settle = Some(Settle::of(claim, settlement.clone()));
+                outcome
+            })
+            .await?;
+        if let Some(Err(Some(error))) = class.map(|_| &result) {
+            tracing::warn!(group = group.0, user = user.0, ?act, %error, trace_id = claim.trace_id, "restriction failed");
+        } else if class.is_none() {
+            tracing::info!(group = group.0, user = user.0, ?act, trace_id = claim.trace_id, "restriction changed");
+            if act == Act::Mute { self.handler.metrics.mute() } else { self.handler.metrics.release() }
+        }
+        Ok(())
+    }
+}
+
+/// Every permission that there is, one by one: what is left out counts as taken (E46).
+fn all_permissions(given: bool) -> ChatPermissions {
+    ChatPermissions::builder()
+        .can_send_messages(given)
+        .can_send_audios(given)
+        .can_send_documents(given)
+        .can_send_photos(given)
+        .can_send_videos(given)
+        .can_send_video_notes(given)
+        .can_send_voice_notes(given)
+        .can_send_polls(given)
+        .can_send_other_messages(given)
+        .can_add_web_page_previews(given)
+        .can_change_info(given)
+        .can_invite_users(given)
+        .can_pin_messages(given)
+        .can_manage_topics(given)
+        .build()
+}

@@ -1,0 +1,219 @@
+//! Senders: carry intents out at Telegram.
+//!
+//! Each lane claims due intents, one statement that commits by itself; then asks the limiter; then decides again in a
+//! short transaction; then calls, with no transaction open; then settles. Claims are prolonged while their holder lives,
+//! and what a dead holder had claimed is taken up by another a few seconds later.
+
+mod answer;
+mod check;
+mod command;
+mod delete;
+mod member;
+mod prompt;
+mod redecide;
+mod reply;
+
+pub(crate) use answer::Found;
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use frankenstein::response::MethodResponse;
+use nezuko_shared::limiter::{Budget, Limiter, Permit};
+use nezuko_telegram::{CallError, Chat, ChatId, ChatMember, Client, ErrorClass, MessageId, UserId};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::Mutex;
+
+use crate::{
+    handle::Handler,
+    intent::{Claim, Intent, Lane, Put, Settlement},
+    store::{Settle, StoreError},
+    wake::Lanes,
+};
+
+/// A claim lasts so long; it is prolonged three times as often.
+pub const CLAIM: Duration = Duration::from_secs(10);
+/// Nobody waits longer than this for the limiter with a claim in hand; the intent then goes back.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Carries intents out.
+#[derive(Clone)]
+pub struct Sender {
+    /// Store, cache, clock and metrics, shared with the handlers: what a lookup tells is taken in as a fact.
+    pub handler: Handler,
+    /// The Bot API.
+    pub api: Client,
+    /// The fleet's limiter.
+    pub limiter: Arc<dyn Limiter>,
+    /// The name under which intents are claimed; unique to this process.
+    pub holder: String,
+    /// One asker per budget, so that waiting callers do not outbid each other.
+    askers: Arc<[Mutex<()>; 5]>,
+}
+
+/// Leave to make one call, good until `until`.
+#[derive(Clone, Copy, Debug)]
+struct Leave {
+    until: Instant,
+}
+
+/// There is no leave to be had now.
+#[derive(Clone, Copy, Debug)]
+struct Refused {
+    retry_in: Duration,
+}
+
+impl Sender {
+    /// A sender that claims under the name `holder`, which no other process has.
+    #[must_use]
+    pub fn new(handler: Handler, api: Client, limiter: Arc<dyn Limiter>, holder: String) -> Self {
+        Self { handler, api, limiter, holder, askers: Arc::default() }
+    }
+
+    /// Claims due intents of `lane` and gives them back in batches that belong together.
+    ///
+    /// # Errors
+    /// [`StoreError`]: nothing was claimed.
+    pub async fn claim(&self, lane: Lane, max: i64) -> Result<Vec<Vec<Claim>>, StoreError> {
+        let now_ms = (self.handler.clock)();
+        let until_ms = now_ms + CLAIM.as_millis() as i64;
+        let claims = self.handler.store.claim(lane, &self.holder, now_ms, until_ms, max).await?;
+        if lane != Lane::Deletions {
+            return Ok(claims.into_iter().map(|claim| vec![claim]).collect());
+        }
+        let mut by_chat: BTreeMap<ChatId, Vec<Claim>> = BTreeMap::new();
+        for claim in claims {
+            if let Intent::Delete { chat, .. } = claim.intent {
+                by_chat.entry(chat).or_default().push(claim);
+            }
+        }
+        Ok(by_chat.into_values().collect())
+    }
+
+    /// Carries out what [`claim`](Self::claim) gave. Dropping the future leaves the claims to run out.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the claims run out and the intents are taken up again.
+    pub async fn carry_out(&self, batch: &[Claim]) -> Result<(), StoreError> {
+        let Some(claim) = batch.first() else { return Ok(()) };
+        match &claim.intent {
+            Intent::Member { group, user } => self.member(claim, *group, *user).await,
+            Intent::Check { chat, user } => self.check(claim, *chat, *user).await,
+            Intent::Prompt { group, topic } => self.prompt(claim, *group, *topic).await,
+            Intent::Redecide { chat, after } => self.redecide(claim, *chat, *after).await,
+            Intent::Answer(press) => self.answer(claim, press).await,
+            Intent::Delete { chat, .. } => self.delete(*chat, batch).await,
+            Intent::Command(command) => self.command(claim, command).await,
+            Intent::Reply(reply) => self.reply(claim, reply).await,
+        }
+    }
+
+    fn now_ms(&self) -> i64 {
+        (self.handler.clock)()
+    }
+
+    async fn settle(&self, claim: &Claim, settlement: Settlement) -> Result<(), StoreError> {
+        self.settle_and_put(claim, settlement, &[]).await
+    }
+
+    async fn settle_and_put(&self, claim: &Claim, settlement: Settlement, put: &[Put]) -> Result<(), StoreError> {
+        let settle = [Settle::of(claim, settlement)];
+        self.handler.store.settle(&settle, put, &claim.trace_id, self.now_ms()).await?;
+        self.handler.wake.lanes(Lanes::of(put));
+        Ok(())
+    }
+
+    fn retry_in(&self, wait: Duration) -> Settlement {
+        Settlement::Retry { not_before_ms: self.now_ms() + wait.as_millis() as i64 }
+    }
+
+    /// 1, 2, 4 … seconds, at most five minutes.
+    fn back_off(&self, claim: &Claim) -> Settlement {
+        let doublings = claim.attempts.clamp(0, 9);
+        self.retry_in(Duration::from_secs(1 << doublings).min(Duration::from_mins(5)))
+    }
+
+    /// Waits for the limiter, at most [`PATIENCE`], and not at all where it is this chat that has to wait.
+    async fn leave(&self, budget: Budget, chat: Option<ChatId>) -> Result<Leave, Refused> {
+        let began = Instant::now();
+        let _asker = self.askers[budget as usize].lock().await;
+        loop {
+            let asked = Instant::now();
+            match self.limiter.ask(budget, chat).await {
+                Ok(Permit::Granted { valid_for }) => {
+                    self.handler.metrics.limiter_grant(budget);
+                    self.handler.metrics.rate_limit_delay(began.elapsed());
+                    return Ok(Leave { until: asked + valid_for });
+                }
+                Ok(Permit::Denied { retry_in, chat_bound }) => {
+                    self.handler.metrics.limiter_denial(budget);
+                    if chat_bound || began.elapsed() + retry_in > PATIENCE {
+                        return Err(Refused { retry_in });
+                    }
+                    tokio::time::sleep(retry_in).await;
+                }
+                // Without the limiter no messages are sent; answers, deletions and restrictions go on.
+                Err(error) if budget == Budget::Message => {
+                    tracing::warn!(%error, "no message without the limiter");
+                    return Err(Refused { retry_in: Duration::from_secs(1) });
+                }
+                Err(_) => return Ok(Leave { until: asked + PATIENCE }),
+            }
+        }
+    }
+
+    async fn call<P, O>(&self, method: &'static str, params: &P) -> Result<O, CallError>
+    where
+        P: Serialize + std::fmt::Debug + Send + Sync,
+        O: DeserializeOwned + Send,
+    {
+        use frankenstein::AsyncTelegramApi;
+        self.handler.metrics.api_call(method);
+        let answer: Result<MethodResponse<O>, CallError> = self.api.request(method, Some(params)).await;
+        match answer {
+            Ok(response) => Ok(response.result),
+            Err(error) => {
+                let class = error.class();
+                self.handler.metrics.api_error(method, class.label());
+                tracing::debug!(method, %error, "call failed");
+                Err(error)
+            }
+        }
+    }
+
+    async fn get_chat_member(&self, chat: ChatId, user: UserId) -> Result<ChatMember, CallError> {
+        let params = frankenstein::methods::GetChatMemberParams::builder()
+            .chat_id(chat.0)
+            .user_id(user.0.cast_unsigned())
+            .build();
+        self.call("getChatMember", &params).await
+    }
+
+    async fn get_chat(&self, chat: frankenstein::types::ChatId) -> Result<Chat, CallError> {
+        let params = frankenstein::methods::GetChatParams::builder().chat_id(chat).build();
+        self.call("getChat", &params).await
+    }
+
+    /// A 429 is obeyed by all workers.
+    async fn obey(&self, chat: Option<ChatId>, class: ErrorClass) {
+        if let ErrorClass::RetryAfter(wait) = class
+            && let Err(error) = self.limiter.pause(chat, wait).await
+        {
+            tracing::warn!(%error, "a pause is known to this process only");
+        }
+    }
+
+    /// Our own rights in `chat` are to be looked at.
+    fn look_at_own_rights(&self, chat: ChatId) -> Put {
+        let intent = Intent::Check { chat, user: self.handler.bot.user() };
+        Put { intent, not_before_ms: self.now_ms() }
+    }
+}
+
+/// The same number in the type that the Bot API's library wants.
+fn message_number(message: MessageId) -> i32 {
+    i32::try_from(message.0).unwrap_or_default()
+}

@@ -1,0 +1,208 @@
+//! The standing prompt of a group and topic: one message that names whoever waits, edited as they come and go, removed
+//! when nobody waits.
+
+use std::time::Duration;
+
+use frankenstein::{
+    ParseMode,
+    methods::{EditMessageTextParams, SendMessageParams},
+    types::LinkPreviewOptions,
+};
+use nezuko_shared::{limiter::Budget, telemetry::metrics::PromptAction};
+use nezuko_telegram::{CallError, ChatId, ErrorClass, MessageId};
+
+use super::{Sender, message_number, reply::Sent};
+use crate::{
+    intent::{Claim, Intent, Put, Settlement},
+    planted::{self, Bug},
+    store::{Prompt, PromptView, StoreError},
+    texts,
+};
+
+/// Named one by one; the others are counted.
+const NAMES: i64 = 10;
+/// Between two changes of one prompt: half of a group's 20 messages a minute stay free for replies.
+const COOL_DOWN_MS: i64 = 6_000;
+/// A prompt whose sending had no known outcome is not repeated sooner than this.
+const UNKNOWN_OUTCOME_MS: i64 = 60_000;
+
+impl Sender {
+    pub(super) async fn prompt(&self, claim: &Claim, group: ChatId, topic: Option<i64>) -> Result<(), StoreError> {
+        let view = self.handler.store.prompt(group, topic, NAMES).await?;
+        let prompt = view.prompt.clone().unwrap_or_default();
+        let now_ms = self.now_ms();
+        if prompt.message == 0 && prompt.sending_ms > now_ms - UNKNOWN_OUTCOME_MS {
+            let not_before_ms = prompt.sending_ms + UNKNOWN_OUTCOME_MS;
+            return self.settle(claim, Settlement::Retry { not_before_ms }).await;
+        }
+        let text = (view.count > 0).then(|| texts::prompt(&view.waiting, view.count, &view.channels));
+        match text {
+            None => self.remove_prompt(claim, group, topic, &prompt).await,
+            Some(text) if prompt.message != 0 && prompt.shown == text => self.settle(claim, Settlement::Done).await,
+            Some(_) if prompt.changed_ms > now_ms - COOL_DOWN_MS => {
+                let not_before_ms = prompt.changed_ms + COOL_DOWN_MS;
+                self.settle(claim, Settlement::Retry { not_before_ms }).await
+            }
+            Some(_) => self.show_prompt(claim, group, topic).await,
+        }
+    }
+
+    async fn remove_prompt(
+        &self,
+        claim: &Claim,
+        group: ChatId,
+        topic: Option<i64>,
+        prompt: &Prompt,
+    ) -> Result<(), StoreError> {
+        if prompt.message != 0 {
+            let intent = Intent::Delete { chat: group, message: MessageId(prompt.message) };
+            let put = [Put { intent, not_before_ms: self.now_ms() }];
+            self.handler.put(&put, &claim.trace_id).await?;
+            self.handler.metrics.prompt(PromptAction::Removed);
+        }
+        self.handler.store.save_prompt(group, topic, None, claim, Some(Settlement::Done)).await?;
+        Ok(())
+    }
+
+    async fn show_prompt(&self, claim: &Claim, group: ChatId, topic: Option<i64>) -> Result<(), StoreError> {
+        let leave = match self.leave(Budget::Message, Some(group)).await {
+            Ok(leave) => leave,
+            Err(refused) => return self.settle(claim, self.retry_in(refused.retry_in)).await,
+        };
+        // What it has to say may have changed while we waited for leave.
+        let view = self.handler.store.prompt(group, topic, NAMES).await?;
+        let mut prompt = view.prompt.clone().unwrap_or_default();
+        if view.count == 0 {
+            return self.remove_prompt(claim, group, topic, &prompt).await;
+        }
+        let text = texts::prompt(&view.waiting, view.count, &view.channels);
+        let is_new = prompt.message == 0;
+        prompt.changed_ms = self.now_ms();
+        if is_new {
+            prompt.sending_ms = prompt.changed_ms;
+            if !self.handler.store.save_prompt(group, topic, Some(&prompt), claim, None).await? {
+                return Ok(());
+            }
+        }
+        if leave.until.elapsed() > Duration::ZERO {
+            prompt.sending_ms = 0;
+            let again = Some(self.retry_in(Duration::ZERO));
+            self.handler.store.save_prompt(group, topic, is_new.then_some(&prompt), claim, again).await?;
+            return Ok(());
+        }
+        if is_new {
+            let sent = self.send_prompt(group, topic, &text, &view).await;
+            if planted::has(Bug::PromptTwice) {
+                drop(self.send_prompt(group, topic, &text, &view).await);
+            }
+            self.save_sent(claim, group, topic, prompt, text, sent).await
+        } else {
+            let edited = self.edit_prompt(group, &prompt, &text, &view).await;
+            self.save_edited(claim, group, topic, prompt, text, edited).await
+        }
+    }
+
+    async fn save_sent(
+        &self,
+        claim: &Claim,
+        group: ChatId,
+        topic: Option<i64>,
+        mut prompt: Prompt,
+        text: String,
+        sent: Result<Sent, CallError>,
+    ) -> Result<(), StoreError> {
+        let settlement = match sent.map_err(|error| error.class()) {
+            Ok(sent) => {
+                prompt = Prompt { message: sent.message_id.0, shown: text, sending_ms: 0, changed_ms: prompt.changed_ms };
+                self.handler.metrics.prompt(PromptAction::Sent);
+                Settlement::Done
+            }
+            Err(ErrorClass::Ambiguous) => {
+                Settlement::Retry { not_before_ms: prompt.sending_ms + UNKNOWN_OUTCOME_MS }
+            }
+            Err(class) => {
+                prompt.sending_ms = 0;
+                self.after_refusal(claim, group, class).await?
+            }
+        };
+        self.handler.store.save_prompt(group, topic, Some(&prompt), claim, Some(settlement)).await?;
+        Ok(())
+    }
+
+    async fn save_edited(
+        &self,
+        claim: &Claim,
+        group: ChatId,
+        topic: Option<i64>,
+        mut prompt: Prompt,
+        text: String,
+        edited: Result<(), CallError>,
+    ) -> Result<(), StoreError> {
+        let settlement = match edited.map_err(|error| error.class()) {
+            Ok(()) | Err(ErrorClass::AlreadyDone) => {
+                prompt.shown = text;
+                self.handler.metrics.prompt(PromptAction::Edited);
+                Settlement::Done
+            }
+            // Somebody has deleted it (E72): the next one is sent anew.
+            Err(ErrorClass::Target) => {
+                prompt = Prompt { changed_ms: prompt.changed_ms, ..Prompt::default() };
+                self.retry_in(Duration::ZERO)
+            }
+            // Editing twice does no harm.
+            Err(ErrorClass::Ambiguous) => self.back_off(claim),
+            Err(class) => self.after_refusal(claim, group, class).await?,
+        };
+        self.handler.store.save_prompt(group, topic, Some(&prompt), claim, Some(settlement)).await?;
+        Ok(())
+    }
+
+    async fn after_refusal(&self, claim: &Claim, group: ChatId, class: ErrorClass) -> Result<Settlement, StoreError> {
+        self.obey(Some(group), class).await;
+        Ok(match class {
+            ErrorClass::RetryAfter(wait) => self.retry_in(wait),
+            ErrorClass::Retry => self.back_off(claim),
+            ErrorClass::Permission | ErrorClass::BotOut => {
+                self.handler.put(&[self.look_at_own_rights(group)], &claim.trace_id).await?;
+                self.retry_in(Duration::from_mins(5))
+            }
+            _ => {
+                tracing::warn!(group = group.0, class = class.label(), "prompt refused");
+                self.retry_in(Duration::from_mins(5))
+            }
+        })
+    }
+
+    async fn send_prompt(
+        &self,
+        group: ChatId,
+        topic: Option<i64>,
+        text: &str,
+        view: &PromptView,
+    ) -> Result<Sent, CallError> {
+        let params = SendMessageParams::builder()
+            .chat_id(group.0)
+            .maybe_message_thread_id(topic.and_then(|topic| i32::try_from(topic).ok()))
+            .text(text)
+            .parse_mode(ParseMode::Html)
+            .link_preview_options(LinkPreviewOptions::builder().is_disabled(true).build())
+            .disable_notification(true)
+            .reply_markup(frankenstein::types::ReplyMarkup::InlineKeyboardMarkup(texts::prompt_buttons(&view.channels)))
+            .build();
+        self.call("sendMessage", &params).await
+    }
+
+    async fn edit_prompt(&self, group: ChatId, prompt: &Prompt, text: &str, view: &PromptView) -> Result<(), CallError> {
+        let params = EditMessageTextParams::builder()
+            .chat_id(group.0)
+            .message_id(message_number(MessageId(prompt.message)))
+            .text(text)
+            .parse_mode(ParseMode::Html)
+            .link_preview_options(LinkPreviewOptions::builder().is_disabled(true).build())
+            .reply_markup(texts::prompt_buttons(&view.channels))
+            .build();
+        let edited: serde_json::Value = self.call("editMessageText", &params).await?;
+        drop(edited);
+        Ok(())
+    }
+}

@@ -1,0 +1,70 @@
+//! Sending a reply.
+
+use std::time::Duration;
+
+use frankenstein::{
+    ParseMode,
+    methods::SendMessageParams,
+    types::{LinkPreviewOptions, ReplyParameters},
+};
+use nezuko_shared::limiter::Budget;
+use nezuko_telegram::{CallError, ErrorClass, MessageId};
+use serde::Deserialize;
+
+use super::{Sender, message_number};
+use crate::{
+    intent::{Claim, Reply, Settlement},
+    store::StoreError,
+};
+
+/// The part of a sent message that is kept.
+#[derive(Debug, Deserialize)]
+pub(super) struct Sent {
+    pub(super) message_id: MessageId,
+}
+
+impl Sender {
+    pub(super) async fn reply(&self, claim: &Claim, reply: &Reply) -> Result<(), StoreError> {
+        let leave = match self.leave(Budget::Message, Some(reply.chat)).await {
+            Ok(leave) => leave,
+            Err(refused) => return self.settle(claim, self.retry_in(refused.retry_in)).await,
+        };
+        if leave.until.elapsed() > Duration::ZERO {
+            return self.settle(claim, self.retry_in(Duration::ZERO)).await;
+        }
+        let settlement = match self.send_reply(reply).await.map_err(|error| error.class()) {
+            // Whether a reply of unknown outcome stands cannot be found out; rather one too few than one too many.
+            Ok(_) | Err(ErrorClass::AlreadyDone | ErrorClass::Ambiguous) => {
+                self.handler.metrics.reply();
+                Settlement::Done
+            }
+            Err(class @ ErrorClass::RetryAfter(wait)) => {
+                self.obey(Some(reply.chat), class).await;
+                self.retry_in(wait)
+            }
+            Err(ErrorClass::Retry) => self.back_off(claim),
+            Err(class) => {
+                tracing::info!(chat = reply.chat.0, class = class.label(), trace_id = claim.trace_id, "reply given up");
+                Settlement::Done
+            }
+        };
+        self.settle(claim, settlement).await
+    }
+
+    async fn send_reply(&self, reply: &Reply) -> Result<Sent, CallError> {
+        let answered = ReplyParameters::builder()
+            .message_id(message_number(reply.message))
+            // The message may have been deleted meanwhile.
+            .allow_sending_without_reply(true)
+            .build();
+        let params = SendMessageParams::builder()
+            .chat_id(reply.chat.0)
+            .maybe_message_thread_id(reply.topic.and_then(|topic| i32::try_from(topic).ok()))
+            .text(&reply.html)
+            .parse_mode(ParseMode::Html)
+            .link_preview_options(LinkPreviewOptions::builder().is_disabled(true).build())
+            .reply_parameters(answered)
+            .build();
+        self.call("sendMessage", &params).await
+    }
+}

@@ -1,0 +1,322 @@
+//! The store's port: facts, settings, intents and what else outlives a process.
+//!
+//! Every method is one transaction. What changes a person's facts goes through [`Store::with_person`] under that person's
+//! lock; what changes a chat goes through [`Store::with_chat`] under that chat's. The steps are pure: they are given what
+//! was read under the locks and give back what to write, and may run again where the database asks for it.
+
+mod sql;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use nezuko_telegram::{BotId, ChatId, MessageId, UpdateId, UserId};
+
+pub use self::sql::SqlStore;
+use crate::{
+    facts::{ChatFacts, Member, Setting},
+    intent::{Claim, Intent, Lane, Put, Settlement},
+};
+
+/// The store cannot be used now; nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database is away, slow or refuses.
+    #[error("store unavailable: {0}")]
+    Unavailable(#[from] sqlx::Error),
+    /// A row that this program cannot read.
+    #[error("unreadable row: {0}")]
+    Corrupt(#[from] serde_json::Error),
+}
+
+/// A group or channel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chat {
+    /// What is known about it.
+    pub facts: ChatFacts,
+    /// Rises with every change of what is enforced there.
+    pub version: i64,
+}
+
+/// A message whose writer is not decided yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Where.
+    pub group: ChatId,
+    /// Which.
+    pub message: MessageId,
+    /// When it was written, Unix seconds.
+    pub date: i64,
+}
+
+/// Which person, seen from which chat.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    /// Whose lock.
+    pub user: UserId,
+    /// The chat that it is about: with it come the channels that it requires and the groups that require it.
+    pub chat: ChatId,
+    /// The update that is taken in, remembered as processed.
+    pub update: Option<UpdateId>,
+    /// The correlation id for the intents that come of it.
+    pub trace_id: &'a str,
+    /// Unix milliseconds.
+    pub now_ms: i64,
+}
+
+/// What was read under the person's lock.
+#[derive(Clone, Debug, Default)]
+pub struct PersonView {
+    /// Rises with every transaction of this person.
+    pub rev: i64,
+    /// Whether `Scope::update` was taken in before.
+    pub seen_before: bool,
+    /// The person in each chat where anything is known.
+    pub members: BTreeMap<ChatId, Member>,
+    /// The scope's chat, the groups that require it, and all channels that those groups require.
+    pub chats: BTreeMap<ChatId, Chat>,
+    /// The channels that each of these groups requires.
+    pub required: BTreeMap<ChatId, Vec<ChatId>>,
+    /// The person's undecided messages.
+    pub held: Vec<Held>,
+    /// Keys of the person's open state intents.
+    pub open: BTreeSet<String>,
+}
+
+/// What to write about a person.
+#[derive(Clone, Debug, Default)]
+pub struct PersonWrites {
+    /// The members' rows that changed.
+    pub members: BTreeMap<ChatId, Member>,
+    /// Intents to make.
+    pub put: Vec<Put>,
+    /// Keys of state intents to end.
+    pub end: Vec<String>,
+    /// A message to hold.
+    pub hold: Option<Held>,
+    /// Groups in which the held messages are decided.
+    pub unhold: Vec<ChatId>,
+    /// Entries of the ledger.
+    pub ledger: Vec<LedgerEntry>,
+    /// Entries of the verification log.
+    pub verifications: Vec<Verification>,
+    /// What becomes of the intent that led here.
+    pub settle: Option<Settle>,
+}
+
+impl PersonWrites {
+    /// Leaves the intent of `claim` to its holder, who is at work on it and settles it: what was decided about this key
+    /// here neither ends it nor makes a new generation of it.
+    pub fn keep_claimed(&mut self, claim: &Claim) {
+        let key = claim.intent.key();
+        self.put.retain(|put| put.intent.key() != key);
+        self.end.retain(|ended| *ended != key);
+    }
+}
+
+/// A change of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerEntry {
+    /// Where.
+    pub group: ChatId,
+    /// `Some`: a mute of ours with its `until_date` and the channels that are missing; `None`: it is lifted.
+    pub imposed: Option<(i64, Vec<ChatId>)>,
+}
+
+/// An entry of the verification log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verification {
+    /// Where.
+    pub group: ChatId,
+    /// What came of it: `muted`, `released`, `verified`, `missing`, `unknown`.
+    pub outcome: &'static str,
+}
+
+/// The end of a claim.
+#[derive(Clone, Debug)]
+pub struct Settle {
+    /// The intent's key.
+    pub key: String,
+    /// The claim's number; where it is no longer this one, nothing happens.
+    pub claim: i64,
+    /// The generation that was claimed.
+    pub generation: i64,
+    /// How it ends.
+    pub settlement: Settlement,
+}
+
+impl Settle {
+    /// Ends `claim` so.
+    #[must_use]
+    pub fn of(claim: &Claim, settlement: Settlement) -> Self {
+        Self { key: claim.intent.key(), claim: claim.claim, generation: claim.generation, settlement }
+    }
+}
+
+/// What was read under a chat's lock.
+#[derive(Clone, Debug, Default)]
+pub struct ChatView {
+    /// The chat.
+    pub chat: Chat,
+    /// Its links to channels, enabled or not.
+    pub links: BTreeMap<ChatId, Setting<bool>>,
+    /// The groups that require it.
+    pub required_by: Vec<ChatId>,
+}
+
+impl ChatView {
+    /// Has everybody decided again whom a change of `chat` concerns: in the chat itself where it is a group with a rule,
+    /// and in the groups that require it.
+    #[must_use]
+    pub fn redecide(&self, chat: ChatId, now_ms: i64) -> Vec<Put> {
+        let itself = (!self.links.is_empty()).then_some(chat);
+        let put = |chat| Put { intent: Intent::Redecide { chat, after: UserId(0) }, not_before_ms: now_ms };
+        self.required_by.iter().copied().chain(itself).map(put).collect()
+    }
+}
+
+/// What to write about a chat.
+#[derive(Clone, Debug, Default)]
+pub struct ChatWrites {
+    /// The chat's facts, where they changed; the version rises.
+    pub facts: Option<ChatFacts>,
+    /// Links that changed; the version rises.
+    pub links: Vec<(ChatId, Setting<bool>)>,
+    /// Intents to make.
+    pub put: Vec<Put>,
+}
+
+/// The standing prompt of a group and topic.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prompt {
+    /// The message; 0 while none is known to stand.
+    pub message: i64,
+    /// What it says.
+    pub shown: String,
+    /// Since when one may be on its way without our knowing its id; 0: none is.
+    pub sending_ms: i64,
+    /// When it was last sent or edited.
+    pub changed_ms: i64,
+}
+
+/// What a prompt has to say.
+#[derive(Clone, Debug, Default)]
+pub struct PromptView {
+    /// The prompt as it stands.
+    pub prompt: Option<Prompt>,
+    /// Those who wait, longest first; at most as many as were asked for.
+    pub waiting: Vec<(UserId, String)>,
+    /// How many wait.
+    pub count: i64,
+    /// The channels that the group requires.
+    pub channels: Vec<(ChatId, ChatFacts)>,
+}
+
+/// A pure step of a person's transaction.
+pub type PersonStep<'a> = &'a mut (dyn FnMut(&PersonView) -> PersonWrites + Send);
+/// A pure step of a chat's transaction.
+pub type ChatStep<'a> = &'a mut (dyn FnMut(&ChatView) -> ChatWrites + Send);
+
+/// The port; one store per bot.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The bot whose rows these are.
+    fn bot(&self) -> BotId;
+
+    /// One transaction under the person's lock: read, `step`, write. Dropping the future rolls back or has committed.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was written.
+    async fn with_person(&self, scope: &Scope<'_>, step: PersonStep<'_>) -> Result<(), StoreError>;
+
+    /// One transaction under the chat's lock. Returns the chat's version after it.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was written.
+    async fn with_chat(&self, chat: ChatId, trace_id: &str, now_ms: i64, step: ChatStep<'_>) -> Result<i64, StoreError>;
+
+    /// Reads a chat without locking it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn chat(&self, chat: ChatId) -> Result<ChatView, StoreError>;
+
+    /// Puts intents that depend on nobody's facts.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was written.
+    async fn put(&self, put: &[Put], trace_id: &str) -> Result<(), StoreError>;
+
+    /// Claims up to `max` due intents of a lane for `holder` until `until_ms`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn claim(&self, lane: Lane, holder: &str, now_ms: i64, until_ms: i64, max: i64) -> Result<Vec<Claim>, StoreError>;
+
+    /// Prolongs all claims of `holder`.
+    ///
+    /// # Errors
+    /// [`StoreError`]: they run out.
+    async fn renew(&self, holder: &str, until_ms: i64) -> Result<(), StoreError>;
+
+    /// Gives back all claims of `holder`.
+    ///
+    /// # Errors
+    /// [`StoreError`]: they run out by themselves.
+    async fn release(&self, holder: &str) -> Result<(), StoreError>;
+
+    /// Ends claims, and makes intents in the same transaction.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was written.
+    async fn settle(&self, settle: &[Settle], put: &[Put], trace_id: &str, now_ms: i64) -> Result<(), StoreError>;
+
+    /// What the prompt of a group and topic has to say, naming at most `names` people.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn prompt(&self, group: ChatId, topic: Option<i64>, names: i64) -> Result<PromptView, StoreError>;
+
+    /// Remembers the prompt (`None`: none stands any more), while `claim` is still held; returns whether it was.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was written.
+    async fn save_prompt(
+        &self,
+        group: ChatId,
+        topic: Option<i64>,
+        prompt: Option<&Prompt>,
+        claim: &Claim,
+        settlement: Option<Settlement>,
+    ) -> Result<bool, StoreError>;
+
+    /// Whether a message with our button in `group` is none of its standing prompts, nor can be one that is on its way.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn is_stray_prompt(&self, group: ChatId, message: MessageId, now_ms: i64) -> Result<bool, StoreError>;
+
+    /// How many people wait in a group, over all topics.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn waiting_in(&self, group: ChatId) -> Result<i64, StoreError>;
+
+    /// People of a chat after `after`, by id.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn people_of(&self, chat: ChatId, after: UserId, max: i64) -> Result<Vec<UserId>, StoreError>;
+
+    /// Counts of open intents by kind.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn open_intents(&self) -> Result<Vec<(String, i64)>, StoreError>;
+
+    /// Removes what is past its time: tombstones and processed updates after 48 h, held messages after 24 h, the
+    /// verification log after 90 days.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the next call removes it.
+    async fn purge(&self, now_ms: i64) -> Result<(), StoreError>;
+}
