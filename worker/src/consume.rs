@@ -180,7 +180,8 @@ impl Reader {
 
     /// Which of these are ordinary messages of people who are known to be free to write: one round trip for all.
     async fn acquitted(&self, updates: &[(Delivery, Update)]) -> Vec<bool> {
-        let senders: Vec<Option<(ChatId, UserId)>> = updates.iter().map(|(_, update)| ordinary_sender(update)).collect();
+        let senders: Vec<Option<(ChatId, UserId)>> =
+            updates.iter().map(|(_, update)| ordinary_sender(update)).collect();
         let pairs: Vec<(ChatId, UserId)> = senders.iter().copied().flatten().collect();
         if pairs.is_empty() {
             return vec![false; updates.len()];

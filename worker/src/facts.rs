@@ -96,6 +96,8 @@ pub enum Act {
     Mute,
     /// Give all rights back.
     Release,
+    /// Put back what somebody else had imposed, and our mute crossed.
+    Restore,
 }
 
 /// Everything known about one person in one chat.
@@ -184,7 +186,7 @@ impl Member {
         }
         newest(&mut self.change, Change { order, limits, by_us }, |c| c.order);
         if by_us {
-            self.confirm(order.ms() + 999, limits);
+            self.confirm(order.ms() + 999, limits, mark);
         } else {
             let lifted_ours = limits == Limits::Free && mark.is_on(old.limits);
             newest(&mut self.theirs, Theirs { order, limits, lifted_ours }, |t| t.order);
@@ -196,10 +198,7 @@ impl Member {
         let Some(standing) = answer.standing else { return };
         newest(&mut self.lookup, Lookup { asked_ms, standing, limits: answer.limits }, |l| l.asked_ms);
         let Some(call) = self.call else { return };
-        let shows_effect = match call.act {
-            Act::Mute => mark.is_on(answer.limits),
-            Act::Release => !mark.is_on(answer.limits),
-        };
+        let shows_effect = mark.is_on(answer.limits) == (call.act == Act::Mute);
         // Our until_date cannot be seen before our mute landed; the absence of a mute may come from Telegram's cache.
         let proves = call.act == Act::Mute && shows_effect && asked_ms >= call.at_ms;
         let disproves = !shows_effect && asked_ms >= call.at_ms + CONFIRM_AFTER_MS - 1_000;
@@ -214,12 +213,9 @@ impl Member {
     }
 
     /// An echo of ours ends the call that it answers.
-    fn confirm(&mut self, shown_ms: i64, limits: Limits) {
-        let matches = |call: Call| match call.act {
-            Act::Mute => limits != Limits::Free,
-            Act::Release => limits == Limits::Free,
-        };
-        if self.call.is_some_and(|call| shown_ms >= call.at_ms && matches(call)) {
+    fn confirm(&mut self, shown_ms: i64, limits: Limits, mark: Mark) {
+        let shows_effect = |call: Call| mark.is_on(limits) == (call.act == Act::Mute);
+        if self.call.is_some_and(|call| shown_ms >= call.at_ms && shows_effect(call)) {
             self.call = None;
         }
     }
@@ -348,7 +344,7 @@ impl Mark {
     /// Whether `limits` are a mute of ours.
     #[must_use]
     pub fn is_on(self, limits: Limits) -> bool {
-        matches!(limits, Limits::Restricted { until } if until > 0 && until % Self::MODULUS == self.0)
+        matches!(limits, Limits::Restricted { until, .. } if until > 0 && until % Self::MODULUS == self.0)
     }
 }
 

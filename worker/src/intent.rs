@@ -126,15 +126,8 @@ pub enum Lane {
 
 impl Lane {
     /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Answers,
-        Self::Deletions,
-        Self::Restrictions,
-        Self::Lookups,
-        Self::Commands,
-        Self::Messages,
-        Self::Jobs,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Answers, Self::Deletions, Self::Restrictions, Self::Lookups, Self::Commands, Self::Messages, Self::Jobs];
 }
 
 impl Intent {

@@ -180,22 +180,25 @@ pub struct Plan {
 #[must_use]
 pub fn plan(decision: &Decision, member: &Member, mark: Mark, now_ms: i64) -> Plan {
     let mut plan = Plan { act: None, confirm_at_ms: member.confirm_at_ms(), look_again_ms: None, waiting: false };
+    let now = member.limits(mark, now_ms);
+    let called = member.call.map(|call| call.act);
     // E44: what somebody else imposed is theirs to lift.
     let ledger_ignored = planted::has(Bug::LedgerIgnored);
     let imposed = member.theirs.filter(|theirs| theirs.limits.restricts_at(now_ms / 1000));
     if let Some(theirs) = imposed.filter(|_| !ledger_ignored) {
         plan.look_again_ms = match theirs.limits {
-            Limits::Restricted { until } | Limits::Banned { until } if until > 0 => Some((until + 1) * 1000),
+            Limits::Restricted { until, .. } | Limits::Banned { until } if until > 0 => Some((until + 1) * 1000),
             _ => None,
         };
+        // An admin's act and ours can cross: theirs is put back.
+        let crossed = now.ours && called != Some(Act::Restore);
+        plan.act = crossed.then_some(Act::Restore);
         return plan;
     }
-    let now = member.limits(mark, now_ms);
-    let called = member.call.map(|call| call.act);
     match decision {
         Decision::Restricted { .. } => {
             plan.waiting = now.limits == Limits::Free || now.ours;
-            let muted = now.limits != Limits::Free && called != Some(Act::Release);
+            let muted = now.limits != Limits::Free && !matches!(called, Some(Act::Release | Act::Restore));
             if !muted && called != Some(Act::Mute) {
                 plan.act = Some(Act::Mute);
             }

@@ -167,7 +167,8 @@ impl<'a> Person<'a> {
             for topic in stale.collect::<BTreeSet<_>>() {
                 self.writes.put.push(Put { intent: Intent::Prompt { group, topic }, not_before_ms: self.now_ms });
             }
-            let free = matches!(verdict.decision, Decision::Free | Decision::HandsOff(Reason::Exempt | Reason::Suspended));
+            let free =
+                matches!(verdict.decision, Decision::Free | Decision::HandsOff(Reason::Exempt | Reason::Suspended));
             verdicts.push(CacheVerdict {
                 group,
                 user: self.user,

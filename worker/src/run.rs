@@ -6,12 +6,17 @@ use std::{
 };
 
 use frankenstein::{AsyncTelegramApi, response::MethodResponse};
-use nezuko_shared::{cache::Cache, limiter::Limiter, ops::Part, queue::Consumer, telemetry::metrics::Metrics};
-use nezuko_telegram::{CallError, Client, User};
+use nezuko_shared::{
+    cache::Cache, config::Settings, database::Database, limiter::Limiter, ops::Part, queue::Consumer,
+    telemetry::metrics::Metrics,
+};
+use nezuko_telegram::{CallError, Client, HttpTransport, User};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{clock, consume::Reader, handle::Handler, lanes, send::Sender, store::Store};
 
+/// Telegram absorbs flood waits of up to 8 s inside a call and advises clients to wait for half a minute.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often the gauges are read.
 const GAUGES: Duration = Duration::from_secs(2);
 /// How often what is past its time is removed.
@@ -82,6 +87,27 @@ impl Worker {
         }
         tracing::info!(holder, "worker stopped");
     }
+}
+
+/// The Bot API of the bot in `settings`.
+///
+/// # Errors
+/// Where no HTTP client can be built.
+pub fn telegram(settings: &Settings) -> anyhow::Result<Client> {
+    let http = HttpTransport::new(&settings.telegram_api_url, settings.bot.token.expose(), CALL_TIMEOUT)?;
+    Ok(Client::new(Arc::new(http)))
+}
+
+/// Brings the schema up to date, waiting for a database that is not there yet. Returns whether it was done before `stop`.
+pub async fn bring_up_to_date(database: &Database, stop: &CancellationToken) -> bool {
+    while !stop.is_cancelled() {
+        match database.migrate().await {
+            Ok(()) => return true,
+            Err(error) => tracing::warn!(%error, "database not ready, trying again; is DATABASE_URL right?"),
+        }
+        wait(stop, Duration::from_secs(1)).await;
+    }
+    false
 }
 
 /// Asks Telegram for the bot's username, by which commands are addressed.

@@ -14,7 +14,10 @@ const NAME_CHARS: usize = 32;
 
 /// For HTML: escaped, cut, without what turns the writing direction or hides.
 fn safe(name: &str) -> String {
-    let visible = |c: &char| !c.is_control() && !matches!(*c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{0300}'..='\u{036f}');
+    let visible = |c: &char| {
+        !c.is_control()
+            && !matches!(*c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{0300}'..='\u{036f}')
+    };
     let cut: String = name.chars().filter(visible).take(NAME_CHARS).collect();
     escape(cut.trim())
 }
@@ -67,8 +70,7 @@ pub(crate) fn prompt_buttons(channels: &[(ChatId, ChatFacts)]) -> InlineKeyboard
             vec![InlineKeyboardButton::builder().text(format!("Join {}", plain_channel(facts))).url(url).build()]
         })
     };
-    let mut rows: Vec<Vec<InlineKeyboardButton>> =
-        channels.iter().filter_map(|(_, facts)| to_channel(facts)).collect();
+    let mut rows: Vec<Vec<InlineKeyboardButton>> = channels.iter().filter_map(|(_, facts)| to_channel(facts)).collect();
     rows.push(vec![InlineKeyboardButton::builder().text("I have joined").callback_data(VERIFY).build()]);
     InlineKeyboardMarkup::builder().inline_keyboard(rows).build()
 }

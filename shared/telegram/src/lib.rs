@@ -12,7 +12,7 @@ mod update;
 pub use client::{Client, HttpTransport, RawResponse, Transport, TransportError, Unsuitable};
 pub use error::{CallError, ErrorClass};
 pub use ids::{BotId, ChatId, MessageId, UpdateId, UserId};
-pub use member::{ChatMember, Limits, Rights, Standing};
+pub use member::{ChatMember, Limits, Permissions, Rights, Standing};
 pub use update::{
     CallbackQuery, Chat, ChatKind, ChatMemberUpdated, DecodeError, Message, MessageRef, Update, UpdateKind, User,
     parse_update,

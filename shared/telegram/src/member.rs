@@ -1,6 +1,8 @@
 //! How somebody stands in a chat: Telegram's `ChatMember`, cut down to what decides whether a person may write.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::update::User;
 
@@ -44,6 +46,9 @@ pub enum Limits {
     Restricted {
         /// Unix seconds; 0 means for ever.
         until: i64,
+        /// What is left to them.
+        #[serde(default)]
+        left: Permissions,
     },
     /// `kicked`; it ends at `until` (Unix seconds; 0: never).
     Banned {
@@ -58,8 +63,53 @@ impl Limits {
     pub const fn restricts_at(self, now: i64) -> bool {
         match self {
             Self::Free => false,
-            Self::Restricted { until } | Self::Banned { until } => until == 0 || until > now,
+            Self::Restricted { until, .. } | Self::Banned { until } => until == 0 || until > now,
         }
+    }
+}
+
+/// Names of the permissions in the order of [`Permissions`]' bits (Bot API 10.0, `ChatPermissions`).
+const PERMISSIONS: [&str; 14] = [
+    "can_send_messages",
+    "can_send_audios",
+    "can_send_documents",
+    "can_send_photos",
+    "can_send_videos",
+    "can_send_video_notes",
+    "can_send_voice_notes",
+    "can_send_polls",
+    "can_send_other_messages",
+    "can_add_web_page_previews",
+    "can_change_info",
+    "can_invite_users",
+    "can_pin_messages",
+    "can_manage_topics",
+];
+
+/// What somebody may do in a group. As the Bot API wants it in `permissions`, every one is named: what is left out counts
+/// as taken (E46).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Permissions(u16);
+
+impl Permissions {
+    /// Nothing at all: a mute.
+    pub const NONE: Self = Self(0);
+    /// Everything: lifts a restriction.
+    pub const ALL: Self = Self((1 << PERMISSIONS.len()) - 1);
+}
+
+impl Serialize for Permissions {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(PERMISSIONS.iter().enumerate().map(|(bit, name)| (name, self.0 & (1 << bit) != 0)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Permissions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let named: BTreeMap<String, serde_json::Value> = BTreeMap::deserialize(deserializer)?;
+        let given = |name: &&str| named.get(*name).and_then(serde_json::Value::as_bool).unwrap_or(false);
+        let bits = PERMISSIONS.iter().enumerate().filter(|(_, name)| given(name));
+        Ok(Self(bits.fold(0, |bits, (bit, _)| bits | 1 << bit)))
     }
 }
 
@@ -104,15 +154,17 @@ impl<'de> Deserialize<'de> for ChatMember {
             until_date: i64,
             #[serde(flatten)]
             rights: Rights,
+            #[serde(flatten)]
+            left: Permissions,
         }
         let wire = Wire::deserialize(deserializer)?;
-        let until = wire.until_date;
+        let (until, left) = (wire.until_date, wire.left);
         let (standing, limits) = match wire.status.as_str() {
             "creator" => (Some(Standing::Owner), Limits::Free),
             "administrator" => (Some(Standing::Admin), Limits::Free),
             "member" => (Some(Standing::Inside), Limits::Free),
-            "restricted" if wire.is_member => (Some(Standing::Inside), Limits::Restricted { until }),
-            "restricted" => (Some(Standing::Outside), Limits::Restricted { until }),
+            "restricted" if wire.is_member => (Some(Standing::Inside), Limits::Restricted { until, left }),
+            "restricted" => (Some(Standing::Outside), Limits::Restricted { until, left }),
             "left" => (Some(Standing::Outside), Limits::Free),
             "kicked" => (Some(Standing::Banned), Limits::Banned { until }),
             _ => (None, Limits::Free),

@@ -126,7 +126,8 @@ impl Handler {
                 let mut facts = view.chat.facts.clone();
                 facts.describe(&event.chat);
                 facts.apply_own_event(receipt.update_id, event);
-                let rights_changed = (facts.watched(), facts.own()) != (view.chat.facts.watched(), view.chat.facts.own());
+                let rights_changed =
+                    (facts.watched(), facts.own()) != (view.chat.facts.watched(), view.chat.facts.own());
                 let mut writes = ChatWrites::default();
                 if rights_changed {
                     writes.put = view.redecide(chat, now_ms);

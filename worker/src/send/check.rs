@@ -28,7 +28,9 @@ impl Sender {
         let asked_ms = self.now_ms();
         let answer = self.get_chat_member(chat, user).await;
         match self.read_lookup(chat, user, answer).await? {
-            Ok(member) => self.take_in_lookups(user, chat, &[(chat, asked_ms, member)], Some(claim), &claim.trace_id).await,
+            Ok(member) => {
+                self.take_in_lookups(user, chat, &[(chat, asked_ms, member)], Some(claim), &claim.trace_id).await
+            }
             Err(class) => {
                 let settlement = match class {
                     ErrorClass::RetryAfter(wait) => self.retry_in(wait),
@@ -112,7 +114,8 @@ impl Sender {
                 let mut outcome = person.finish(scope);
                 if let Some(check) = check {
                     // An answer that settles nothing (clocks apart, say) must not be asked for again at once.
-                    let again = outcome.writes.put.iter().any(|put| put.intent == check.intent && put.not_before_ms <= now_ms);
+                    let again =
+                        outcome.writes.put.iter().any(|put| put.intent == check.intent && put.not_before_ms <= now_ms);
                     if again {
                         outcome.writes.keep_claimed(check);
                     }
@@ -165,7 +168,8 @@ impl Sender {
             .with_chat(chat, trace_id, now_ms, &mut |view| {
                 let mut facts = view.chat.facts.clone();
                 facts.apply_own_lookup(asked_ms, answer);
-                let rights_changed = (facts.watched(), facts.own()) != (view.chat.facts.watched(), view.chat.facts.own());
+                let rights_changed =
+                    (facts.watched(), facts.own()) != (view.chat.facts.watched(), view.chat.facts.own());
                 let mut writes = ChatWrites::default();
                 if rights_changed {
                     writes.put = view.redecide(chat, now_ms);

@@ -137,7 +137,8 @@ impl Sender {
                 facts.describe(&group);
                 set(&mut facts.protected, setting(command, true));
                 let links = candidates.iter().map(|candidate| (candidate.chat.id, setting(command, true)));
-                let links = links.filter(|(chat, link)| view.links.get(chat).is_none_or(|held| link.is_newer_than(held)));
+                let links =
+                    links.filter(|(chat, link)| view.links.get(chat).is_none_or(|held| link.is_newer_than(held)));
                 ChatWrites { facts: Some(facts), links: links.collect(), put: redecide(command.chat, now_ms) }
             })
             .await?;
@@ -187,8 +188,14 @@ impl Sender {
 
     async fn unprotect(&self, claim: &Claim, command: &Command) -> Result<String, Stop> {
         let store = &self.handler.store;
-        let required: Vec<ChatId> =
-            store.chat(command.chat).await?.links.into_iter().filter(|(_, link)| link.value).map(|(chat, _)| chat).collect();
+        let required: Vec<ChatId> = store
+            .chat(command.chat)
+            .await?
+            .links
+            .into_iter()
+            .filter(|(_, link)| link.value)
+            .map(|(chat, _)| chat)
+            .collect();
         let mut dropped = None;
         if let Some(named) = command.arguments.split_whitespace().next() {
             for chat in &required {
@@ -213,7 +220,8 @@ impl Sender {
                     .filter(|(chat, link)| goes(chat) && link.value && off.is_newer_than(link))
                     .map(|(chat, _)| (*chat, off))
                     .collect();
-                let stay = view.links.iter().any(|(chat, link)| link.value && !links.iter().any(|(off, _)| off == chat));
+                let stay =
+                    view.links.iter().any(|(chat, link)| link.value && !links.iter().any(|(off, _)| off == chat));
                 let mut facts = view.chat.facts.clone();
                 if !stay {
                     set(&mut facts.protected, off);

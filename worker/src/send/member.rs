@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use frankenstein::{methods::RestrictChatMemberParams, types::ChatPermissions};
+use frankenstein::methods::BanChatMemberParams;
 use nezuko_shared::limiter::Budget;
-use nezuko_telegram::{CallError, ChatId, ErrorClass, UserId};
+use nezuko_telegram::{CallError, ChatId, ErrorClass, Limits, Permissions, UserId};
+use serde::Serialize;
 
 use super::Sender;
 use crate::{
@@ -17,24 +18,34 @@ use crate::{
 /// A mute that would end sooner than this is made anew with a later end.
 const RENEW_BEFORE_S: i64 = 30 * 86_400;
 
+/// Parameters of `restrictChatMember`; 0 as `until_date` means for ever.
+#[derive(Debug, Serialize)]
+struct RestrictChatMember {
+    chat_id: ChatId,
+    user_id: UserId,
+    permissions: Permissions,
+    use_independent_chat_permissions: bool,
+    until_date: i64,
+}
+
 impl Sender {
     pub(super) async fn member(&self, claim: &Claim, group: ChatId, user: UserId) -> Result<(), StoreError> {
         let leave = match self.leave(Budget::Restriction, Some(group)).await {
             Ok(leave) => leave,
             Err(refused) => return self.settle(claim, self.retry_in(refused.retry_in)).await,
         };
-        let Some((act, until)) = self.decide_act(claim, group, user).await? else { return Ok(()) };
+        let Some((act, limits)) = self.decide_act(claim, group, user).await? else { return Ok(()) };
         let result = if leave.until.elapsed() > Duration::ZERO {
             Err(None)
         } else {
-            self.restrict(group, user, act, until).await.map_err(Some)
+            self.restrict(group, user, limits).await.map_err(Some)
         };
         self.settle_act(claim, group, user, act, result).await
     }
 
     /// Decides again, and writes down that a call goes out before it does. `None`: nothing is to be done any more, and
     /// the claim is settled.
-    async fn decide_act(&self, claim: &Claim, group: ChatId, user: UserId) -> Result<Option<(Act, i64)>, StoreError> {
+    async fn decide_act(&self, claim: &Claim, group: ChatId, user: UserId) -> Result<Option<(Act, Limits)>, StoreError> {
         let now_ms = self.now_ms();
         let mut decided = None;
         self.handler
@@ -52,6 +63,11 @@ impl Sender {
                 let lasting = member.mute_until.filter(|until| *until > now_ms / 1000 + RENEW_BEFORE_S);
                 let until = lasting.unwrap_or_else(|| mark.until(now_ms));
                 member.call = Some(Call { act, at_ms: now_ms });
+                let limits = match act {
+                    Act::Mute => Limits::Restricted { until, left: Permissions::NONE },
+                    Act::Release => Limits::Free,
+                    Act::Restore => member.theirs.map_or(Limits::Free, |theirs| theirs.limits),
+                };
                 if act == Act::Mute {
                     member.mute_until = Some(until);
                     let missing = match verdict.map(|verdict| verdict.decision) {
@@ -60,7 +76,7 @@ impl Sender {
                     };
                     person.writes.ledger.push(LedgerEntry { group, imposed: Some((until, missing)) });
                 }
-                decided = Some((act, until));
+                decided = Some((act, limits));
                 let mut outcome = person.finish(group);
                 outcome.writes.keep_claimed(claim);
                 outcome
@@ -69,22 +85,35 @@ impl Sender {
         Ok(decided)
     }
 
-    async fn restrict(&self, group: ChatId, user: UserId, act: Act, until: i64) -> Result<(), CallError> {
-        let may_write = act == Act::Release;
-        let params = RestrictChatMemberParams::builder()
-            .chat_id(group.0)
-            .user_id(user.0.cast_unsigned())
-            .permissions(all_permissions(may_write))
-            // E48: each permission by itself, or the media flags would imply text.
-            .use_independent_chat_permissions(true);
-        // Lifting for ever is what clears the entry among the group's exceptions (E46).
-        let done: bool = if may_write {
-            self.call("restrictChatMember", &params.build()).await?
-        } else {
-            self.call("restrictChatMember", &params.until_date(until.cast_unsigned()).build()).await?
+    async fn restrict(&self, group: ChatId, user: UserId, limits: Limits) -> Result<(), CallError> {
+        let _: bool = match limits {
+            // Lifting for ever is what clears the entry among the group's exceptions (E46).
+            Limits::Free => self.set_permissions(group, user, Permissions::ALL, 0).await?,
+            Limits::Restricted { until, left } => self.set_permissions(group, user, left, until).await?,
+            Limits::Banned { until } => {
+                let ban = BanChatMemberParams::builder().chat_id(group.0).user_id(user.0.cast_unsigned());
+                self.call("banChatMember", &ban.until_date(until.cast_unsigned()).build()).await?
+            }
         };
-        tracing::debug!(group = group.0, user = user.0, ?act, done, "restriction called for");
         Ok(())
+    }
+
+    async fn set_permissions(
+        &self,
+        group: ChatId,
+        user: UserId,
+        permissions: Permissions,
+        until_date: i64,
+    ) -> Result<bool, CallError> {
+        // E48: each permission by itself, or the media flags would imply text.
+        let params = RestrictChatMember {
+            chat_id: group,
+            user_id: user,
+            permissions,
+            use_independent_chat_permissions: true,
+            until_date,
+        };
+        self.call("restrictChatMember", &params).await
     }
 
     /// `Err(None)`: the leave ran out and no call was made.
@@ -118,9 +147,13 @@ impl Sender {
                 }
                 match class {
                     None => {
-                        let outcome = if act == Act::Mute { "muted" } else { "released" };
+                        let outcome = match act {
+                            Act::Mute => "muted",
+                            Act::Release => "released",
+                            Act::Restore => "restored",
+                        };
                         person.writes.verifications.push(Verification { group, outcome });
-                        if act == Act::Release {
+                        if act != Act::Mute {
                             person.writes.ledger.push(LedgerEntry { group, imposed: None });
                         }
                     }
@@ -146,28 +179,12 @@ impl Sender {
             tracing::warn!(group = group.0, user = user.0, ?act, %error, trace_id = claim.trace_id, "restriction failed");
         } else if class.is_none() {
             tracing::info!(group = group.0, user = user.0, ?act, trace_id = claim.trace_id, "restriction changed");
-            if act == Act::Mute { self.handler.metrics.mute() } else { self.handler.metrics.release() }
+            match act {
+                Act::Mute => self.handler.metrics.mute(),
+                Act::Release => self.handler.metrics.release(),
+                Act::Restore => {}
+            }
         }
         Ok(())
     }
-}
-
-/// Every permission that there is, one by one: what is left out counts as taken (E46).
-fn all_permissions(given: bool) -> ChatPermissions {
-    ChatPermissions::builder()
-        .can_send_messages(given)
-        .can_send_audios(given)
-        .can_send_documents(given)
-        .can_send_photos(given)
-        .can_send_videos(given)
-        .can_send_video_notes(given)
-        .can_send_voice_notes(given)
-        .can_send_polls(given)
-        .can_send_other_messages(given)
-        .can_add_web_page_previews(given)
-        .can_change_info(given)
-        .can_invite_users(given)
-        .can_pin_messages(given)
-        .can_manage_topics(given)
-        .build()
 }

@@ -111,22 +111,30 @@ impl Sender {
         text: String,
         sent: Result<Sent, CallError>,
     ) -> Result<(), StoreError> {
+        let mut id = None;
         let settlement = match sent.map_err(|error| error.class()) {
             Ok(sent) => {
-                prompt = Prompt { message: sent.message_id.0, shown: text, sending_ms: 0, changed_ms: prompt.changed_ms };
+                id = Some(sent.message_id);
+                prompt =
+                    Prompt { message: sent.message_id.0, shown: text, sending_ms: 0, changed_ms: prompt.changed_ms };
                 self.handler.metrics.prompt(PromptAction::Sent);
                 Settlement::Done
             }
-            Err(ErrorClass::Ambiguous) => {
-                Settlement::Retry { not_before_ms: prompt.sending_ms + UNKNOWN_OUTCOME_MS }
-            }
+            Err(ErrorClass::Ambiguous) => Settlement::Retry { not_before_ms: prompt.sending_ms + UNKNOWN_OUTCOME_MS },
             Err(class) => {
                 prompt.sending_ms = 0;
                 self.after_refusal(claim, group, class).await?
             }
         };
-        self.handler.store.save_prompt(group, topic, Some(&prompt), claim, Some(settlement)).await?;
-        Ok(())
+        let saved = self.handler.store.save_prompt(group, topic, Some(&prompt), claim, Some(settlement)).await?;
+        match id {
+            // It took so long that somebody else took over: this one is nobody's prompt.
+            Some(message) if !saved => {
+                let intent = Intent::Delete { chat: group, message };
+                self.handler.put(&[Put { intent, not_before_ms: self.now_ms() }], &claim.trace_id).await
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn save_edited(
@@ -192,7 +200,13 @@ impl Sender {
         self.call("sendMessage", &params).await
     }
 
-    async fn edit_prompt(&self, group: ChatId, prompt: &Prompt, text: &str, view: &PromptView) -> Result<(), CallError> {
+    async fn edit_prompt(
+        &self,
+        group: ChatId,
+        prompt: &Prompt,
+        text: &str,
+        view: &PromptView,
+    ) -> Result<(), CallError> {
         let params = EditMessageTextParams::builder()
             .chat_id(group.0)
             .message_id(message_number(MessageId(prompt.message)))

@@ -127,7 +127,7 @@ pub struct LedgerEntry {
 pub struct Verification {
     /// Where.
     pub group: ChatId,
-    /// What came of it: `muted`, `released`, `verified`, `missing`, `unknown`.
+    /// What came of it: `muted`, `released`, `restored`, `verified`, `missing`, `unknown`.
     pub outcome: &'static str,
 }
 
@@ -232,7 +232,8 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError`]; nothing was written.
-    async fn with_chat(&self, chat: ChatId, trace_id: &str, now_ms: i64, step: ChatStep<'_>) -> Result<i64, StoreError>;
+    async fn with_chat(&self, chat: ChatId, trace_id: &str, now_ms: i64, step: ChatStep<'_>)
+    -> Result<i64, StoreError>;
 
     /// Reads a chat without locking it.
     ///
@@ -250,7 +251,14 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn claim(&self, lane: Lane, holder: &str, now_ms: i64, until_ms: i64, max: i64) -> Result<Vec<Claim>, StoreError>;
+    async fn claim(
+        &self,
+        lane: Lane,
+        holder: &str,
+        now_ms: i64,
+        until_ms: i64,
+        max: i64,
+    ) -> Result<Vec<Claim>, StoreError>;
 
     /// Prolongs all claims of `holder`.
     ///

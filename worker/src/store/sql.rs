@@ -13,8 +13,8 @@ use nezuko_telegram::{BotId, ChatId, MessageId, UpdateId, UserId};
 use sqlx::{Any, AnyConnection, Row, Transaction, any::AnyRow};
 
 use super::{
-    Chat, ChatStep, ChatView, ChatWrites, Held, PersonStep, PersonView, PersonWrites, Prompt, PromptView, Scope, Settle,
-    Store, StoreError,
+    Chat, ChatStep, ChatView, ChatWrites, Held, PersonStep, PersonView, PersonWrites, Prompt, PromptView, Scope,
+    Settle, Store, StoreError,
 };
 use crate::{
     facts::{ChatFacts, Member, Setting},
@@ -365,8 +365,10 @@ impl SqlStore {
             .bind(chat.0)
             .fetch_optional(&mut *tx)
             .await?;
-        let mut view =
-            ChatView { chat: row.map(|row| read_chat(&row, 0)).transpose()?.unwrap_or_default(), ..ChatView::default() };
+        let mut view = ChatView {
+            chat: row.map(|row| read_chat(&row, 0)).transpose()?.unwrap_or_default(),
+            ..ChatView::default()
+        };
         let links = sqlx::query(
             "SELECT group_id, channel_id, enabled, set_by_update, set_ms FROM links
              WHERE bot_id = $1 AND (group_id = $2 OR channel_id = $2) ORDER BY group_id, channel_id",
@@ -465,7 +467,13 @@ impl Store for SqlStore {
         }
     }
 
-    async fn with_chat(&self, chat: ChatId, trace_id: &str, _now_ms: i64, step: ChatStep<'_>) -> Result<i64, StoreError> {
+    async fn with_chat(
+        &self,
+        chat: ChatId,
+        trace_id: &str,
+        _now_ms: i64,
+        step: ChatStep<'_>,
+    ) -> Result<i64, StoreError> {
         let mut tx = self.database.begin().await?;
         self.lock_chat(&mut tx, chat).await?;
         let view = self.read_chat_view(&mut tx, chat).await?;
@@ -489,7 +497,14 @@ impl Store for SqlStore {
         Ok(())
     }
 
-    async fn claim(&self, lane: Lane, holder: &str, now_ms: i64, until_ms: i64, max: i64) -> Result<Vec<Claim>, StoreError> {
+    async fn claim(
+        &self,
+        lane: Lane,
+        holder: &str,
+        now_ms: i64,
+        until_ms: i64,
+        max: i64,
+    ) -> Result<Vec<Claim>, StoreError> {
         let statement = match self.database.dialect {
             Dialect::Postgres => {
                 "UPDATE intents SET claimed_by = $3, claimed_until_ms = $5, claim = $6 WHERE bot_id = $1 AND key IN

@@ -1,0 +1,82 @@
+//! `nezuko-worker`: takes updates from Redis, decides on PostgreSQL, acts at Telegram.
+
+use std::{process::ExitCode, sync::Arc};
+
+use anyhow::Context;
+use nezuko_shared::{
+    cache::redis::RedisCache,
+    config::{ConfigErrors, Settings},
+    database::Database,
+    limiter::{LimiterSettings, redis::RedisLimiter},
+    ops::{Ops, Readiness},
+    queue::redis::RedisConsumer,
+    redis_pool::Redis,
+    shutdown,
+    telemetry::{logs, metrics::Metrics},
+};
+use nezuko_worker::{
+    run::{Worker, bring_up_to_date, telegram},
+    store::SqlStore,
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+fn main() -> ExitCode {
+    let settings = match Settings::fleet_from_env() {
+        Ok(settings) => settings,
+        Err(errors) => {
+            eprintln!("{errors}");
+            return ExitCode::from(ConfigErrors::EXIT_CODE);
+        }
+    };
+    logs::init(&settings);
+    match work(&settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "worker cannot run");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn work(settings: &Settings) -> anyhow::Result<()> {
+    let stop = shutdown::on_signal().context("cannot listen to signals")?;
+    let bot = settings.bot.id;
+    let metrics = Metrics::new(bot);
+    let readiness = Readiness::default();
+    let ready = readiness.needed("worker");
+    let ops_port = TcpListener::bind((settings.bind, settings.ops_port)).await.context("cannot bind OPS_PORT")?;
+    let ops = Ops { program: "nezuko-worker", readiness: readiness.clone(), metrics: metrics.clone() };
+    // The operations port outlives the work, so that a draining process can be watched.
+    let watched = tokio::spawn(ops.serve(ops_port, CancellationToken::new()));
+
+    let database = Database::open(settings.profile.database().expose()).await?;
+    if !bring_up_to_date(&database, &stop).await {
+        return Ok(());
+    }
+    let redis = settings.profile.redis().expect("invariant: the fleet's settings have Redis");
+    let redis = Redis::new(redis.expose())?;
+    let limits = LimiterSettings { jitter: settings.limiter_jitter, ..LimiterSettings::default() };
+    let worker = Worker {
+        store: Arc::new(SqlStore::new(database, bot)),
+        consumer: Arc::new(RedisConsumer::new(&redis, bot, &settings.worker_name)),
+        cache: Arc::new(RedisCache::new(redis.clone())),
+        limiter: Arc::new(RedisLimiter::new(redis, bot, limits)),
+        api: telegram(settings)?,
+        metrics,
+        name: settings.worker_name.clone(),
+        reclaim_idle: settings.reclaim_idle,
+        grace: settings.shutdown_grace,
+        database_works: readiness.reported("database"),
+    };
+    ready.set(true);
+    let unready = stop.clone();
+    tokio::spawn(async move {
+        unready.cancelled().await;
+        ready.set(false);
+    });
+    worker.run(stop).await;
+    watched.abort();
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! What must hold of the world when a history has come to rest, told from the world's own record.
+
+use loadtest::world::{ChatId, Happened, Member, UserId, World};
+
+use crate::history::{CHANNELS, GROUP, History, PEOPLE};
+
+/// Every change of somebody's standing of which the bot was told.
+pub(crate) fn events(world: &World) -> Vec<(i64, (ChatId, UserId))> {
+    let told = world.history().iter().filter_map(|entry| match entry.what {
+        Happened::Changed { chat, user, told: true, .. } => Some((entry.at_ms, (chat, user))),
+        _ => None,
+    });
+    told.collect()
+}
+
+/// Every lookup.
+pub(crate) fn lookups(world: &World) -> Vec<(i64, (ChatId, UserId))> {
+    let asked = world.history().iter().filter_map(|entry| match entry.what {
+        Happened::LookedUp { chat, user, .. } => Some((entry.at_ms, (chat, user))),
+        _ => None,
+    });
+    asked.collect()
+}
+
+/// Whether an admin has lifted the bot's mute of this person, and they have not left since.
+fn is_allowed(world: &World, user: UserId) -> bool {
+    let mut allowed = false;
+    let mut muted_by_bot = false;
+    for entry in world.history() {
+        let Happened::Changed { chat, user: whose, by, old, new, .. } = &entry.what else { continue };
+        if *chat != GROUP || *whose != user {
+            continue;
+        }
+        let by_bot = *by == world.bot().id;
+        if !by_bot && by != whose && muted_by_bot && old.is_muted() && !new.is_muted() {
+            allowed = true;
+        }
+        if by != whose {
+            muted_by_bot = by_bot && new.is_muted();
+        }
+        if !new.is_in() {
+            allowed = false;
+        }
+    }
+    allowed
+}
+
+impl History {
+    pub(crate) fn judge(&self) -> Result<(), String> {
+        self.telegram.with(|world, now_ms| {
+            for user in PEOPLE {
+                judge_person(world, now_ms, user, self.channels)?;
+            }
+            judge_presses(world, &self.jumps)?;
+            judge_authors(world)?;
+            let waiting = PEOPLE.iter().any(|user| is_muted_by_us(world, now_ms, *user) && is_in(world, now_ms, *user));
+            let prompts = world.button_messages(GROUP).count();
+            match (waiting, prompts) {
+                (true, 0) => Err("somebody waits and no prompt stands".to_owned()),
+                // A prompt whose answer was lost stands until somebody presses it.
+                (false, 1..) if !self.loses_answers() => Err(format!("nobody waits and {prompts} prompts stand")),
+                _ => Ok(()),
+            }
+        })
+    }
+}
+
+/// Muted for not having joined, and not because the bot put back what an admin had imposed: those last for ever or for an
+/// hour at most here, the bot's own for the better part of a year.
+fn is_muted_by_us(world: &World, now_ms: i64, user: UserId) -> bool {
+    let lasts_long = match world.member(GROUP, user, now_ms) {
+        Member::Restricted { until, .. } => until > now_ms / 1000 + 7_200,
+        _ => false,
+    };
+    lasts_long && world.is_muted_by_bot(GROUP, user, now_ms)
+}
+
+fn is_in(world: &World, now_ms: i64, user: UserId) -> bool {
+    world.member(GROUP, user, now_ms).is_in()
+}
+
+fn judge_person(world: &World, now_ms: i64, user: UserId, channels: usize) -> Result<(), String> {
+    let member = world.member(GROUP, user, now_ms);
+    let muted = is_muted_by_us(world, now_ms, user);
+    let joined = CHANNELS.iter().take(channels).all(|channel| world.member(*channel, user, now_ms).is_in());
+    let free = member.is_admin() || joined || is_allowed(world, user);
+    let by_others = member.is_muted() && !muted;
+    match (free, muted) {
+        (true, true) => Err(format!("{user} is muted and should be free: {member:?}")),
+        (false, false) if member.is_in() && !by_others => Err(format!("{user} is free and should be muted: {member:?}")),
+        _ => Ok(()),
+    }
+}
+
+/// Every press is answered, if there was time to do it before Telegram forgot it.
+fn judge_presses(world: &World, jumps: &[i64]) -> Result<(), String> {
+    for entry in world.history() {
+        let Happened::Pressed { query, .. } = entry.what else { continue };
+        let answered = |what: &Happened| matches!(what, Happened::Answered { query: of, .. } if *of == query);
+        let was_late = jumps.iter().any(|jump| (entry.at_ms..entry.at_ms + 150_000).contains(jump));
+        if !was_late && !world.history().iter().any(|entry| answered(&entry.what)) {
+            return Err(format!("press {query} was never answered"));
+        }
+    }
+    Ok(())
+}
+
+/// The bot never changes what somebody else has imposed, and restricts no administrator.
+fn judge_authors(world: &World) -> Result<(), String> {
+    let bot = world.bot().id;
+    let mut last_author = std::collections::BTreeMap::new();
+    for entry in world.history() {
+        let Happened::Changed { chat, user, by, old, new, .. } = &entry.what else { continue };
+        let last = last_author.get(&(*chat, *user)).copied().unwrap_or(bot);
+        if *by == bot && old.is_muted() && last != bot && !new.is_muted() {
+            return Err(format!("the bot lifted what {last} had imposed on {user}"));
+        }
+        if by != user {
+            last_author.insert((*chat, *user), *by);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,369 @@
+//! The store in memory: every method one transaction, one after the other, with a point before and after each at which
+//! the scheduler may let somebody else go on or end the worker.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use nezuko_telegram::{BotId, ChatId, MessageId, UpdateId, UserId};
+use nezuko_worker::{
+    facts::{Member, Setting},
+    intent::{Claim, Intent, Lane, Put, Settlement},
+    store::{
+        Chat, ChatStep, ChatView, Held, PersonStep, PersonView, PersonWrites, Prompt, PromptView, Scope, Settle, Store,
+        StoreError,
+    },
+};
+
+use crate::scheduler::step;
+
+const TOMBSTONE_MS: i64 = 48 * 3_600_000;
+const SENDING_MS: i64 = 60_000;
+
+#[derive(Clone, Debug)]
+struct Row {
+    intent: Intent,
+    generation: i64,
+    not_before_ms: i64,
+    attempts: i64,
+    claim: i64,
+    claimed_by: String,
+    claimed_until_ms: i64,
+    trace_id: String,
+    done_ms: Option<i64>,
+}
+
+/// Everything that outlives a worker.
+#[derive(Clone, Debug, Default)]
+struct Tables {
+    revisions: BTreeMap<UserId, i64>,
+    /// Groups and channels.
+    chats: BTreeMap<ChatId, Chat>,
+    /// Group and channel.
+    links: BTreeMap<(ChatId, ChatId), Setting<bool>>,
+    /// People in chats.
+    members: BTreeMap<(UserId, ChatId), Member>,
+    held: BTreeMap<(UserId, ChatId, MessageId), i64>,
+    prompts: BTreeMap<(ChatId, Option<i64>), Prompt>,
+    intents: BTreeMap<String, Row>,
+    processed: BTreeMap<UpdateId, i64>,
+    claims: i64,
+}
+
+/// The store of one bot in memory.
+#[derive(Clone, Debug)]
+pub(crate) struct MemoryStore {
+    bot: BotId,
+    tables: Arc<Mutex<Tables>>,
+}
+
+impl Tables {
+    fn required(&self, group: ChatId) -> Vec<ChatId> {
+        let links = self.links.range((group, ChatId(i64::MIN))..=(group, ChatId(i64::MAX)));
+        links.filter(|(_, link)| link.value).map(|((_, channel), _)| *channel).collect()
+    }
+
+    fn required_by(&self, channel: ChatId) -> Vec<ChatId> {
+        let links = self.links.iter().filter(|((_, of), link)| *of == channel && link.value);
+        links.map(|((group, _), _)| *group).collect()
+    }
+
+    fn read_person(&self, scope: &Scope<'_>, seen_before: bool) -> PersonView {
+        let mut view = PersonView { rev: self.revisions[&scope.user], seen_before, ..PersonView::default() };
+        let groups = self.required_by(scope.chat).into_iter().chain([scope.chat]);
+        for group in groups {
+            let required = self.required(group);
+            let known = required.iter().chain([&group]).filter_map(|chat| Some((*chat, self.chats.get(chat)?.clone())));
+            view.chats.extend(known);
+            if !required.is_empty() {
+                view.required.insert(group, required);
+            }
+        }
+        let of_person = (scope.user, ChatId(i64::MIN))..=(scope.user, ChatId(i64::MAX));
+        view.members = self.members.range(of_person).map(|((_, chat), member)| (*chat, member.clone())).collect();
+        let held = self.held.iter().filter(|((user, ..), _)| *user == scope.user);
+        view.held = held.map(|((_, group, message), date)| Held { group: *group, message: *message, date: *date }).collect();
+        let open = self.intents.iter().filter(|(_, row)| row.done_ms.is_none() && person_of(&row.intent) == Some(scope.user));
+        view.open = open.map(|(key, _)| key.clone()).collect();
+        view
+    }
+
+    fn write_person(&mut self, scope: &Scope<'_>, writes: &PersonWrites) {
+        for (chat, member) in &writes.members {
+            // As through the database: what is not stored is not kept.
+            let text = serde_json::to_string(member).expect("invariant: facts are plain data");
+            let mut stored: Member = serde_json::from_str(&text).expect("invariant: facts read what they write");
+            stored.waiting = member.waiting;
+            self.members.insert((scope.user, *chat), stored);
+        }
+        if let Some(settle) = &writes.settle {
+            self.settle(settle, scope.now_ms);
+        }
+        for key in &writes.end {
+            self.intents.retain(|of, row| of != key || row.done_ms.is_some());
+        }
+        writes.put.iter().for_each(|put| self.put(put, scope.trace_id));
+        if let Some(held) = writes.hold {
+            self.held.insert((scope.user, held.group, held.message), held.date);
+        }
+        self.held.retain(|(user, group, _), _| *user != scope.user || !writes.unhold.contains(group));
+    }
+
+    fn put(&mut self, put: &Put, trace_id: &str) {
+        if let Some(row) = self.intents.get_mut(&put.intent.key()) {
+            if put.intent.is_state() {
+                row.generation += 1;
+                row.intent = put.intent.clone();
+                row.not_before_ms = row.not_before_ms.min(put.not_before_ms);
+                row.trace_id = trace_id.to_owned();
+            }
+            return;
+        }
+        let row = Row {
+            intent: put.intent.clone(),
+            generation: 1,
+            not_before_ms: put.not_before_ms,
+            attempts: 0,
+            claim: 0,
+            claimed_by: String::new(),
+            claimed_until_ms: 0,
+            trace_id: trace_id.to_owned(),
+            done_ms: None,
+        };
+        self.intents.insert(put.intent.key(), row);
+    }
+
+    fn settle(&mut self, settle: &Settle, now_ms: i64) {
+        let held = |row: &&mut Row| row.claim == settle.claim && row.done_ms.is_none();
+        let Some(row) = self.intents.get_mut(&settle.key).filter(held) else { return };
+        row.claimed_by.clear();
+        row.claimed_until_ms = 0;
+        if row.generation != settle.generation {
+            return;
+        }
+        match &settle.settlement {
+            Settlement::Done if row.intent.is_state() => drop(self.intents.remove(&settle.key)),
+            Settlement::Done => row.done_ms = Some(now_ms),
+            Settlement::Continue(rest) => row.intent = rest.clone(),
+            Settlement::Retry { not_before_ms } => {
+                row.attempts += 1;
+                row.not_before_ms = *not_before_ms;
+            }
+        }
+    }
+}
+
+fn person_of(intent: &Intent) -> Option<UserId> {
+    match intent {
+        Intent::Member { user, .. } | Intent::Check { user, .. } => Some(*user),
+        _ => None,
+    }
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub(crate) fn new(bot: BotId) -> Self {
+        Self { bot, tables: Arc::default() }
+    }
+
+    /// What is stored.
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything in words, for a violation's report.
+    pub(crate) fn describe(&self) -> String {
+        let tables = self.tables();
+        let members = tables.members.iter().map(|((user, chat), member)| format!("{user} in {chat}: {member:?}"));
+        let prompts = tables.prompts.iter().map(|(of, prompt)| format!("{of:?}: {prompt:?}"));
+        let intents = tables.intents.iter().map(|(key, row)| format!("{key}: {row:?}"));
+        members.chain(prompts).chain(intents).collect::<Vec<_>>().join("\n")
+    }
+
+    /// When the next intent is due that nobody has claimed, Unix milliseconds.
+    #[must_use]
+    pub(crate) fn next_due_ms(&self) -> Option<i64> {
+        let tables = self.tables();
+        let open = tables.intents.values().filter(|row| row.done_ms.is_none());
+        open.map(|row| row.not_before_ms.max(row.claimed_until_ms + 1)).min()
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    fn bot(&self) -> BotId {
+        self.bot
+    }
+
+    async fn with_person(&self, scope: &Scope<'_>, change: PersonStep<'_>) -> Result<(), StoreError> {
+        step().await;
+        {
+            let mut tables = self.tables();
+            *tables.revisions.entry(scope.user).or_default() += 1;
+            let first = |update| tables.processed.insert(update, scope.now_ms).is_none();
+            let seen_before = !scope.update.is_none_or(first);
+            let view = tables.read_person(scope, seen_before);
+            tables.write_person(scope, &change(&view));
+        }
+        step().await;
+        Ok(())
+    }
+
+    async fn with_chat(&self, chat: ChatId, trace_id: &str, _now_ms: i64, change: ChatStep<'_>) -> Result<i64, StoreError> {
+        step().await;
+        let view = self.chat(chat).await?;
+        let version = {
+            let mut tables = self.tables();
+            let writes = change(&view);
+            let row = tables.chats.entry(chat).or_default();
+            if writes.facts.is_some() || !writes.links.is_empty() {
+                row.version += 1;
+            }
+            if let Some(facts) = writes.facts {
+                row.facts = facts;
+            }
+            let version = row.version;
+            tables.links.extend(writes.links.iter().map(|(channel, link)| ((chat, *channel), *link)));
+            writes.put.iter().for_each(|put| tables.put(put, trace_id));
+            version
+        };
+        step().await;
+        Ok(version)
+    }
+
+    async fn chat(&self, chat: ChatId) -> Result<ChatView, StoreError> {
+        let tables = self.tables();
+        let links = tables.links.iter().filter(|((group, _), _)| *group == chat);
+        Ok(ChatView {
+            chat: tables.chats.get(&chat).cloned().unwrap_or_default(),
+            links: links.map(|((_, channel), link)| (*channel, *link)).collect(),
+            required_by: tables.required_by(chat),
+        })
+    }
+
+    async fn put(&self, put: &[Put], trace_id: &str) -> Result<(), StoreError> {
+        step().await;
+        put.iter().for_each(|put| self.tables().put(put, trace_id));
+        step().await;
+        Ok(())
+    }
+
+    async fn claim(&self, lane: Lane, holder: &str, now_ms: i64, until_ms: i64, max: i64) -> Result<Vec<Claim>, StoreError> {
+        step().await;
+        let mut tables = self.tables();
+        tables.claims += 1;
+        let claim = tables.claims;
+        let is_due = |row: &&mut Row| {
+            row.intent.lane() == lane && row.done_ms.is_none() && row.not_before_ms <= now_ms && row.claimed_until_ms < now_ms
+        };
+        let due = tables.intents.values_mut().filter(is_due).take(usize::try_from(max).unwrap_or_default());
+        let claims = due.map(|row| {
+            row.claimed_by = holder.to_owned();
+            row.claimed_until_ms = until_ms;
+            row.claim = claim;
+            let Row { intent, generation, attempts, trace_id, .. } = row.clone();
+            Claim { intent, generation, claim, attempts, trace_id }
+        });
+        Ok(claims.collect())
+    }
+
+    async fn renew(&self, holder: &str, until_ms: i64) -> Result<(), StoreError> {
+        for row in self.tables().intents.values_mut().filter(|row| row.claimed_by == holder) {
+            row.claimed_until_ms = until_ms;
+        }
+        Ok(())
+    }
+
+    async fn release(&self, holder: &str) -> Result<(), StoreError> {
+        for row in self.tables().intents.values_mut().filter(|row| row.claimed_by == holder) {
+            row.claimed_until_ms = 0;
+            row.claimed_by.clear();
+        }
+        Ok(())
+    }
+
+    async fn settle(&self, settle: &[Settle], put: &[Put], trace_id: &str, now_ms: i64) -> Result<(), StoreError> {
+        step().await;
+        {
+            let mut tables = self.tables();
+            settle.iter().for_each(|settle| tables.settle(settle, now_ms));
+            put.iter().for_each(|put| tables.put(put, trace_id));
+        }
+        step().await;
+        Ok(())
+    }
+
+    async fn prompt(&self, group: ChatId, topic: Option<i64>, names: i64) -> Result<PromptView, StoreError> {
+        step().await;
+        let tables = self.tables();
+        let waiting = tables.members.iter().filter(|((_, chat), member)| *chat == group && member.waiting && member.topic == topic);
+        let waiting: Vec<(UserId, String)> = waiting.map(|((user, _), member)| (*user, member.name.clone())).collect();
+        let channels = tables.required(group).into_iter().filter_map(|chat| Some((chat, tables.chats.get(&chat)?.facts.clone())));
+        Ok(PromptView {
+            prompt: tables.prompts.get(&(group, topic)).cloned(),
+            count: waiting.len() as i64,
+            channels: channels.collect(),
+            waiting: waiting.into_iter().take(usize::try_from(names).unwrap_or_default()).collect(),
+        })
+    }
+
+    async fn save_prompt(
+        &self,
+        group: ChatId,
+        topic: Option<i64>,
+        prompt: Option<&Prompt>,
+        claim: &Claim,
+        settlement: Option<Settlement>,
+    ) -> Result<bool, StoreError> {
+        step().await;
+        let held = {
+            let mut tables = self.tables();
+            let held = tables.intents.get(&claim.intent.key()).is_some_and(|row| row.claim == claim.claim);
+            if held {
+                match prompt {
+                    Some(prompt) => drop(tables.prompts.insert((group, topic), prompt.clone())),
+                    None => drop(tables.prompts.remove(&(group, topic))),
+                }
+                settlement.into_iter().for_each(|settlement| tables.settle(&Settle::of(claim, settlement), 1));
+            }
+            held
+        };
+        step().await;
+        Ok(held)
+    }
+
+    async fn is_stray_prompt(&self, group: ChatId, message: MessageId, now_ms: i64) -> Result<bool, StoreError> {
+        let tables = self.tables();
+        let known = |prompt: &Prompt| prompt.message == message.0 || prompt.sending_ms > now_ms - SENDING_MS;
+        Ok(!tables.prompts.iter().any(|((chat, _), prompt)| *chat == group && known(prompt)))
+    }
+
+    async fn waiting_in(&self, group: ChatId) -> Result<i64, StoreError> {
+        Ok(self.tables().members.iter().filter(|((_, chat), member)| *chat == group && member.waiting).count() as i64)
+    }
+
+    async fn people_of(&self, chat: ChatId, after: UserId, max: i64) -> Result<Vec<UserId>, StoreError> {
+        step().await;
+        let tables = self.tables();
+        let people: BTreeSet<UserId> = tables.members.keys().filter(|(_, of)| *of == chat).map(|(user, _)| *user).collect();
+        Ok(people.into_iter().filter(|user| *user > after).take(usize::try_from(max).unwrap_or_default()).collect())
+    }
+
+    async fn open_intents(&self) -> Result<Vec<(String, i64)>, StoreError> {
+        let mut kinds: BTreeMap<String, i64> = BTreeMap::new();
+        for row in self.tables().intents.values().filter(|row| row.done_ms.is_none()) {
+            *kinds.entry(row.intent.kind().to_owned()).or_default() += 1;
+        }
+        Ok(kinds.into_iter().collect())
+    }
+
+    async fn purge(&self, now_ms: i64) -> Result<(), StoreError> {
+        let mut tables = self.tables();
+        tables.intents.retain(|_, row| row.done_ms.is_none_or(|done| done >= now_ms - TOMBSTONE_MS));
+        tables.processed.retain(|_, at_ms| *at_ms >= now_ms - TOMBSTONE_MS);
+        Ok(())
+    }
+}
