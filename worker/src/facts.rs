@@ -188,7 +188,8 @@ impl Member {
         if by_us {
             self.confirm(order.ms() + 999, limits, mark);
         } else {
-            let lifted_ours = limits == Limits::Free && mark.is_on(old.limits);
+            // E87: whoever is promoted and demoted again is subject to the rule like everybody else.
+            let lifted_ours = limits == Limits::Free && mark.is_on(old.limits) && !standing.is_admin();
             newest(&mut self.theirs, Theirs { order, limits, lifted_ours }, |t| t.order);
         }
     }

@@ -190,9 +190,10 @@ pub fn plan(decision: &Decision, member: &Member, mark: Mark, now_ms: i64) -> Pl
             Limits::Restricted { until, .. } | Limits::Banned { until } if until > 0 => Some((until + 1) * 1000),
             _ => None,
         };
-        // An admin's act and ours can cross: theirs is put back.
-        let crossed = now.ours && called != Some(Act::Restore);
-        plan.act = crossed.then_some(Act::Restore);
+        // An admin's act and ours can cross: theirs is put back, whether ours muted or released.
+        let lifted = now.limits == Limits::Free && member.change.is_some_and(|c| c.by_us && c.order > theirs.order);
+        let crossed = now.ours || lifted;
+        plan.act = (crossed && called != Some(Act::Restore)).then_some(Act::Restore);
         return plan;
     }
     match decision {

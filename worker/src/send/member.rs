@@ -45,7 +45,12 @@ impl Sender {
 
     /// Decides again, and writes down that a call goes out before it does. `None`: nothing is to be done any more, and
     /// the claim is settled.
-    async fn decide_act(&self, claim: &Claim, group: ChatId, user: UserId) -> Result<Option<(Act, Limits)>, StoreError> {
+    async fn decide_act(
+        &self,
+        claim: &Claim,
+        group: ChatId,
+        user: UserId,
+    ) -> Result<Option<(Act, Limits)>, StoreError> {
         let now_ms = self.now_ms();
         let mut decided = None;
         self.handler

@@ -17,6 +17,7 @@ use crate::{
     planted::{self, Bug},
     store::{Prompt, PromptView, StoreError},
     texts,
+    wake::Lanes,
 };
 
 /// Named one by one; the others are counted.
@@ -54,13 +55,16 @@ impl Sender {
         topic: Option<i64>,
         prompt: &Prompt,
     ) -> Result<(), StoreError> {
-        if prompt.message != 0 {
-            let intent = Intent::Delete { chat: group, message: MessageId(prompt.message) };
-            let put = [Put { intent, not_before_ms: self.now_ms() }];
-            self.handler.put(&put, &claim.trace_id).await?;
+        let delete = |message| Put {
+            intent: Intent::Delete { chat: group, message: MessageId(message) },
+            not_before_ms: self.now_ms(),
+        };
+        let put: Vec<Put> = Some(prompt.message).filter(|message| *message != 0).map(delete).into_iter().collect();
+        let done = Some(Settlement::Done);
+        if self.handler.store.save_prompt(group, topic, None, claim, done, &put).await? && !put.is_empty() {
             self.handler.metrics.prompt(PromptAction::Removed);
+            self.handler.wake.lanes(Lanes::of(&put));
         }
-        self.handler.store.save_prompt(group, topic, None, claim, Some(Settlement::Done)).await?;
         Ok(())
     }
 
@@ -80,14 +84,14 @@ impl Sender {
         prompt.changed_ms = self.now_ms();
         if is_new {
             prompt.sending_ms = prompt.changed_ms;
-            if !self.handler.store.save_prompt(group, topic, Some(&prompt), claim, None).await? {
+            if !self.handler.store.save_prompt(group, topic, Some(&prompt), claim, None, &[]).await? {
                 return Ok(());
             }
         }
         if leave.until.elapsed() > Duration::ZERO {
             prompt.sending_ms = 0;
             let again = Some(self.retry_in(Duration::ZERO));
-            self.handler.store.save_prompt(group, topic, is_new.then_some(&prompt), claim, again).await?;
+            self.handler.store.save_prompt(group, topic, is_new.then_some(&prompt), claim, again, &[]).await?;
             return Ok(());
         }
         if is_new {
@@ -126,7 +130,7 @@ impl Sender {
                 self.after_refusal(claim, group, class).await?
             }
         };
-        let saved = self.handler.store.save_prompt(group, topic, Some(&prompt), claim, Some(settlement)).await?;
+        let saved = self.handler.store.save_prompt(group, topic, Some(&prompt), claim, Some(settlement), &[]).await?;
         match id {
             // It took so long that somebody else took over: this one is nobody's prompt.
             Some(message) if !saved => {
@@ -161,7 +165,7 @@ impl Sender {
             Err(ErrorClass::Ambiguous) => self.back_off(claim),
             Err(class) => self.after_refusal(claim, group, class).await?,
         };
-        self.handler.store.save_prompt(group, topic, Some(&prompt), claim, Some(settlement)).await?;
+        self.handler.store.save_prompt(group, topic, Some(&prompt), claim, Some(settlement), &[]).await?;
         Ok(())
     }
 

@@ -645,6 +645,7 @@ impl Store for SqlStore {
         prompt: Option<&Prompt>,
         claim: &Claim,
         settlement: Option<Settlement>,
+        put: &[Put],
     ) -> Result<bool, StoreError> {
         let (bot, chat, topic) = (self.bot.0, group.0, topic.unwrap_or_default());
         let mut tx = self.database.begin().await?;
@@ -685,6 +686,9 @@ impl Store for SqlStore {
         }
         if let Some(settlement) = settlement {
             self.settle_one(&mut tx, &Settle::of(claim, settlement), 1).await?;
+        }
+        for put in put {
+            self.put_one(&mut tx, put, &claim.trace_id).await?;
         }
         tx.commit().await?;
         Ok(true)

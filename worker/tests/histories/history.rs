@@ -177,7 +177,18 @@ impl History {
         let sender = |n: u64| Sender::new(handler.clone(), api.clone(), Arc::new(NoLimit), format!("worker-{n}"));
         let senders = (0..WORKERS).map(sender).collect();
         let tasks = Tasks::default();
-        let mut history = Self { rng, telegram, store, senders, queue: Vec::new(), tasks, shape: Shape::default(), channels, faults, jumps: Vec::new() };
+        let mut history = Self {
+            rng,
+            telegram,
+            store,
+            senders,
+            queue: Vec::new(),
+            tasks,
+            shape: Shape::default(),
+            channels,
+            faults,
+            jumps: Vec::new(),
+        };
         history.protect();
         history
     }
@@ -216,11 +227,14 @@ impl History {
             4 => Act::Leave { user, chat: GROUP },
             5..=7 => Act::Join { user, chat: channel },
             8..=9 => Act::Leave { user, chat: channel },
-            10..=12 => {
-                Act::Write { user, chat: GROUP, content: Content::Text("hello".to_owned()), thread: None }
-            }
+            10..=12 => Act::Write { user, chat: GROUP, content: Content::Text("hello".to_owned()), thread: None },
             13..=14 => Act::Press { user, chat: GROUP, message: None },
-            15 => Act::AdminMute { admin: OWNER, chat: GROUP, user, for_s: *[0, 60, 3600].choose(&mut self.rng).unwrap_or(&0) },
+            15 => Act::AdminMute {
+                admin: OWNER,
+                chat: GROUP,
+                user,
+                for_s: *[0, 60, 3600].choose(&mut self.rng).unwrap_or(&0),
+            },
             16 => Act::AdminUnmute { admin: OWNER, chat: GROUP, user },
             17 => Act::AdminBan { admin: OWNER, chat: GROUP, user },
             18 => Act::AdminUnban { admin: OWNER, chat: GROUP, user },

@@ -32,7 +32,8 @@ fn histories() -> u64 {
 
 #[test]
 fn whatever_happens_the_world_ends_as_it_must() {
-    let shapes = all(0..histories(), Switches::default(), FAULTS).unwrap_or_else(|violation| panic!("{}", report(&violation)));
+    let shapes =
+        all(0..histories(), Switches::default(), FAULTS).unwrap_or_else(|violation| panic!("{}", report(&violation)));
     let racing = shapes.iter().filter(|shape| shape.same_second || shape.lookup_raced).count();
     assert!(racing * 10 >= shapes.len() * 3, "only {racing} of {} histories race", shapes.len());
     assert!(shapes.iter().map(|shape| shape.crashes).sum::<usize>() > shapes.len() / 2);
@@ -49,6 +50,7 @@ fn without_echoes_of_our_own_acts_it_ends_the_same() {
 #[test]
 fn without_faults_no_prompt_is_left_over() {
     let orderly = Faults { duplicate: 0.2, ..Faults::default() };
-    let shapes = all(5_000..5_300, Switches::default(), orderly).unwrap_or_else(|violation| panic!("{}", report(&violation)));
+    let shapes =
+        all(5_000..5_300, Switches::default(), orderly).unwrap_or_else(|violation| panic!("{}", report(&violation)));
     assert!(shapes.iter().all(|shape| shape.crashes == 0));
 }

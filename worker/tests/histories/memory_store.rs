@@ -84,8 +84,10 @@ impl Tables {
         let of_person = (scope.user, ChatId(i64::MIN))..=(scope.user, ChatId(i64::MAX));
         view.members = self.members.range(of_person).map(|((_, chat), member)| (*chat, member.clone())).collect();
         let held = self.held.iter().filter(|((user, ..), _)| *user == scope.user);
-        view.held = held.map(|((_, group, message), date)| Held { group: *group, message: *message, date: *date }).collect();
-        let open = self.intents.iter().filter(|(_, row)| row.done_ms.is_none() && person_of(&row.intent) == Some(scope.user));
+        view.held =
+            held.map(|((_, group, message), date)| Held { group: *group, message: *message, date: *date }).collect();
+        let open =
+            self.intents.iter().filter(|(_, row)| row.done_ms.is_none() && person_of(&row.intent) == Some(scope.user));
         view.open = open.map(|(key, _)| key.clone()).collect();
         view
     }
@@ -212,7 +214,13 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn with_chat(&self, chat: ChatId, trace_id: &str, _now_ms: i64, change: ChatStep<'_>) -> Result<i64, StoreError> {
+    async fn with_chat(
+        &self,
+        chat: ChatId,
+        trace_id: &str,
+        _now_ms: i64,
+        change: ChatStep<'_>,
+    ) -> Result<i64, StoreError> {
         step().await;
         let view = self.chat(chat).await?;
         let version = {
@@ -251,13 +259,23 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn claim(&self, lane: Lane, holder: &str, now_ms: i64, until_ms: i64, max: i64) -> Result<Vec<Claim>, StoreError> {
+    async fn claim(
+        &self,
+        lane: Lane,
+        holder: &str,
+        now_ms: i64,
+        until_ms: i64,
+        max: i64,
+    ) -> Result<Vec<Claim>, StoreError> {
         step().await;
         let mut tables = self.tables();
         tables.claims += 1;
         let claim = tables.claims;
         let is_due = |row: &&mut Row| {
-            row.intent.lane() == lane && row.done_ms.is_none() && row.not_before_ms <= now_ms && row.claimed_until_ms < now_ms
+            row.intent.lane() == lane
+                && row.done_ms.is_none()
+                && row.not_before_ms <= now_ms
+                && row.claimed_until_ms < now_ms
         };
         let due = tables.intents.values_mut().filter(is_due).take(usize::try_from(max).unwrap_or_default());
         let claims = due.map(|row| {
@@ -299,9 +317,13 @@ impl Store for MemoryStore {
     async fn prompt(&self, group: ChatId, topic: Option<i64>, names: i64) -> Result<PromptView, StoreError> {
         step().await;
         let tables = self.tables();
-        let waiting = tables.members.iter().filter(|((_, chat), member)| *chat == group && member.waiting && member.topic == topic);
+        let waiting = tables
+            .members
+            .iter()
+            .filter(|((_, chat), member)| *chat == group && member.waiting && member.topic == topic);
         let waiting: Vec<(UserId, String)> = waiting.map(|((user, _), member)| (*user, member.name.clone())).collect();
-        let channels = tables.required(group).into_iter().filter_map(|chat| Some((chat, tables.chats.get(&chat)?.facts.clone())));
+        let channels =
+            tables.required(group).into_iter().filter_map(|chat| Some((chat, tables.chats.get(&chat)?.facts.clone())));
         Ok(PromptView {
             prompt: tables.prompts.get(&(group, topic)).cloned(),
             count: waiting.len() as i64,
@@ -317,6 +339,7 @@ impl Store for MemoryStore {
         prompt: Option<&Prompt>,
         claim: &Claim,
         settlement: Option<Settlement>,
+        put: &[Put],
     ) -> Result<bool, StoreError> {
         step().await;
         let held = {
@@ -328,6 +351,7 @@ impl Store for MemoryStore {
                     None => drop(tables.prompts.remove(&(group, topic))),
                 }
                 settlement.into_iter().for_each(|settlement| tables.settle(&Settle::of(claim, settlement), 1));
+                put.iter().for_each(|put| tables.put(put, &claim.trace_id));
             }
             held
         };
@@ -348,7 +372,8 @@ impl Store for MemoryStore {
     async fn people_of(&self, chat: ChatId, after: UserId, max: i64) -> Result<Vec<UserId>, StoreError> {
         step().await;
         let tables = self.tables();
-        let people: BTreeSet<UserId> = tables.members.keys().filter(|(_, of)| *of == chat).map(|(user, _)| *user).collect();
+        let people: BTreeSet<UserId> =
+            tables.members.keys().filter(|(_, of)| *of == chat).map(|(user, _)| *user).collect();
         Ok(people.into_iter().filter(|user| *user > after).take(usize::try_from(max).unwrap_or_default()).collect())
     }
 

@@ -11,10 +11,7 @@ use rand::{Rng, rngs::StdRng};
 /// Lets the scheduler decide who goes on; a task may end here for ever, as with `kill -9`.
 pub(crate) async fn step() {
     let mut waited = false;
-    poll_fn(|_| {
-        if std::mem::replace(&mut waited, true) { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
+    poll_fn(|_| if std::mem::replace(&mut waited, true) { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 
 type Task = Pin<Box<dyn Future<Output = Done>>>;
