@@ -56,7 +56,10 @@ macro_rules! migrations {
 }
 
 impl Database {
-    /// A pool for `url`. PostgreSQL is not connected to yet, so that it may come up later than this process.
+    /// A pool for `url`. A connection that turns out to be dead fails the one who took it, who tries again; asking each
+    /// before it is used would double the round trips.
+    ///
+    ///  PostgreSQL is not connected to yet, so that it may come up later than this process.
     ///
     /// # Errors
     /// [`DatabaseError::Url`], or [`DatabaseError::Sql`] where the SQLite file cannot be opened.
@@ -66,6 +69,7 @@ impl Database {
             let options = AnyConnectOptions::from_str(url).map_err(|_| DatabaseError::Url)?;
             let pool = AnyPoolOptions::new()
                 .max_connections(20)
+                .test_before_acquire(false)
                 .acquire_timeout(Duration::from_secs(5))
                 .connect_lazy_with(options);
             return Ok(Self { pool, dialect: Dialect::Postgres });
@@ -77,6 +81,7 @@ impl Database {
         let pool = AnyPoolOptions::new()
             .min_connections(1)
             .max_connections(1)
+            .test_before_acquire(false)
             .idle_timeout(None)
             .max_lifetime(None)
             .acquire_timeout(Duration::from_secs(30))

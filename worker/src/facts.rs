@@ -86,6 +86,8 @@ pub struct Call {
     pub act: Act,
     /// When it went out at the earliest, Unix milliseconds.
     pub at_ms: i64,
+    /// Whether Telegram said `ok`.
+    pub answered: bool,
 }
 
 /// What we do to people.
@@ -202,7 +204,10 @@ impl Member {
         let shows_effect = mark.is_on(answer.limits) == (call.act == Act::Mute);
         // Our until_date cannot be seen before our mute landed; the absence of a mute may come from Telegram's cache.
         let proves = call.act == Act::Mute && shows_effect && asked_ms >= call.at_ms;
-        let disproves = !shows_effect && asked_ms >= call.at_ms + CONFIRM_AFTER_MS - 1_000;
+        // Where Telegram said ok and the mute is gone, an admin has lifted it more likely than Telegram has not acted, and
+        // their event is on its way: only a call of unknown outcome is disproved so soon.
+        let may_be_lifted = call.act == Act::Mute && call.answered;
+        let disproves = !shows_effect && !may_be_lifted && asked_ms >= call.at_ms + CONFIRM_AFTER_MS - 1_000;
         if proves || disproves || asked_ms >= call.at_ms + LOOKUP_CACHE_MS {
             self.call = None;
         }

@@ -152,15 +152,55 @@ pub fn decide(rule: &Rule<'_>, user: UserId, member: Option<&Member>, now_ms: i6
     Verdict { decision, ask }
 }
 
-/// Whether a message written at `date` (Unix seconds) by somebody who is to be restricted was written when they were so
-/// already: what only came after the message does not make it wrong.
+/// What is to be done about a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OfMessage {
+    /// Its writer was free to write it.
+    Keep,
+    /// Its writer was to be restricted already when writing it.
+    Delete,
+    /// Not to be known yet.
+    Hold,
+}
+
+/// Decides about a message that `user` wrote at `date` (Unix seconds), whether or not they are still in the group. What
+/// only came after the message does not make it wrong. With it, in which chats to look the person up where it is not to
+/// be known yet.
 #[must_use]
-pub fn was_unverified_at(rule: &Rule<'_>, date: i64, now_ms: i64) -> bool {
-    rule.channels.iter().any(|channel| match channel.membership(now_ms, &mut Vec::new()) {
-        Membership::Out(Some(left)) => left.order.date < date || !left.was_in,
-        Membership::Out(None) => true,
-        Membership::In | Membership::Unknown => false,
-    })
+pub fn of_message(
+    rule: &Rule<'_>,
+    user: UserId,
+    member: Option<&Member>,
+    date: i64,
+    now_ms: i64,
+) -> (OfMessage, Vec<(ChatId, i64)>) {
+    let keep = (OfMessage::Keep, Vec::new());
+    let exempt = is_untouchable(rule.bot, rule.group, user) || member.is_some_and(|m| m.is_bot || m.allowed_by_admin());
+    if exempt || !rule.facts.is_protected() || !rule.facts.can_restrict() {
+        return keep;
+    }
+    let mut ask = Vec::new();
+    let mut unverified = false;
+    for channel in rule.channels {
+        unverified |= match channel.membership(now_ms, &mut ask) {
+            Membership::Out(Some(left)) => left.order.date < date || !left.was_in,
+            Membership::Out(None) => true,
+            Membership::In | Membership::Unknown => false,
+        };
+    }
+    let Some(seen) = member.and_then(|member| member.standing(rule.facts.watched(), now_ms)) else {
+        ask.push((rule.group, now_ms));
+        return (OfMessage::Hold, ask);
+    };
+    if seen.standing.is_admin() && !planted::has(Bug::MuteAdmins) {
+        return keep;
+    }
+    let unknown = ask.iter().any(|(_, at_ms)| *at_ms <= now_ms);
+    match (unverified, unknown) {
+        (true, _) => (OfMessage::Delete, Vec::new()),
+        (false, true) => (OfMessage::Hold, ask),
+        (false, false) => keep,
+    }
 }
 
 /// What is to be done about a person's limits.

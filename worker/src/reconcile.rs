@@ -10,7 +10,7 @@ use crate::{
     facts::{ChatFacts, Mark, Member},
     intent::{Intent, Put},
     planted,
-    policy::{self, Decision, Plan, Reason, Required, Rule},
+    policy::{self, Decision, OfMessage, Plan, Reason, Required, Rule},
     store::{PersonView, PersonWrites},
 };
 
@@ -96,10 +96,11 @@ impl<'a> Person<'a> {
         policy::plan(decision, member, self.mark(group), self.now_ms)
     }
 
-    /// Whether a message in `group` of `date` was written by somebody who was to be restricted then.
+    /// What is to be done about a message that the person wrote in `group` at `date`, and where to look them up for it.
     #[must_use]
-    pub fn was_unverified_at(&self, group: ChatId, date: i64) -> bool {
-        self.with_rule(group, |rule, _| policy::was_unverified_at(rule, date, self.now_ms)).unwrap_or(false)
+    pub fn of_message(&self, group: ChatId, date: i64) -> (OfMessage, Vec<(ChatId, i64)>) {
+        let judge = |rule: &Rule<'_>, member: Option<&Member>| policy::of_message(rule, self.user, member, date, self.now_ms);
+        self.with_rule(group, judge).unwrap_or((OfMessage::Keep, Vec::new()))
     }
 
     /// In which of the group's channels the person is not known to be.
@@ -148,8 +149,10 @@ impl<'a> Person<'a> {
         if let Some(at_ms) = plan.confirm_at_ms {
             check(group, at_ms);
         }
+        for (chat, at_ms) in self.decide_held(group) {
+            check(chat, at_ms);
+        }
         self.mark_member_intent(group, &plan);
-        self.decide_held(group, &verdict.decision);
         if let Some(member) = self.members.get_mut(&group) {
             let before = self.view.members.get(&group);
             let was = before.map(|member| (member.waiting, member.topic)).unwrap_or_default();
@@ -190,21 +193,25 @@ impl<'a> Person<'a> {
         }
     }
 
-    fn decide_held(&mut self, group: ChatId, decision: &Decision) {
+    /// Decides the messages that were held, and says where to look the person up for those that stay held.
+    fn decide_held(&mut self, group: ChatId) -> Vec<(ChatId, i64)> {
         let view = self.view;
-        let held: Vec<_> = view.held.iter().filter(|held| held.group == group).collect();
-        if held.is_empty() || *decision == Decision::Unknown {
-            return;
-        }
-        self.writes.unhold.push(group);
-        if !matches!(decision, Decision::Restricted { .. }) {
-            return;
-        }
-        for held in held {
-            if self.was_unverified_at(group, held.date) {
-                let intent = Intent::Delete { chat: group, message: held.message };
-                self.writes.put.push(Put { intent, not_before_ms: self.now_ms });
+        let mut asks = Vec::new();
+        for held in view.held.iter().filter(|held| held.group == group) {
+            let (what, ask) = self.of_message(group, held.date);
+            match what {
+                OfMessage::Hold => asks.extend(ask),
+                OfMessage::Keep => self.writes.unhold.push((group, held.message)),
+                OfMessage::Delete => {
+                    self.writes.unhold.push((group, held.message));
+                    let intent = Intent::Delete { chat: group, message: held.message };
+                    self.writes.put.push(Put { intent, not_before_ms: self.now_ms });
+                }
             }
         }
+        if let Some(held) = self.writes.hold.filter(|held| held.group == group) {
+            asks.extend(self.of_message(group, held.date).1);
+        }
+        asks
     }
 }

@@ -6,7 +6,7 @@ use super::{Handler, Receipt, command, member_event::display_name};
 use crate::{
     facts::EventOrder,
     intent::{Intent, Put},
-    policy::Decision,
+    policy::OfMessage,
     store::{Held, StoreError},
 };
 
@@ -42,17 +42,17 @@ impl Handler {
             member.apply_message(EventOrder { date: message.date, update_id: receipt.update_id });
             member.name = display_name(from);
             member.topic = topic;
-            let decision = person.verdict(group).map(|verdict| verdict.decision);
-            match decision {
-                Some(Decision::Restricted { .. }) if person.was_unverified_at(group, message.date) => {
+            let (what, _) = person.of_message(group, message.date);
+            match what {
+                OfMessage::Delete => {
                     let intent = Intent::Delete { chat: group, message: message.message_id };
                     person.writes.put.push(Put { intent, not_before_ms: now_ms });
                 }
-                Some(Decision::Unknown) => {
+                OfMessage::Hold => {
                     person.writes.hold = Some(Held { group, message: message.message_id, date: message.date });
                     person.writes.put.extend(run.clone());
                 }
-                _ => person.writes.put.extend(run.clone()),
+                OfMessage::Keep => person.writes.put.extend(run.clone()),
             }
             person.finish(group)
         })

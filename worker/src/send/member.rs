@@ -67,7 +67,7 @@ impl Sender {
                 let member = person.member(group);
                 let lasting = member.mute_until.filter(|until| *until > now_ms / 1000 + RENEW_BEFORE_S);
                 let until = lasting.unwrap_or_else(|| mark.until(now_ms));
-                member.call = Some(Call { act, at_ms: now_ms });
+                member.call = Some(Call { act, at_ms: now_ms, answered: false });
                 let limits = match act {
                     Act::Mute => Limits::Restricted { until, left: Permissions::NONE },
                     Act::Release => Limits::Free,
@@ -147,8 +147,11 @@ impl Sender {
                 // Whatever is not certain to have had no effect stays an open call, until an event or a lookup shows.
                 let open = matches!(class, None | Some(Some(ErrorClass::Ambiguous | ErrorClass::AlreadyDone)));
                 let member = person.member(group);
-                if !open && member.call.is_some_and(|call| call.act == act) {
-                    member.call = None;
+                if let Some(call) = member.call.as_mut().filter(|call| call.act == act) {
+                    call.answered = class.is_none();
+                    if !open {
+                        member.call = None;
+                    }
                 }
                 match class {
                     None => {

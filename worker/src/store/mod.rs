@@ -93,8 +93,8 @@ pub struct PersonWrites {
     pub end: Vec<String>,
     /// A message to hold.
     pub hold: Option<Held>,
-    /// Groups in which the held messages are decided.
-    pub unhold: Vec<ChatId>,
+    /// Held messages that are decided.
+    pub unhold: Vec<(ChatId, MessageId)>,
     /// Entries of the ledger.
     pub ledger: Vec<LedgerEntry>,
     /// Entries of the verification log.

@@ -28,6 +28,23 @@ const HELD_MS: i64 = 24 * 3_600_000;
 const SENDING_MS: i64 = 60_000;
 const VERIFICATION_MS: i64 = 90 * 24 * 3_600_000;
 
+/// Everything about a person ($3) seen from a chat ($2) in one round trip: 0 links of the chat and of the groups that
+/// require it, 1 those groups and all channels that they require, 2 the person in each chat, 3 undecided messages, 4 open
+/// intents.
+const READ_PERSON: &str = "
+    WITH groups AS (
+        SELECT CAST($2 AS BIGINT) AS id UNION SELECT group_id FROM links WHERE bot_id = $1 AND channel_id = $2 AND enabled = 1
+    ), required AS (
+        SELECT group_id, channel_id FROM links
+        WHERE bot_id = $1 AND enabled = 1 AND group_id IN (SELECT id FROM groups)
+    )
+    SELECT CAST(0 AS BIGINT) AS part, group_id AS id, channel_id AS number, '' AS text FROM required
+    UNION ALL SELECT 1, chat_id, version, facts FROM chats WHERE bot_id = $1
+        AND (chat_id IN (SELECT id FROM groups) OR chat_id IN (SELECT channel_id FROM required))
+    UNION ALL SELECT 2, chat_id, waiting, facts FROM members WHERE bot_id = $1 AND user_id = $3
+    UNION ALL SELECT 3, chat_id, message_id, CAST(date AS TEXT) FROM held_messages WHERE bot_id = $1 AND user_id = $3
+    UNION ALL SELECT 4, CAST(0 AS BIGINT), 0, key FROM intents WHERE bot_id = $1 AND user_id = $3 AND done_ms IS NULL";
+
 /// The rows of one bot.
 #[derive(Clone, Debug)]
 pub struct SqlStore {
@@ -106,58 +123,26 @@ impl SqlStore {
             .await?;
             view.seen_before = inserted.rows_affected() == 0;
         }
-        let links = sqlx::query(
-            "SELECT group_id, channel_id FROM links WHERE bot_id = $1 AND enabled = 1 AND (group_id = $2 OR group_id IN
-                (SELECT group_id FROM links WHERE bot_id = $1 AND channel_id = $2 AND enabled = 1))
-             ORDER BY group_id, channel_id",
-        )
-        .bind(bot)
-        .bind(chat)
-        .fetch_all(&mut *tx)
-        .await?;
-        for row in links {
-            view.required.entry(ChatId(row.try_get(0)?)).or_default().push(ChatId(row.try_get(1)?));
-        }
-        let chats = sqlx::query(
-            "SELECT chat_id, version, facts FROM chats WHERE bot_id = $1 AND (chat_id = $2
-                OR chat_id IN (SELECT group_id FROM links WHERE bot_id = $1 AND channel_id = $2 AND enabled = 1)
-                OR chat_id IN (SELECT channel_id FROM links WHERE bot_id = $1 AND enabled = 1 AND (group_id = $2
-                    OR group_id IN (SELECT group_id FROM links WHERE bot_id = $1 AND channel_id = $2 AND enabled = 1))))",
-        )
-        .bind(bot)
-        .bind(chat)
-        .fetch_all(&mut *tx)
-        .await?;
-        for row in chats {
-            view.chats.insert(ChatId(row.try_get(0)?), read_chat(&row, 1)?);
-        }
-        let members = sqlx::query("SELECT chat_id, waiting, facts FROM members WHERE bot_id = $1 AND user_id = $2")
-            .bind(bot)
-            .bind(user)
-            .fetch_all(&mut *tx)
-            .await?;
-        for row in members {
-            let mut member: Member = serde_json::from_str(row.try_get(2)?)?;
-            member.waiting = row.try_get::<i64, _>(1)? == 1;
-            view.members.insert(ChatId(row.try_get(0)?), member);
-        }
-        let held =
-            sqlx::query("SELECT chat_id, message_id, date FROM held_messages WHERE bot_id = $1 AND user_id = $2")
-                .bind(bot)
-                .bind(user)
-                .fetch_all(&mut *tx)
-                .await?;
-        for row in held {
-            let (group, message) = (ChatId(row.try_get(0)?), MessageId(row.try_get(1)?));
-            view.held.push(Held { group, message, date: row.try_get(2)? });
-        }
-        let open = sqlx::query("SELECT key FROM intents WHERE bot_id = $1 AND user_id = $2 AND done_ms IS NULL")
-            .bind(bot)
-            .bind(user)
-            .fetch_all(&mut *tx)
-            .await?;
-        for row in open {
-            view.open.insert(row.try_get(0)?);
+        let rows = sqlx::query(READ_PERSON).bind(bot).bind(chat).bind(user).fetch_all(&mut *tx).await?;
+        for row in rows {
+            let (id, number, text): (i64, i64, &str) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+            match row.try_get::<i64, _>(0)? {
+                0 => view.required.entry(ChatId(id)).or_default().push(ChatId(number)),
+                1 => {
+                    let chat = Chat { version: number, facts: serde_json::from_str(text)? };
+                    view.chats.insert(ChatId(id), chat);
+                }
+                2 => {
+                    let mut member: Member = serde_json::from_str(text)?;
+                    member.waiting = number == 1;
+                    view.members.insert(ChatId(id), member);
+                }
+                3 => {
+                    let held = Held { group: ChatId(id), message: MessageId(number), date: serde_json::from_str(text)? };
+                    view.held.push(held);
+                }
+                _ => drop(view.open.insert(text.to_owned())),
+            }
         }
         Ok(view)
     }
@@ -212,13 +197,16 @@ impl SqlStore {
             .execute(&mut *tx)
             .await?;
         }
-        for group in &writes.unhold {
-            sqlx::query("DELETE FROM held_messages WHERE bot_id = $1 AND user_id = $2 AND chat_id = $3")
-                .bind(bot)
-                .bind(user)
-                .bind(group.0)
-                .execute(&mut *tx)
-                .await?;
+        for (group, message) in &writes.unhold {
+            sqlx::query(
+                "DELETE FROM held_messages WHERE bot_id = $1 AND user_id = $2 AND chat_id = $3 AND message_id = $4",
+            )
+            .bind(bot)
+            .bind(user)
+            .bind(group.0)
+            .bind(message.0)
+            .execute(&mut *tx)
+            .await?;
         }
         for entry in &writes.ledger {
             if let Some((until, missing)) = &entry.imposed {

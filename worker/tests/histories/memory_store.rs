@@ -110,7 +110,9 @@ impl Tables {
         if let Some(held) = writes.hold {
             self.held.insert((scope.user, held.group, held.message), held.date);
         }
-        self.held.retain(|(user, group, _), _| *user != scope.user || !writes.unhold.contains(group));
+        for (group, message) in &writes.unhold {
+            self.held.remove(&(scope.user, *group, *message));
+        }
     }
 
     fn put(&mut self, put: &Put, trace_id: &str) {

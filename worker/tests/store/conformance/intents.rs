@@ -1,0 +1,158 @@
+//! Intents: state intents are made again, effects happen once.
+
+use anyhow::{Context, Result, ensure};
+use nezuko_telegram::{MessageId, UpdateId, UserId};
+use nezuko_worker::{
+    intent::{Command, Intent, Lane, Press, Reply, Settlement},
+    store::{ChatWrites, PersonWrites, Prompt, Settle, Store},
+};
+
+use super::{
+    ANN, BOB, CHANNEL, Check, GROUP, Make, NOW, SECOND, at, change_chat, checks, claim, claim_one, deletion, end, mute,
+    nothing_due, put, settle, write,
+};
+
+pub(super) fn checks(make: Make<'_>) -> Vec<Check<'_>> {
+    checks![make:
+        every_intent_is_claimed_in_its_lane_as_it_was_put,
+        a_state_intent_made_again_is_a_new_generation,
+        the_earlier_due_time_wins,
+        an_effect_is_never_replaced,
+        an_effect_that_is_done_does_not_come_back,
+        a_state_intent_that_is_done_may_come_back,
+        ending_removes_state_intents_for_good,
+        ending_leaves_tombstones,
+        open_intents_are_counted_by_kind,
+    ]
+}
+
+fn one_of_each() -> [Intent; 8] {
+    let (user, chat, message, topic) = (ANN, GROUP, MessageId(5), Some(3));
+    let update_id = UpdateId(9);
+    let (name, arguments) = ("protect".to_owned(), "@a 'b' \"c\"".to_owned());
+    [
+        mute(ANN),
+        Intent::Check { chat: CHANNEL, user },
+        Intent::Prompt { group: GROUP, topic },
+        Intent::Redecide { chat, after: BOB },
+        Intent::Answer(Press { callback: "77".to_owned(), group: GROUP, user, message, received_ms: NOW }),
+        deletion(5),
+        Intent::Command(Command { update_id, name, arguments, chat, topic, message, user, received_ms: NOW }),
+        Intent::Reply(Reply { update_id, chat, topic: None, message, html: "<b>'ä'</b>".to_owned() }),
+    ]
+}
+
+async fn every_intent_is_claimed_in_its_lane_as_it_was_put(store: &dyn Store) -> Result<()> {
+    let intents = one_of_each();
+    for intent in intents.clone() {
+        put(store, intent, NOW).await?;
+    }
+    let mut claimed = Vec::new();
+    for lane in Lane::ALL {
+        for claim in claim(store, lane, "one", NOW).await? {
+            ensure!(claim.intent.lane() == lane, "in {lane:?}: {claim:?}");
+            ensure!((claim.generation, claim.attempts, claim.trace_id.as_str()) == (1, 0, "trace"), "{claim:?}");
+            claimed.push(claim.intent);
+        }
+    }
+    claimed.sort_by_key(Intent::key);
+    let mut expected = intents.to_vec();
+    expected.sort_by_key(Intent::key);
+    ensure!(claimed == expected, "{claimed:?}");
+    Ok(())
+}
+
+async fn a_state_intent_made_again_is_a_new_generation(store: &dyn Store) -> Result<()> {
+    let after = |user| Intent::Redecide { chat: GROUP, after: UserId(user) };
+    put(store, after(100), NOW).await?;
+    store.put(&[at(after(50), NOW), at(after(0), NOW)], "newest").await?;
+    let claim = claim_one(store, Lane::Jobs, "one", NOW).await?;
+    ensure!(claim.intent == after(0) && claim.generation == 3 && claim.trace_id == "newest", "{claim:?}");
+    Ok(())
+}
+
+async fn the_earlier_due_time_wins(store: &dyn Store) -> Result<()> {
+    put(store, mute(ANN), NOW).await?;
+    put(store, mute(ANN), NOW + SECOND).await?;
+    put(store, mute(BOB), NOW + SECOND).await?;
+    put(store, mute(BOB), NOW).await?;
+    let claims = claim(store, Lane::Restrictions, "one", NOW).await?;
+    ensure!(claims.len() == 2, "due are only {claims:?}");
+    Ok(())
+}
+
+async fn an_effect_is_never_replaced(store: &dyn Store) -> Result<()> {
+    let reply = |html: &str| {
+        let html = html.to_owned();
+        Intent::Reply(Reply { update_id: UpdateId(9), chat: GROUP, topic: None, message: MessageId(5), html })
+    };
+    put(store, reply("first"), NOW).await?;
+    store.put(&[at(reply("second"), NOW - SECOND)], "other").await?;
+    nothing_due(store, Lane::Messages, NOW - SECOND).await?;
+    let claim = claim_one(store, Lane::Messages, "one", NOW).await?;
+    ensure!((claim.intent == reply("first")) && claim.generation == 1 && claim.trace_id == "trace", "{claim:?}");
+    Ok(())
+}
+
+async fn an_effect_that_is_done_does_not_come_back(store: &dyn Store) -> Result<()> {
+    put(store, deletion(1), NOW).await?;
+    let done = claim_one(store, Lane::Deletions, "one", NOW).await?;
+    settle(store, &done, Settlement::Done).await?;
+    let again = [at(deletion(1), NOW)];
+
+    store.put(&again, "trace").await?;
+    nothing_due(store, Lane::Deletions, NOW).await.context("put")?;
+    write(store, ANN, PersonWrites { put: again.to_vec(), ..PersonWrites::default() }).await?;
+    nothing_due(store, Lane::Deletions, NOW).await.context("by a person's step")?;
+    change_chat(store, GROUP, |_| ChatWrites { put: again.to_vec(), ..ChatWrites::default() }).await?;
+    nothing_due(store, Lane::Deletions, NOW).await.context("by a chat's step")?;
+    store.settle(&[Settle::of(&done, Settlement::Done)], &again, "trace", NOW).await?;
+    nothing_due(store, Lane::Deletions, NOW).await.context("with a settlement")?;
+    put(store, Intent::Prompt { group: GROUP, topic: None }, NOW).await?;
+    let prompt = claim_one(store, Lane::Messages, "one", NOW).await?;
+    store.save_prompt(GROUP, None, Some(&Prompt::default()), &prompt, None, &again).await?;
+    nothing_due(store, Lane::Deletions, NOW).await.context("with a prompt")
+}
+
+async fn a_state_intent_that_is_done_may_come_back(store: &dyn Store) -> Result<()> {
+    for _ in 0..2 {
+        put(store, mute(ANN), NOW).await?;
+        let claim = claim_one(store, Lane::Restrictions, "one", NOW).await?;
+        ensure!(claim.generation == 1, "{claim:?}");
+        settle(store, &claim, Settlement::Done).await?;
+        nothing_due(store, Lane::Restrictions, NOW).await?;
+    }
+    Ok(())
+}
+
+async fn ending_removes_state_intents_for_good(store: &dyn Store) -> Result<()> {
+    put(store, mute(ANN), NOW).await?;
+    put(store, mute(BOB), NOW).await?;
+    end(store, &mute(ANN)).await?;
+    let claim = claim_one(store, Lane::Restrictions, "one", NOW).await?;
+    ensure!(claim.intent == mute(BOB), "{claim:?}");
+    Ok(())
+}
+
+async fn ending_leaves_tombstones(store: &dyn Store) -> Result<()> {
+    put(store, deletion(1), NOW).await?;
+    let done = claim_one(store, Lane::Deletions, "one", NOW).await?;
+    settle(store, &done, Settlement::Done).await?;
+    end(store, &deletion(1)).await?;
+    put(store, deletion(1), NOW).await?;
+    nothing_due(store, Lane::Deletions, NOW).await
+}
+
+async fn open_intents_are_counted_by_kind(store: &dyn Store) -> Result<()> {
+    for intent in [mute(ANN), mute(BOB), deletion(1), deletion(2), Intent::Prompt { group: GROUP, topic: None }] {
+        put(store, intent, NOW + SECOND).await?;
+    }
+    let claims = store.claim(Lane::Deletions, "one", NOW + SECOND, NOW + 2 * SECOND, 1).await?;
+    let done = claims.first().context("a deletion is due")?;
+    settle(store, done, Settlement::Done).await?;
+    let mut open = store.open_intents().await?;
+    open.sort();
+    let expected = [("delete", 1), ("member", 2), ("prompt", 1)].map(|(kind, count)| (kind.to_owned(), count));
+    ensure!(open == expected, "{open:?}");
+    Ok(())
+}

@@ -1,0 +1,227 @@
+//! Prompts: who waits, and the message that says so.
+
+use anyhow::{Result, ensure};
+use nezuko_telegram::{ChatId, MessageId, UserId};
+use nezuko_worker::{
+    facts::Member,
+    intent::{Claim, Intent, Lane, Settlement},
+    store::{Prompt, Store},
+};
+
+use super::{
+    ANN, BOB, CHANNEL, Check, GROUP, Make, NOW, OTHER_CHANNEL, OTHER_GROUP, SECOND, at, checks, claim_one, deletion,
+    describe, end, event, link, nothing_due, put, write_member,
+};
+
+pub(super) fn checks(make: Make<'_>) -> Vec<Check<'_>> {
+    checks![make:
+        without_anything_a_prompt_has_nothing_to_say,
+        those_who_wait_are_named_longest_first,
+        only_those_of_the_topic_are_named,
+        the_channels_that_are_required_are_named,
+        all_who_wait_in_a_group_are_counted,
+        a_prompt_is_read_as_it_was_saved,
+        prompts_of_different_topics_are_apart,
+        saving_a_prompt_settles_and_makes_intents,
+        a_prompt_is_saved_only_while_the_claim_is_held,
+        a_message_that_is_no_standing_prompt_is_a_stray,
+        while_a_prompt_is_on_its_way_nothing_is_a_stray,
+        people_of_a_chat_come_page_by_page,
+    ]
+}
+
+async fn waits(store: &dyn Store, user: UserId, group: ChatId, topic: Option<i64>, since_ms: i64) -> Result<()> {
+    let name = format!("name {user}");
+    let member = Member { event: Some(event(1)), waiting: true, topic, name, ..Member::default() };
+    write_member(store, user, group, since_ms, member).await
+}
+
+async fn without_anything_a_prompt_has_nothing_to_say(store: &dyn Store) -> Result<()> {
+    let view = store.prompt(GROUP, None, 10).await?;
+    ensure!(view.prompt.is_none() && view.waiting.is_empty() && view.count == 0, "{view:?}");
+    ensure!(view.channels.is_empty(), "{view:?}");
+    Ok(())
+}
+
+async fn those_who_wait_are_named_longest_first(store: &dyn Store) -> Result<()> {
+    for (user, since_ms) in [(11, NOW + 3), (12, NOW + 1), (13, NOW + 2), (14, NOW)] {
+        waits(store, UserId(user), GROUP, None, since_ms).await?;
+    }
+    let member = Member { event: Some(event(1)), ..Member::default() };
+    write_member(store, UserId(14), GROUP, NOW + 4, member).await?;
+    // Who is written again while they wait keeps their place; who waits again queues up again.
+    waits(store, UserId(12), GROUP, None, NOW + 9).await?;
+    waits(store, UserId(14), GROUP, None, NOW + 5).await?;
+    let named = |users: &[i64]| users.iter().map(|user| (UserId(*user), format!("name {user}"))).collect::<Vec<_>>();
+    let view = store.prompt(GROUP, None, 10).await?;
+    ensure!(view.waiting == named(&[12, 13, 11, 14]) && view.count == 4, "{view:?}");
+    let view = store.prompt(GROUP, None, 2).await?;
+    ensure!(view.waiting == named(&[12, 13]) && view.count == 4, "{view:?}");
+    let view = store.prompt(GROUP, None, 0).await?;
+    ensure!(view.waiting.is_empty() && view.count == 4, "{view:?}");
+    Ok(())
+}
+
+async fn only_those_of_the_topic_are_named(store: &dyn Store) -> Result<()> {
+    waits(store, ANN, GROUP, Some(3), NOW).await?;
+    waits(store, BOB, GROUP, None, NOW).await?;
+    waits(store, UserId(13), OTHER_GROUP, Some(3), NOW).await?;
+    for (topic, user) in [(Some(3), ANN), (None, BOB)] {
+        let view = store.prompt(GROUP, topic, 10).await?;
+        let named: Vec<UserId> = view.waiting.iter().map(|(user, _)| *user).collect();
+        ensure!(named == [user] && view.count == 1, "in topic {topic:?}: {view:?}");
+    }
+    let view = store.prompt(GROUP, Some(4), 10).await?;
+    ensure!(view.waiting.is_empty() && view.count == 0, "{view:?}");
+    Ok(())
+}
+
+async fn the_channels_that_are_required_are_named(store: &dyn Store) -> Result<()> {
+    let unknown = ChatId(-1_001_000_000_013);
+    let dropped = ChatId(-1_001_000_000_014);
+    describe(store, CHANNEL, "one").await?;
+    describe(store, OTHER_CHANNEL, "two").await?;
+    describe(store, dropped, "dropped").await?;
+    for channel in [CHANNEL, OTHER_CHANNEL, unknown, dropped] {
+        link(store, GROUP, channel, true).await?;
+    }
+    link(store, GROUP, dropped, false).await?;
+    link(store, OTHER_GROUP, dropped, true).await?;
+    let channels = store.prompt(GROUP, None, 10).await?.channels;
+    let named: Vec<(ChatId, &str)> = channels.iter().map(|(chat, facts)| (*chat, facts.title.as_str())).collect();
+    ensure!(named == [(OTHER_CHANNEL, "two"), (CHANNEL, "one")], "{named:?}");
+    Ok(())
+}
+
+async fn all_who_wait_in_a_group_are_counted(store: &dyn Store) -> Result<()> {
+    waits(store, ANN, GROUP, Some(3), NOW).await?;
+    waits(store, BOB, GROUP, None, NOW).await?;
+    waits(store, BOB, OTHER_GROUP, None, NOW).await?;
+    write_member(store, UserId(13), GROUP, NOW, Member { event: Some(event(1)), ..Member::default() }).await?;
+    let counts = (store.waiting_in(GROUP).await?, store.waiting_in(OTHER_GROUP).await?);
+    ensure!(counts == (2, 1), "{counts:?}");
+    Ok(())
+}
+
+fn prompt_of(message: i64) -> Prompt {
+    Prompt { message, shown: "Ann & <b>'Bob'</b>".to_owned(), sending_ms: 0, changed_ms: NOW - 5 }
+}
+
+async fn claim_prompt(store: &dyn Store, topic: Option<i64>) -> Result<Claim> {
+    put(store, Intent::Prompt { group: GROUP, topic }, NOW).await?;
+    claim_one(store, Lane::Messages, "one", NOW).await
+}
+
+async fn saved(store: &dyn Store, topic: Option<i64>, prompt: Option<&Prompt>, claim: &Claim) -> Result<bool> {
+    Ok(store.save_prompt(GROUP, topic, prompt, claim, None, &[]).await?)
+}
+
+async fn a_prompt_is_read_as_it_was_saved(store: &dyn Store) -> Result<()> {
+    let claim = claim_prompt(store, None).await?;
+    let sending = Prompt { message: 0, shown: String::new(), sending_ms: NOW, changed_ms: NOW };
+    for prompt in [sending, prompt_of(5)] {
+        ensure!(saved(store, None, Some(&prompt), &claim).await?, "the claim is held");
+        let read = store.prompt(GROUP, None, 10).await?.prompt;
+        ensure!(read.as_ref() == Some(&prompt), "{read:?} instead of {prompt:?}");
+    }
+    ensure!(saved(store, None, None, &claim).await?, "the claim is held");
+    let read = store.prompt(GROUP, None, 10).await?.prompt;
+    ensure!(read.is_none(), "{read:?}");
+    Ok(())
+}
+
+async fn prompts_of_different_topics_are_apart(store: &dyn Store) -> Result<()> {
+    let claim = claim_prompt(store, Some(3)).await?;
+    ensure!(saved(store, Some(3), Some(&prompt_of(5)), &claim).await?, "the claim is held");
+    let claim = claim_prompt(store, None).await?;
+    ensure!(saved(store, None, Some(&prompt_of(6)), &claim).await?, "the claim is held");
+    ensure!(store.prompt(GROUP, Some(3), 1).await?.prompt == Some(prompt_of(5)));
+    ensure!(saved(store, None, None, &claim).await?, "the claim is held");
+    ensure!(store.prompt(GROUP, Some(3), 1).await?.prompt == Some(prompt_of(5)));
+    ensure!(store.prompt(OTHER_GROUP, Some(3), 1).await?.prompt.is_none());
+    Ok(())
+}
+
+async fn saving_a_prompt_settles_and_makes_intents(store: &dyn Store) -> Result<()> {
+    let claim = claim_prompt(store, None).await?;
+    let retry = Some(Settlement::Retry { not_before_ms: NOW + SECOND });
+    ensure!(store.save_prompt(GROUP, None, Some(&prompt_of(5)), &claim, retry, &[at(deletion(1), NOW)]).await?);
+    nothing_due(store, Lane::Messages, NOW).await?;
+    let delete = claim_one(store, Lane::Deletions, "one", NOW).await?;
+    ensure!(delete.intent == deletion(1) && delete.trace_id == "trace", "{delete:?}");
+    let claim = claim_one(store, Lane::Messages, "one", NOW + SECOND).await?;
+    ensure!(claim.attempts == 1, "{claim:?}");
+    let done = Some(Settlement::Done);
+    ensure!(store.save_prompt(GROUP, None, None, &claim, done, &[at(deletion(5), NOW)]).await?);
+    nothing_due(store, Lane::Messages, NOW + 60 * SECOND).await?;
+    claim_one(store, Lane::Deletions, "one", NOW).await?;
+    Ok(())
+}
+
+async fn a_prompt_is_saved_only_while_the_claim_is_held(store: &dyn Store) -> Result<()> {
+    let prompt = Intent::Prompt { group: GROUP, topic: None };
+    let stale = claim_prompt(store, None).await?;
+    let later = NOW + 10 * SECOND + 1;
+    let valid = claim_one(store, Lane::Messages, "two", later).await?;
+    ensure!(saved(store, None, Some(&prompt_of(5)), &valid).await?, "the claim is held");
+
+    for settlement in [None, Some(Settlement::Done)] {
+        let late = Some(&prompt_of(6));
+        let put = [at(deletion(5), NOW)];
+        ensure!(!store.save_prompt(GROUP, None, late, &stale, settlement, &put).await?, "a stale claim is believed");
+        ensure!(store.prompt(GROUP, None, 1).await?.prompt == Some(prompt_of(5)), "a stale claim saves a prompt");
+        nothing_due(store, Lane::Deletions, later).await?;
+        nothing_due(store, Lane::Messages, later).await?;
+    }
+    ensure!(!saved(store, None, None, &stale).await?, "a stale claim is believed");
+    ensure!(store.prompt(GROUP, None, 1).await?.prompt == Some(prompt_of(5)), "a stale claim removes a prompt");
+
+    // Nor when the row is gone, or made anew.
+    end(store, &prompt).await?;
+    ensure!(!saved(store, None, None, &valid).await?, "the claim of an ended intent is believed");
+    put(store, prompt, NOW).await?;
+    ensure!(!saved(store, None, None, &valid).await?, "the claim of an earlier intent is believed");
+    ensure!(store.prompt(GROUP, None, 1).await?.prompt == Some(prompt_of(5)), "a stale claim removes a prompt");
+    Ok(())
+}
+
+async fn a_message_that_is_no_standing_prompt_is_a_stray(store: &dyn Store) -> Result<()> {
+    let is_stray = async |group, message| store.is_stray_prompt(group, MessageId(message), NOW).await;
+    ensure!(is_stray(GROUP, 5).await?, "no prompt stands");
+    let claim = claim_prompt(store, Some(3)).await?;
+    ensure!(saved(store, Some(3), Some(&prompt_of(5)), &claim).await?, "the claim is held");
+    ensure!(!is_stray(GROUP, 5).await?, "the standing prompt of a topic is no stray");
+    ensure!(is_stray(GROUP, 6).await?, "another message is a stray");
+    ensure!(is_stray(OTHER_GROUP, 5).await?, "the same number in another group is a stray");
+    Ok(())
+}
+
+async fn while_a_prompt_is_on_its_way_nothing_is_a_stray(store: &dyn Store) -> Result<()> {
+    let claim = claim_prompt(store, None).await?;
+    let sending = Prompt { message: 0, shown: String::new(), sending_ms: NOW, changed_ms: NOW };
+    ensure!(saved(store, None, Some(&sending), &claim).await?, "the claim is held");
+    let is_stray = async |group, after_s: i64| store.is_stray_prompt(group, MessageId(5), NOW + after_s * SECOND).await;
+    ensure!(!is_stray(GROUP, 0).await? && !is_stray(GROUP, 59).await?, "it may be the one on its way");
+    ensure!(is_stray(GROUP, 60).await?, "after a minute it is on its way no longer");
+    ensure!(is_stray(OTHER_GROUP, 0).await?, "nothing is on its way to another group");
+    Ok(())
+}
+
+async fn people_of_a_chat_come_page_by_page(store: &dyn Store) -> Result<()> {
+    for user in [15, 11, 14, 12, 13] {
+        let member = Member { event: Some(event(1)), ..Member::default() };
+        write_member(store, UserId(user), GROUP, NOW, member).await?;
+    }
+    write_member(store, UserId(16), OTHER_GROUP, NOW, Member { event: Some(event(1)), ..Member::default() }).await?;
+    let mut pages = Vec::new();
+    let mut after = UserId(0);
+    loop {
+        let page = store.people_of(GROUP, after, 2).await?;
+        let Some(last) = page.last() else { break };
+        ensure!(*last > after && pages.len() < 3, "{page:?} after {after}");
+        after = *last;
+        pages.push(page.iter().map(|user| user.0).collect::<Vec<_>>());
+    }
+    ensure!(pages == [vec![11, 12], vec![13, 14], vec![15]], "{pages:?}");
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! Databases for tests: each test has its own, which goes with the test.
+
+use std::{env, fs, path::PathBuf, sync::Arc};
+
+use nezuko_shared::{conformance::some_bot, database::Database};
+use nezuko_worker::store::{SqlStore, Store};
+use sqlx::AssertSqlSafe;
+
+/// An empty store of a new bot in `database`.
+pub(crate) fn empty_store(database: &Database) -> Arc<dyn Store> {
+    Arc::new(SqlStore::new(database.clone(), some_bot()))
+}
+
+/// The URL in `variable`, or `None`, said aloud, where there is no such server. Under `CI=true` there must be one.
+pub(crate) fn server(variable: &str) -> Option<String> {
+    let url = env::var(variable).ok().filter(|url| !url.is_empty());
+    if url.is_none() {
+        assert!(env::var("CI").as_deref() != Ok("true"), "{variable} is not set: run the tests by .ci/with-servers");
+        println!("SKIPPED: {variable} is not set; run the tests by .ci/with-servers");
+    }
+    url
+}
+
+/// Runs a test with a migrated PostgreSQL database of its own, dropped afterwards also when the test fails.
+pub(crate) async fn with_postgres<F: Future<Output = anyhow::Result<()>>>(test: impl FnOnce(Database) -> F) {
+    let Some(url) = server("DATABASE_URL") else { return };
+    let (server, _) = url.rsplit_once('/').unwrap();
+    let name = format!("nezuko_test_{:016x}", rand::random::<u64>());
+    let admin = Database::open(&url).await.unwrap();
+    sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&admin.pool).await.unwrap();
+    let database = Database::open(&format!("{server}/{name}")).await.unwrap();
+    database.migrate().await.unwrap();
+    let outcome = test(database.clone()).await;
+    database.pool.close().await;
+    sqlx::query(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).execute(&admin.pool).await.unwrap();
+    outcome.unwrap();
+}
+
+/// A migrated SQLite database in a file of its own, removed when this is dropped.
+pub(crate) struct SqliteFile {
+    pub(crate) database: Database,
+    path: PathBuf,
+}
+
+impl SqliteFile {
+    pub(crate) async fn new() -> Self {
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{:016x}.sqlite", rand::random::<u64>()));
+        let database = Database::open(&format!("sqlite:{}", path.display())).await.unwrap();
+        database.migrate().await.unwrap();
+        Self { database, path }
+    }
+}
+
+impl Drop for SqliteFile {
+    fn drop(&mut self) {
+        for suffix in ["", "-wal", "-shm"] {
+            let mut file = self.path.clone().into_os_string();
+            file.push(suffix);
+            fs::remove_file(file).ok();
+        }
+    }
+}
+
+/// A migrated SQLite database that is nowhere but in memory.
+pub(crate) async fn sqlite_in_memory() -> Database {
+    let database = Database::open("sqlite::memory:").await.unwrap();
+    database.migrate().await.unwrap();
+    database
+}

@@ -1,0 +1,51 @@
+//! The worker's store: one suite for every store, the suite against stores that are wrong, and what only the databases
+//! can show.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod any_order;
+mod conformance;
+mod databases;
+mod faulty;
+mod records;
+
+/// The store of the generated histories, which has to be as good as the real ones for them to show anything.
+#[path = "../histories/memory_store.rs"]
+#[allow(dead_code, reason = "the histories look into it")]
+mod memory_store;
+
+/// Where the histories' scheduler decides who goes on, these tests leave it to Tokio.
+mod scheduler {
+    pub(crate) async fn step() {
+        tokio::task::yield_now().await;
+    }
+}
+
+use std::sync::Arc;
+
+use conformance::suite;
+use databases::{SqliteFile, empty_store, sqlite_in_memory, with_postgres};
+use memory_store::MemoryStore;
+use nezuko_shared::conformance::some_bot;
+
+#[tokio::test]
+async fn the_store_on_postgresql_passes() {
+    with_postgres(|database| async move { suite(&|| empty_store(&database)).await }).await;
+}
+
+#[tokio::test]
+async fn the_store_in_a_sqlite_file_passes() {
+    let file = SqliteFile::new().await;
+    suite(&|| empty_store(&file.database)).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_store_in_sqlite_in_memory_passes() {
+    let database = sqlite_in_memory().await;
+    suite(&|| empty_store(&database)).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_store_of_the_histories_passes() {
+    suite(&|| Arc::new(MemoryStore::new(some_bot()))).await.unwrap();
+}

@@ -1,0 +1,87 @@
+//! What the databases keep for people to read, and nothing decides by: the ledger and the verification log.
+
+use nezuko_shared::database::Database;
+use nezuko_telegram::{ChatId, UserId};
+use nezuko_worker::store::{LedgerEntry, PersonWrites, Scope, SqlStore, Store, Verification};
+use sqlx::Row;
+
+use crate::databases::{SqliteFile, with_postgres};
+use nezuko_shared::conformance::some_bot;
+
+const NOW: i64 = 1_700_000_000_000;
+const DAY: i64 = 24 * 3_600_000;
+const GROUP: ChatId = ChatId(-1_001);
+const USER: UserId = UserId(5);
+
+#[tokio::test]
+async fn records_are_kept_on_postgresql() {
+    with_postgres(|database| async move {
+        the_ledger_says_which_mutes_are_ours(&database).await;
+        the_verification_log_is_kept_for_ninety_days(&database).await;
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn records_are_kept_on_sqlite() {
+    let file = SqliteFile::new().await;
+    the_ledger_says_which_mutes_are_ours(&file.database).await;
+    the_verification_log_is_kept_for_ninety_days(&file.database).await;
+}
+
+async fn write(store: &SqlStore, now_ms: i64, writes: PersonWrites) {
+    let scope = Scope { user: USER, chat: GROUP, update: None, trace_id: "trace", now_ms };
+    store.with_person(&scope, &mut |_| writes.clone()).await.unwrap();
+}
+
+async fn the_ledger_says_which_mutes_are_ours(database: &Database) {
+    let store = SqlStore::new(database.clone(), some_bot());
+    let imposed = |until: i64, missing: &[i64]| Some((until, missing.iter().map(|chat| ChatId(*chat)).collect()));
+    let entry = |imposed| PersonWrites { ledger: vec![LedgerEntry { group: GROUP, imposed }], ..PersonWrites::default() };
+    let mut told = Vec::new();
+    for (now_ms, entry) in
+        [(NOW, entry(imposed(70, &[-1, -2]))), (NOW + 1, entry(None)), (NOW + 2, entry(imposed(80, &[-2])))]
+    {
+        write(&store, now_ms, entry).await;
+        let row = sqlx::query("SELECT until_date, missing, imposed_ms, lifted_ms FROM ledger WHERE bot_id = $1")
+            .bind(store.bot().0)
+            .fetch_one(&database.pool)
+            .await
+            .unwrap();
+        let (until, imposed): (i64, i64) = (row.get(0), row.get(2));
+        told.push((until, row.get::<String, _>(1), imposed, row.get::<Option<i64>, _>(3)));
+    }
+    let expected = [
+        (70, "-1,-2".to_owned(), NOW, None),
+        (70, "-1,-2".to_owned(), NOW, Some(NOW + 1)),
+        (80, "-2".to_owned(), NOW + 2, None),
+    ];
+    assert_eq!(told, expected);
+}
+
+async fn the_verification_log_is_kept_for_ninety_days(database: &Database) {
+    let store = SqlStore::new(database.clone(), some_bot());
+    let verification = |outcome| {
+        PersonWrites { verifications: vec![Verification { group: GROUP, outcome }], ..PersonWrites::default() }
+    };
+    write(&store, NOW, verification("muted")).await;
+    write(&store, NOW + 1, verification("released")).await;
+    let logged = async || {
+        let rows = sqlx::query(
+            "SELECT outcome, chat_id, user_id, at_ms, trace_id FROM verifications WHERE bot_id = $1 ORDER BY at_ms",
+        )
+        .bind(store.bot().0)
+        .fetch_all(&database.pool)
+        .await
+        .unwrap();
+        rows.iter()
+            .map(|row| (row.get(0), ChatId(row.get(1)), UserId(row.get(2)), row.get(3), row.get(4)))
+            .collect::<Vec<(String, ChatId, UserId, i64, String)>>()
+    };
+    let entry = |outcome: &str, at_ms| (outcome.to_owned(), GROUP, USER, at_ms, "trace".to_owned());
+    store.purge(NOW + 90 * DAY).await.unwrap();
+    assert_eq!(logged().await, [entry("muted", NOW), entry("released", NOW + 1)]);
+    store.purge(NOW + 90 * DAY + 1).await.unwrap();
+    assert_eq!(logged().await, [entry("released", NOW + 1)]);
+}
