@@ -183,7 +183,8 @@ impl Member {
         let by_themselves = event.from.id == event.new_chat_member.user.id;
         let promoted = old.standing.is_some_and(Standing::is_admin) != standing.is_admin();
         // Leaving and coming back write presence only: they change nobody's limits.
-        if by_themselves || (old.limits == limits && !promoted) {
+        let by_others = !by_themselves || planted::has(Bug::AuthorInPresence);
+        if !by_others || (!by_themselves && old.limits == limits && !promoted) {
             return;
         }
         newest(&mut self.change, Change { order, limits, by_us }, |c| c.order);
@@ -240,7 +241,9 @@ impl Member {
     /// The event wins unless the lookup was asked more than 60 s after it.
     #[must_use]
     pub fn standing(&self, watched: Watched, now_ms: i64) -> Option<Seen> {
-        let Some(since) = watched.0 else {
+        let since = if planted::has(Bug::WatchedSinceIgnored) { watched.0.map(|_| 0) } else { watched.0 };
+        let cache_ms = if planted::has(Bug::OneRegister) { 0 } else { LOOKUP_CACHE_MS };
+        let Some(since) = since else {
             let lookup = self.lookup?;
             let good_for = if lookup.standing.is_in() { UNWATCHED_MEMBER_MS } else { UNWATCHED_STRANGER_MS };
             let fresh = now_ms < lookup.asked_ms + good_for;
@@ -255,7 +258,7 @@ impl Member {
                 let ask_again_ms = (lookup.asked_ms <= settled).then_some(settled + 1_000);
                 Some(Seen { standing: lookup.standing, event: None, ask_again_ms })
             }
-            (Some(event), Some(lookup)) if lookup.asked_ms > event.order.ms() + LOOKUP_CACHE_MS => {
+            (Some(event), Some(lookup)) if lookup.asked_ms > event.order.ms() + cache_ms => {
                 Some(Seen { standing: lookup.standing, event: None, ask_again_ms: None })
             }
             (Some(event), lookup) => {
@@ -292,7 +295,8 @@ impl Member {
     /// Whether an admin has lifted our mute and they have not left since.
     #[must_use]
     pub fn allowed_by_admin(&self) -> bool {
-        self.theirs.is_some_and(|theirs| theirs.lifted_ours && self.last_out < Some(theirs.order))
+        let allowed = |theirs: Theirs| theirs.lifted_ours && self.last_out < Some(theirs.order);
+        self.theirs.is_some_and(allowed) && !planted::has(Bug::AdminsLeaveIgnored)
     }
 
     /// Whether they wrote after the last time that they were seen to be out (somebody can write in the comments of a
@@ -383,7 +387,8 @@ impl<T> Setting<T> {
 
 /// Sets `register` unless it holds a newer value; returns whether it was set.
 pub fn set<T>(register: &mut Option<Setting<T>>, setting: Setting<T>) -> bool {
-    let newer = register.as_ref().is_none_or(|held| setting.is_newer_than(held));
+    let by_arrival = planted::has(Bug::SettingByArrival);
+    let newer = by_arrival || register.as_ref().is_none_or(|held| setting.is_newer_than(held));
     if newer {
         *register = Some(setting);
     }

@@ -1,66 +1,117 @@
-//! Seeded bugs that the oracle must catch: compiled in only with the feature `planted-bugs`, which nothing but the tests
-//! turns on, and chosen there by `NEZUKO_PLANTED_BUG`. Without the feature every function here is the identity.
+//! Seeded bugs that the tests must catch: compiled in only with the feature `planted-bugs`, which nothing but the tests
+//! turns on. Programs under test choose one by `NEZUKO_PLANTED_BUG`, tests in the same process by [`plant`]. Without the
+//! feature every question here is answered `false` at compile time.
 
 use crate::policy::{Decision, Verdict};
 
-/// One seeded bug.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bug {
+macro_rules! bugs {
+    ($($(#[$doc:meta])* $bug:ident = $name:literal,)*) => {
+        /// One seeded bug.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Bug {
+            $($(#[$doc])* $bug,)*
+        }
+
+        #[cfg(feature = "planted-bugs")]
+        impl Bug {
+            fn named(name: &str) -> Option<Self> {
+                match name {
+                    $($name => Some(Self::$bug),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+bugs! {
     /// One update in 1,000 is acknowledged and forgotten.
-    DropUpdates,
-    /// Updates are acknowledged before their transaction, and the process dies now and then in between.
-    AckBeforeCommit,
+    DropUpdates = "drop-updates",
+    /// Updates are acknowledged before their transaction.
+    AckBeforeCommit = "ack-before-commit",
     /// Who is unknown is muted.
-    MuteUnknown,
+    MuteUnknown = "mute-unknown",
     /// Leaving a channel changes nothing.
-    IgnoreChannelLeave,
+    IgnoreChannelLeave = "ignore-channel-leave",
     /// Joining a channel changes nothing.
-    IgnoreChannelJoin,
+    IgnoreChannelJoin = "ignore-channel-join",
     /// The event that arrives last wins, not the newest.
-    OlderEventWins,
+    OlderEventWins = "older-event-wins",
     /// A press frees the person who waits longest, not the presser.
-    PresserIgnored,
+    PresserIgnored = "presser-ignored",
     /// Administrators are muted like everybody else.
-    MuteAdmins,
+    MuteAdmins = "mute-admins",
     /// Mutes by admins are taken for ours.
-    LedgerIgnored,
+    LedgerIgnored = "ledger-ignored",
     /// Each prompt is sent twice.
-    PromptTwice,
+    PromptTwice = "prompt-twice",
     /// `/unprotect` frees nobody.
-    UnprotectLeavesMutes,
+    UnprotectLeavesMutes = "unprotect-leaves-mutes",
+    /// Events and lookups share one register: whichever is younger wins.
+    OneRegister = "one-register",
+    /// Who leaves or comes back becomes the author of their limits.
+    AuthorInPresence = "author-in-presence",
+    /// Our own echo is taken in, but nobody is decided again.
+    NothingAtEcho = "nothing-at-echo",
+    /// A result ends whatever generation there is.
+    ResultEndsNewer = "result-ends-newer",
+    /// Effects leave no tombstone.
+    NoTombstones = "no-tombstones",
+    /// A claim never runs out.
+    ClaimForEver = "claim-for-ever",
+    /// Facts from before the bot watched the chat count.
+    WatchedSinceIgnored = "watched-since-ignored",
+    /// Telegram's `ok` is taken for proof.
+    OkIsProof = "ok-is-proof",
+    /// A restriction that nothing has shown to be ours is released.
+    ReleaseWithoutProof = "release-without-proof",
+    /// A setting that arrives last wins, not the newest.
+    SettingByArrival = "setting-by-arrival",
+    /// A press is answered from what was known before it.
+    PressNotFresh = "press-not-fresh",
+    /// Whom an admin has freed is muted again.
+    AdminsLeaveIgnored = "admins-leave-ignored",
+    /// What we have crossed is not put back.
+    CrossingIgnored = "crossing-ignored",
 }
 
 #[cfg(feature = "planted-bugs")]
-fn planted() -> Option<Bug> {
-    use std::sync::OnceLock;
-    static PLANTED: OnceLock<Option<Bug>> = OnceLock::new();
-    *PLANTED.get_or_init(|| {
-        Some(match std::env::var("NEZUKO_PLANTED_BUG").ok()?.as_str() {
-            "drop-updates" => Bug::DropUpdates,
-            "ack-before-commit" => Bug::AckBeforeCommit,
-            "mute-unknown" => Bug::MuteUnknown,
-            "ignore-channel-leave" => Bug::IgnoreChannelLeave,
-            "ignore-channel-join" => Bug::IgnoreChannelJoin,
-            "older-event-wins" => Bug::OlderEventWins,
-            "presser-ignored" => Bug::PresserIgnored,
-            "mute-admins" => Bug::MuteAdmins,
-            "ledger-ignored" => Bug::LedgerIgnored,
-            "prompt-twice" => Bug::PromptTwice,
-            "unprotect-leaves-mutes" => Bug::UnprotectLeavesMutes,
-            _ => return None,
-        })
-    })
+mod chosen {
+    use std::{cell::Cell, sync::OnceLock};
+
+    use super::Bug;
+
+    thread_local! {
+        static HERE: Cell<Option<Bug>> = const { Cell::new(None) };
+    }
+
+    /// Plants a bug into this thread (`None`: into nothing).
+    pub fn plant(bug: Option<Bug>) {
+        HERE.set(bug);
+    }
+
+    pub(super) fn planted() -> Option<Bug> {
+        static OF_PROCESS: OnceLock<Option<Bug>> = OnceLock::new();
+        let of_process = || OF_PROCESS.get_or_init(|| Bug::named(&std::env::var("NEZUKO_PLANTED_BUG").ok()?));
+        HERE.get().or_else(|| *of_process())
+    }
 }
 
-#[cfg(not(feature = "planted-bugs"))]
-const fn planted() -> Option<Bug> {
-    None
-}
+#[cfg(feature = "planted-bugs")]
+pub use chosen::plant;
 
 /// Whether this bug is planted.
+#[cfg(feature = "planted-bugs")]
 #[must_use]
 pub fn has(bug: Bug) -> bool {
-    planted() == Some(bug)
+    chosen::planted() == Some(bug)
+}
+
+/// Whether this bug is planted: never.
+#[cfg(not(feature = "planted-bugs"))]
+#[must_use]
+pub const fn has(_: Bug) -> bool {
+    false
 }
 
 /// The verdict, spoiled where a bug about deciding is planted.

@@ -142,9 +142,11 @@ pub fn decide(rule: &Rule<'_>, user: UserId, member: Option<&Member>, now_ms: i6
         (false, Some(true)) => Decision::Restricted { missing },
         _ => Decision::Unknown,
     };
+    // Whom we have muted is to be freed wherever they are (E52), so that their channels stay of interest.
+    let muted = member.is_some_and(|member| member.mute_until.is_some());
     let concerned = match decision {
-        Decision::Unknown => present == Some(true) || speaks || !missing_is_empty,
-        _ => present == Some(true),
+        Decision::Unknown => present == Some(true) || speaks || muted || !missing_is_empty,
+        _ => present == Some(true) || muted,
     };
     if !concerned {
         ask.clear();
@@ -233,7 +235,8 @@ pub fn plan(decision: &Decision, member: &Member, mark: Mark, now_ms: i64) -> Pl
         // An admin's act and ours can cross: theirs is put back, whether ours muted or released.
         let lifted = now.limits == Limits::Free && member.change.is_some_and(|c| c.by_us && c.order > theirs.order);
         let crossed = now.ours || lifted;
-        plan.act = (crossed && called != Some(Act::Restore)).then_some(Act::Restore);
+        let open = called == Some(Act::Restore) || planted::has(Bug::CrossingIgnored);
+        plan.act = (crossed && !open).then_some(Act::Restore);
         return plan;
     }
     match decision {
@@ -245,7 +248,8 @@ pub fn plan(decision: &Decision, member: &Member, mark: Mark, now_ms: i64) -> Pl
             }
         }
         Decision::Free => {
-            let ours = now.ours || (ledger_ignored && now.limits != Limits::Free);
+            let unproven = ledger_ignored || planted::has(Bug::ReleaseWithoutProof);
+            let ours = now.ours || (unproven && now.limits != Limits::Free);
             if ours && called != Some(Act::Release) {
                 plan.act = Some(Act::Release);
             }

@@ -139,6 +139,13 @@ impl<'a> Person<'a> {
         Outcome { writes: self.writes, verdicts }
     }
 
+    /// Takes the facts in and decides nothing; only a planted bug does this.
+    #[must_use]
+    pub fn undecided(mut self) -> Outcome {
+        self.writes.members = self.members;
+        Outcome { writes: self.writes, verdicts: Vec::new() }
+    }
+
     fn decide_group(&mut self, group: ChatId, checks: &mut BTreeMap<ChatId, i64>, verdicts: &mut Vec<CacheVerdict>) {
         let Some(verdict) = self.verdict(group) else { return };
         let plan = self.plan(group, &verdict.decision);

@@ -39,6 +39,9 @@ impl Handler {
             member.is_bot = user.is_bot;
             member.name = display_name(user);
             member.apply_event(bot, receipt.update_id, event, mark);
+            if planted::has(Bug::NothingAtEcho) && event.from.id == bot.user() {
+                return person.undecided();
+            }
             person.finish(chat)
         })
         .await

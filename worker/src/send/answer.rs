@@ -43,7 +43,7 @@ impl Sender {
         }
         let presser = self.presser(press).await?;
         let (found, unknown_in) = self.judge(press, presser, false, &claim.trace_id).await?;
-        let found = if unknown_in.is_empty() {
+        let found = if unknown_in.is_empty() || planted::has(Bug::PressNotFresh) {
             found
         } else {
             let lookups = tokio::time::timeout(LOOKUPS_TAKE, self.look_up(presser, &unknown_in)).await;

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use frankenstein::methods::BanChatMemberParams;
 use nezuko_shared::limiter::Budget;
-use nezuko_telegram::{CallError, ChatId, ErrorClass, Limits, Permissions, UserId};
+use nezuko_telegram::{CallError, ChatId, ErrorClass, Limits, Permissions, Standing, UserId};
 use serde::Serialize;
 
 use super::Sender;
 use crate::{
-    facts::{Act, Call},
+    facts::{Act, Call, LOOKUP_CACHE_MS, Lookup},
     intent::{Claim, Intent, Put, Settlement},
+    planted::{self, Bug},
     policy::Decision,
     store::{LedgerEntry, Settle, StoreError, Verification},
 };
@@ -40,7 +41,7 @@ impl Sender {
         } else {
             self.restrict(group, user, limits).await.map_err(Some)
         };
-        self.settle_act(claim, group, user, act, result).await
+        self.settle_act(claim, group, user, (act, limits), result).await
     }
 
     /// Decides again, and writes down that a call goes out before it does. `None`: nothing is to be done any more, and
@@ -127,7 +128,7 @@ impl Sender {
         claim: &Claim,
         group: ChatId,
         user: UserId,
-        act: Act,
+        (act, limits): (Act, Limits),
         result: Result<(), Option<CallError>>,
     ) -> Result<(), StoreError> {
         let class = result.as_ref().err().map(|error| error.as_ref().map(CallError::class));
@@ -149,9 +150,14 @@ impl Sender {
                 let member = person.member(group);
                 if let Some(call) = member.call.as_mut().filter(|call| call.act == act) {
                     call.answered = class.is_none();
-                    if !open {
+                    let proven = class.is_none() && planted::has(Bug::OkIsProof);
+                    if !open || proven {
                         member.call = None;
                     }
+                }
+                if class.is_none() && planted::has(Bug::OkIsProof) {
+                    let standing = Standing::Inside;
+                    member.lookup = Some(Lookup { asked_ms: now_ms + LOOKUP_CACHE_MS, standing, limits });
                 }
                 match class {
                     None => {

@@ -19,6 +19,7 @@ use nezuko_worker::{
     facts::Setting,
     handle::{Handler, Receipt},
     intent::Lane,
+    planted::{self, Bug},
     send::Sender,
     store::{ChatWrites, Store},
 };
@@ -144,6 +145,9 @@ impl History {
         let channels = rng.random_range(1..=2);
         let mut world = World::new(World::bot_account(BOT, "nezuko_bot"));
         world.switches = switches;
+        if rng.random_bool(0.3) {
+            world.switches.stale_lookups_ms = rng.random_range(1_000..55_000);
+        }
         world.add_person(Person::named(OWNER, "Olga"));
         for (user, name) in PEOPLE.into_iter().zip(["Ann", "Bob"]) {
             world.add_person(Person::named(user, name));
@@ -222,7 +226,7 @@ impl History {
     fn act(&mut self) {
         let user = *PEOPLE.choose(&mut self.rng).unwrap_or(&PEOPLE[0]);
         let channel = CHANNELS[self.rng.random_range(0..self.channels)];
-        let act = match self.rng.random_range(0..20) {
+        let act = match self.rng.random_range(0..23) {
             0..=3 => Act::Join { user, chat: GROUP },
             4 => Act::Leave { user, chat: GROUP },
             5..=7 => Act::Join { user, chat: channel },
@@ -238,6 +242,9 @@ impl History {
             16 => Act::AdminUnmute { admin: OWNER, chat: GROUP, user },
             17 => Act::AdminBan { admin: OWNER, chat: GROUP, user },
             18 => Act::AdminUnban { admin: OWNER, chat: GROUP, user },
+            19 => Act::Demote { admin: OWNER, chat: channel, user: BOT },
+            20 => Act::Promote { admin: OWNER, chat: channel, user: BOT, rights: Rights::FULL },
+            21 => Act::Write { user: OWNER, chat: GROUP, content: Content::Text("/help".to_owned()), thread: None },
             _ if self.rng.random_bool(0.5) => Act::Promote { admin: OWNER, chat: GROUP, user, rights: Rights::FULL },
             _ => Act::Demote { admin: OWNER, chat: GROUP, user },
         };
@@ -286,6 +293,9 @@ impl History {
     fn start_taking_in(&mut self) {
         let waiting: Vec<usize> = (0..self.queue.len()).filter(|index| self.queue[*index].copies > 0).collect();
         let Some(index) = waiting.choose(&mut self.rng).copied() else { return };
+        if planted::has(Bug::AckBeforeCommit) {
+            self.queue[index].copies = 0;
+        }
         let queued = &self.queue[index];
         let (body, update_id, received_ms) = (queued.update.body.clone(), queued.update.update_id, queued.received_ms);
         let handler = self.senders[0].handler.clone();
@@ -296,6 +306,7 @@ impl History {
                 && let Some(from) = &message.from
                 && message.chat.kind.is_group()
                 && !message.is_service
+                && !message.text.as_deref().is_some_and(|text| text.starts_with('/'))
             {
                 let pair = [(message.chat.id, from.id)];
                 step().await;
@@ -323,6 +334,10 @@ impl History {
     /// No more acts, faults or crashes: everything that is due is done.
     fn come_to_rest(&mut self) -> Result<(), String> {
         self.telegram.no_more_faults();
+        // Where the bot had lost its rights, they return.
+        for channel in CHANNELS.into_iter().take(self.channels) {
+            self.do_act(Act::Promote { admin: OWNER, chat: channel, user: BOT, rights: Rights::FULL });
+        }
         // Until after the second look at a call that was never echoed, and after timed restrictions of an hour.
         let end_ms = self.telegram.now_ms() + 3 * 3_600_000;
         for _ in 0..200_000 {

@@ -2,7 +2,7 @@
 
 use loadtest::world::{ChatId, Happened, Member, UserId, World};
 
-use crate::history::{CHANNELS, GROUP, History, PEOPLE};
+use crate::history::{CHANNELS, GROUP, History, OWNER, PEOPLE};
 
 /// Every change of somebody's standing of which the bot was told.
 pub(crate) fn events(world: &World) -> Vec<(i64, (ChatId, UserId))> {
@@ -53,6 +53,8 @@ impl History {
                 judge_imposed(world, now_ms, user)?;
             }
             judge_presses(world, &self.jumps)?;
+            // A sender that was stopped for long has lost its claim, and another one may have replied.
+            judge_commands(world, self.loses_answers() || !self.jumps.is_empty())?;
             let waiting = PEOPLE.iter().any(|user| is_muted_by_us(world, now_ms, *user) && is_in(world, now_ms, *user));
             let prompts = world.button_messages(GROUP).count();
             match (waiting, prompts) {
@@ -102,6 +104,22 @@ fn judge_presses(world: &World, jumps: &[i64]) -> Result<(), String> {
         let was_late = jumps.iter().any(|jump| (entry.at_ms..entry.at_ms + 150_000).contains(jump));
         if !was_late && !world.history().iter().any(|entry| answered(&entry.what)) {
             return Err(format!("press {query} was never answered"));
+        }
+    }
+    Ok(())
+}
+
+/// Every command is answered; once, unless an answer got lost or a sender its claim.
+fn judge_commands(world: &World, may_repeat: bool) -> Result<(), String> {
+    for entry in world.history() {
+        let Happened::Sent { message: asked, ref text, author, .. } = entry.what else { continue };
+        if text != "/help" || author != OWNER {
+            continue;
+        }
+        let is_reply = |what: &Happened| matches!(what, Happened::Sent { reply_to: Some(to), .. } if *to == asked);
+        let replies = world.history().iter().filter(|entry| is_reply(&entry.what)).count();
+        if replies == 0 || (replies > 1 && !may_repeat) {
+            return Err(format!("a command was answered {replies} times"));
         }
     }
     Ok(())

@@ -11,6 +11,7 @@ use nezuko_telegram::{BotId, ChatId, MessageId, UpdateId, UserId};
 use nezuko_worker::{
     facts::{Member, Setting},
     intent::{Claim, Intent, Lane, Put, Settlement},
+    planted::{self, Bug},
     store::{
         Chat, ChatStep, ChatView, Held, PersonStep, PersonView, PersonWrites, Prompt, PromptView, Scope, Settle, Store,
         StoreError,
@@ -20,6 +21,7 @@ use nezuko_worker::{
 use crate::scheduler::step;
 
 const TOMBSTONE_MS: i64 = 48 * 3_600_000;
+const HELD_MS: i64 = 24 * 3_600_000;
 const SENDING_MS: i64 = 60_000;
 
 #[derive(Clone, Debug)]
@@ -45,6 +47,8 @@ struct Tables {
     links: BTreeMap<(ChatId, ChatId), Setting<bool>>,
     /// People in chats.
     members: BTreeMap<(UserId, ChatId), Member>,
+    /// When somebody last began or ceased to wait, Unix milliseconds.
+    changed_ms: BTreeMap<(UserId, ChatId), i64>,
     held: BTreeMap<(UserId, ChatId, MessageId), i64>,
     prompts: BTreeMap<(ChatId, Option<i64>), Prompt>,
     intents: BTreeMap<String, Row>,
@@ -98,7 +102,10 @@ impl Tables {
             let text = serde_json::to_string(member).expect("invariant: facts are plain data");
             let mut stored: Member = serde_json::from_str(&text).expect("invariant: facts read what they write");
             stored.waiting = member.waiting;
-            self.members.insert((scope.user, *chat), stored);
+            let before = self.members.insert((scope.user, *chat), stored);
+            if before.is_none_or(|before| before.waiting != member.waiting) {
+                self.changed_ms.insert((scope.user, *chat), scope.now_ms);
+            }
         }
         if let Some(settle) = &writes.settle {
             self.settle(settle, scope.now_ms);
@@ -144,11 +151,11 @@ impl Tables {
         let Some(row) = self.intents.get_mut(&settle.key).filter(held) else { return };
         row.claimed_by.clear();
         row.claimed_until_ms = 0;
-        if row.generation != settle.generation {
+        if row.generation != settle.generation && !planted::has(Bug::ResultEndsNewer) {
             return;
         }
         match &settle.settlement {
-            Settlement::Done if row.intent.is_state() => drop(self.intents.remove(&settle.key)),
+            Settlement::Done if row.intent.is_state() || planted::has(Bug::NoTombstones) => drop(self.intents.remove(&settle.key)),
             Settlement::Done => row.done_ms = Some(now_ms),
             Settlement::Continue(rest) => row.intent = rest.clone(),
             Settlement::Retry { not_before_ms } => {
@@ -207,8 +214,10 @@ impl Store for MemoryStore {
         {
             let mut tables = self.tables();
             *tables.revisions.entry(scope.user).or_default() += 1;
-            let first = |update| tables.processed.insert(update, scope.now_ms).is_none();
-            let seen_before = !scope.update.is_none_or(first);
+            let seen_before = scope.update.is_some_and(|update| tables.processed.contains_key(&update));
+            if let Some(update) = scope.update {
+                tables.processed.entry(update).or_insert(scope.now_ms);
+            }
             let view = tables.read_person(scope, seen_before);
             tables.write_person(scope, &change(&view));
         }
@@ -228,14 +237,12 @@ impl Store for MemoryStore {
         let version = {
             let mut tables = self.tables();
             let writes = change(&view);
-            let row = tables.chats.entry(chat).or_default();
+            let mut version = view.chat.version;
             if writes.facts.is_some() || !writes.links.is_empty() {
-                row.version += 1;
+                version += 1;
+                let facts = writes.facts.unwrap_or_else(|| view.chat.facts.clone());
+                tables.chats.insert(chat, Chat { facts, version });
             }
-            if let Some(facts) = writes.facts {
-                row.facts = facts;
-            }
-            let version = row.version;
             tables.links.extend(writes.links.iter().map(|(channel, link)| ((chat, *channel), *link)));
             writes.put.iter().for_each(|put| tables.put(put, trace_id));
             version
@@ -273,14 +280,19 @@ impl Store for MemoryStore {
         let mut tables = self.tables();
         tables.claims += 1;
         let claim = tables.claims;
+        let is_free = |row: &Row| {
+            let for_ever = planted::has(Bug::ClaimForEver);
+            if for_ever { row.claimed_by.is_empty() } else { row.claimed_until_ms < now_ms }
+        };
         let is_due = |row: &&mut Row| {
             row.intent.lane() == lane
                 && row.done_ms.is_none()
                 && row.not_before_ms <= now_ms
-                && row.claimed_until_ms < now_ms
+                && is_free(row)
         };
-        let due = tables.intents.values_mut().filter(is_due).take(usize::try_from(max).unwrap_or_default());
-        let claims = due.map(|row| {
+        let mut due: Vec<&mut Row> = tables.intents.values_mut().filter(is_due).collect();
+        due.sort_by_key(|row| row.not_before_ms);
+        let claims = due.into_iter().take(usize::try_from(max).unwrap_or_default()).map(|row| {
             row.claimed_by = holder.to_owned();
             row.claimed_until_ms = until_ms;
             row.claim = claim;
@@ -323,7 +335,9 @@ impl Store for MemoryStore {
             .members
             .iter()
             .filter(|((_, chat), member)| *chat == group && member.waiting && member.topic == topic);
-        let waiting: Vec<(UserId, String)> = waiting.map(|((user, _), member)| (*user, member.name.clone())).collect();
+        let mut waiting: Vec<(UserId, String)> =
+            waiting.map(|((user, _), member)| (*user, member.name.clone())).collect();
+        waiting.sort_by_key(|(user, _)| (tables.changed_ms.get(&(*user, group)), *user));
         let channels =
             tables.required(group).into_iter().filter_map(|chat| Some((chat, tables.chats.get(&chat)?.facts.clone())));
         Ok(PromptView {
@@ -391,6 +405,7 @@ impl Store for MemoryStore {
         let mut tables = self.tables();
         tables.intents.retain(|_, row| row.done_ms.is_none_or(|done| done >= now_ms - TOMBSTONE_MS));
         tables.processed.retain(|_, at_ms| *at_ms >= now_ms - TOMBSTONE_MS);
+        tables.held.retain(|_, date| *date >= (now_ms - HELD_MS) / 1000);
         Ok(())
     }
 }

@@ -84,18 +84,21 @@ enum Fate {
     NotSent,
     ServerError,
     AnswerLost,
+    /// Telegram says ok and does nothing.
+    Ignored,
     Late { in_ms: i64 },
 }
 
 impl State {
-    fn fate(&mut self) -> Fate {
+    fn fate(&mut self, method: &str) -> Fate {
         if !self.rng.random_bool(self.faults.call_fails) {
             return Fate::Well;
         }
-        match self.rng.random_range(0..4) {
+        match self.rng.random_range(0..5) {
             0 => Fate::NotSent,
             1 => Fate::ServerError,
             2 => Fate::AnswerLost,
+            3 if method == "restrictChatMember" => Fate::Ignored,
             _ => Fate::Late { in_ms: self.rng.random_range(1..20_000) },
         }
     }
@@ -106,7 +109,7 @@ impl Transport for Telegram {
     async fn post(&self, method: &str, body: Vec<u8>) -> Result<RawResponse, TransportError> {
         step().await;
         let params: Value = serde_json::from_slice(&body).expect("invariant: calls are JSON");
-        let fate = self.state().fate();
+        let fate = self.state().fate(method);
         let result = match fate {
             Fate::Well => Ok(self.call(method, &params)),
             Fate::NotSent => Err(TransportError::NotSent),
@@ -114,6 +117,9 @@ impl Transport for Telegram {
             Fate::AnswerLost => {
                 self.call(method, &params);
                 Err(TransportError::OutcomeUnknown)
+            }
+            Fate::Ignored => {
+                Ok(RawResponse { status: 200, retry_after: None, body: br#"{"ok":true,"result":true}"#.to_vec() })
             }
             Fate::Late { in_ms } => {
                 let mut state = self.state();
