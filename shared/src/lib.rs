@@ -3,6 +3,8 @@
 
 pub mod cache;
 pub mod config;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod database;
 pub mod envelope;
 pub mod keys;

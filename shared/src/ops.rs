@@ -1,1 +1,177 @@
-//! to be written
+//! The operations port: what an orchestrator, a monitor and a person with `curl` want to know of a process.
+//!
+//! `/live` says that the process runs, `/ready` whether it wants traffic, `/health` in which state its parts are,
+//! `/metrics` everything countable, `/version` what it is.
+
+use std::{
+    io,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::telemetry::metrics::Metrics;
+
+/// The named parts of a process and whether each of them works. Cheap to clone; starts without parts, hence ready.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness(Arc<Mutex<Vec<Part>>>);
+
+/// One part, as its owner holds it.
+#[derive(Clone, Debug)]
+pub struct Part {
+    name: &'static str,
+    needed: bool,
+    works: Arc<AtomicBool>,
+}
+
+impl Part {
+    /// Says whether the part works now.
+    pub fn set(&self, works: bool) {
+        self.works.store(works, Ordering::Relaxed);
+    }
+
+    fn works(&self) -> bool {
+        self.works.load(Ordering::Relaxed)
+    }
+}
+
+impl Readiness {
+    /// A part without which the process wants no traffic. It does not work until it says so.
+    pub fn needed(&self, name: &'static str) -> Part {
+        self.add(name, true)
+    }
+
+    /// A part that `/health` reports but that does not decide readiness: where every process of a fleet depends on
+    /// the same server, taking them all out of service when it fails would only hide the clear answer that they give.
+    pub fn reported(&self, name: &'static str) -> Part {
+        self.add(name, false)
+    }
+
+    /// Whether all needed parts work.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.parts().iter().all(|part| !part.needed || part.works())
+    }
+
+    fn add(&self, name: &'static str, needed: bool) -> Part {
+        let part = Part { name, needed, works: Arc::default() };
+        self.parts().push(part.clone());
+        part
+    }
+
+    fn parts(&self) -> std::sync::MutexGuard<'_, Vec<Part>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the operations port tells.
+#[derive(Clone, Debug)]
+pub struct Ops {
+    /// Name of the program, for `/version`.
+    pub program: &'static str,
+    /// For `/ready` and `/health`.
+    pub readiness: Readiness,
+    /// For `/metrics`.
+    pub metrics: Metrics,
+}
+
+impl Ops {
+    fn router(self) -> Router {
+        Router::new()
+            .route("/live", get(|| async { "live\n" }))
+            .route("/ready", get(ready))
+            .route("/health", get(health))
+            .route("/metrics", get(metrics))
+            .route("/version", get(version))
+            .with_state(self)
+    }
+
+    /// Answers on `listener` until `stop`. Stop it after everything else, so that a draining process can be watched.
+    ///
+    /// # Errors
+    /// Where the listener fails for good.
+    pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> io::Result<()> {
+        // Monitors hold their connections open; waiting for them to go would keep the process from ending.
+        let answering = axum::serve(listener, self.router());
+        tokio::select! {
+            ended = answering => ended,
+            () = stop.cancelled() => Ok(()),
+        }
+    }
+}
+
+async fn ready(State(ops): State<Ops>) -> Response {
+    if ops.readiness.is_ready() {
+        "ready\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response()
+    }
+}
+
+async fn health(State(ops): State<Ops>) -> Response {
+    let ready = ops.readiness.is_ready();
+    let parts: serde_json::Map<_, _> =
+        ops.readiness.parts().iter().map(|part| (part.name.to_owned(), part.works().into())).collect();
+    let whole = parts.values().all(|works| *works == true);
+    let status = match (ready, whole) {
+        (true, true) => "ok",
+        (true, false) => "degraded",
+        (false, _) => "not ready",
+    };
+    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = serde_json::json!({ "status": status, "parts": parts, "version": env!("CARGO_PKG_VERSION") });
+    (code, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}
+
+async fn metrics(State(ops): State<Ops>) -> Response {
+    let text = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, text)], ops.metrics.encode()).into_response()
+}
+
+async fn version(State(ops): State<Ops>) -> Response {
+    let body = serde_json::json!({ "program": ops.program, "version": env!("CARGO_PKG_VERSION") });
+    ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use nezuko_telegram::BotId;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_needed_parts_decide_readiness_and_all_of_them_health() {
+        let readiness = Readiness::default();
+        let (needed, reported) = (readiness.needed("webhook"), readiness.reported("queue"));
+        let ops = Ops { program: "test", readiness, metrics: Metrics::new(BotId(42)) };
+        let (ok, unavailable) = (StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE);
+        for (needed_works, reported_works, code, status) in [
+            (false, false, unavailable, "not ready"),
+            (false, true, unavailable, "not ready"),
+            (true, false, ok, "degraded"),
+            (true, true, ok, "ok"),
+        ] {
+            needed.set(needed_works);
+            reported.set(reported_works);
+            assert_eq!(ready(State(ops.clone())).await.status(), code);
+            let health = health(State(ops.clone())).await;
+            assert_eq!(health.status(), code);
+            let body = axum::body::to_bytes(health.into_body(), 1000).await.unwrap_or_default();
+            let body = String::from_utf8_lossy(&body).into_owned();
+            assert!(body.contains(&format!("\"status\":\"{status}\"")), "{body}");
+            let parts = format!("\"parts\":{{\"queue\":{reported_works},\"webhook\":{needed_works}}}");
+            assert!(body.contains(&parts), "{body}");
+        }
+    }
+}

@@ -483,3 +483,6 @@ impl ChatFacts {
         self.own().is_some_and(|(_, rights)| rights.can_restrict_members)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,9 @@
 //! (the person's revision in the database). It is written after the commit and never replaces a newer one; a newer
 //! revocation stays as a mark, so that a late acquittal finds it.
 
+pub mod memory;
+pub mod redis;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -51,7 +54,8 @@ pub trait Cache: Send + Sync {
     /// [`CacheError`]: nobody is known.
     async fn acquitted(&self, bot: BotId, pairs: &[(ChatId, UserId)]) -> Result<Vec<bool>, CacheError>;
 
-    /// Remembers verdicts for `ttl` (±15 % jitter), except where one with a higher `order` is known.
+    /// Remembers verdicts for `ttl` (±15 % jitter), except where one with a higher `order` is known, or with the same
+    /// order and a higher settings version. Of two that are equal in both a revocation stays.
     /// A revocation (`acquitted == false`) is remembered as long, as a mark against late acquittals.
     ///
     /// # Errors
@@ -64,4 +68,9 @@ pub trait Cache: Send + Sync {
     /// # Errors
     /// [`CacheError`] as for [`remember`](Self::remember).
     async fn remember_chat(&self, bot: BotId, version: ChatVersion, ttl: Duration) -> Result<(), CacheError>;
+}
+
+/// `ttl` ± 15 %, so that what was remembered together does not expire together (E101).
+fn jittered(ttl: Duration) -> Duration {
+    ttl.mul_f64(rand::random_range(0.85..=1.15))
 }

@@ -4,6 +4,9 @@
 //! A sliding log of the last 30 grants over `W = 1 s + δ + J`, grants spaced `W/30` under backlog. A grant is good only
 //! for δ counted from when the caller *asked*; J covers what happens between us and Telegram.
 
+pub mod memory;
+pub mod redis;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -29,6 +32,57 @@ pub enum Budget {
     Answer,
 }
 
+/// Sends and edits in any second, over all chats.
+const MESSAGES_PER_SECOND: u32 = 30;
+
+/// Sends and edits in any minute to one group or channel. To any one chat there is one in a second besides.
+const MESSAGES_PER_MINUTE_IN_A_GROUP: u32 = 20;
+
+/// Calls in any second of every other budget.
+const CALLS_PER_SECOND: u32 = 100;
+
+impl Budget {
+    const fn per_second(self) -> u32 {
+        match self {
+            Self::Message => MESSAGES_PER_SECOND,
+            Self::Lookup | Self::Deletion | Self::Restriction | Self::Answer => CALLS_PER_SECOND,
+        }
+    }
+
+    /// As a part of keys; never to be changed while programs of two versions run side by side.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Message => "message",
+            Self::Lookup => "lookup",
+            Self::Deletion => "deletion",
+            Self::Restriction => "restriction",
+            Self::Answer => "answer",
+        }
+    }
+}
+
+/// Groups and channels have negative ids, persons positive ones.
+const fn is_group(chat: ChatId) -> bool {
+    chat.0 < 0
+}
+
+/// What an operator may set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimiterSettings {
+    /// J: by how much one call may be held up more than another between us and Telegram. With the default of 150 ms
+    /// some 25 messages a second remain of Telegram's 30, without any 29.
+    pub jitter: Duration,
+    /// How long no message is sent after another Redis server took over, since the old one may go on granting until
+    /// it notices: at least its `min-replicas-max-lag`, whose default is 10 s too.
+    pub failover_silence: Duration,
+}
+
+impl Default for LimiterSettings {
+    fn default() -> Self {
+        Self { jitter: Duration::from_millis(150), failover_silence: Duration::from_secs(10) }
+    }
+}
+
 /// The limiter's word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permit {
@@ -49,7 +103,7 @@ pub enum Permit {
 /// The port; one limiter per bot.
 #[async_trait]
 pub trait Limiter: Send + Sync {
-    /// Asks for one call. The global and the chat's budget are taken together or not at all. Cancellation may waste
+    /// Asks for one call; `chat` is the one that it acts in, if any. The global and the chat's budget are taken together or not at all. Cancellation may waste
     /// one grant.
     ///
     /// # Errors

@@ -3,6 +3,9 @@
 //! An entry is *unread* until a consumer reads it, then *pending* until that consumer acknowledges it. Pending entries of
 //! a dead consumer are reclaimed by another one. An acknowledged entry is gone.
 
+pub mod redis;
+pub mod sql;
+
 use async_trait::async_trait;
 use nezuko_telegram::BotId;
 

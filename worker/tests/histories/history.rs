@@ -390,7 +390,7 @@ impl History {
 }
 
 /// Runs one task from beginning to end, with nobody beside it.
-fn run_alone<T>(task: impl Future<Output = T>) -> T {
+pub(crate) fn run_alone<T>(task: impl Future<Output = T>) -> T {
     let mut task = std::pin::pin!(task);
     let mut context = Context::from_waker(Waker::noop());
     loop {

@@ -51,6 +51,7 @@ impl History {
             for user in PEOPLE {
                 judge_person(world, now_ms, user, self.channels)?;
                 judge_imposed(world, now_ms, user)?;
+                judge_mutes(world, user, self.channels)?;
             }
             judge_presses(world, &self.jumps)?;
             // A sender that was stopped for long has lost its claim, and another one may have replied.
@@ -94,6 +95,26 @@ fn judge_person(world: &World, now_ms: i64, user: UserId, channels: usize) -> Re
         }
         _ => Ok(()),
     }
+}
+
+/// Nobody is muted who has been in every channel all along.
+fn judge_mutes(world: &World, user: UserId, channels: usize) -> Result<(), String> {
+    let mut lacked = CHANNELS.iter().take(channels).any(|channel| {
+        let founded = |what: &Happened| matches!(what, Happened::Founded { chat, user: of, .. } if chat == channel && *of == user);
+        !world.history().iter().any(|entry| founded(&entry.what))
+    });
+    for entry in world.history() {
+        let Happened::Changed { chat, user: whose, by, new, .. } = entry.what else { continue };
+        if whose != user {
+            continue;
+        }
+        lacked |= chat != GROUP && !new.is_in();
+        let lasts_long = matches!(new, Member::Restricted { until, .. } if until > entry.at_ms / 1000 + 7_200);
+        if chat == GROUP && by == world.bot().id && lasts_long && !lacked {
+            return Err(format!("{user} was muted without ever having left a channel"));
+        }
+    }
+    Ok(())
 }
 
 /// Every press is answered, if there was time to do it before Telegram forgot it.

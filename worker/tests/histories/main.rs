@@ -3,9 +3,13 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[cfg(feature = "planted-bugs")]
+mod cases;
 mod history;
 mod judge;
 mod memory_store;
+#[cfg(feature = "planted-bugs")]
+mod rules;
 mod scheduler;
 mod telegram;
 

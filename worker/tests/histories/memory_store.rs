@@ -194,6 +194,12 @@ impl MemoryStore {
         members.chain(prompts).chain(intents).collect::<Vec<_>>().join("\n")
     }
 
+    /// Whether an intent is open and due.
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) fn is_due(&self, key: &str, now_ms: i64) -> bool {
+        self.tables().intents.get(key).is_some_and(|row| row.done_ms.is_none() && row.not_before_ms <= now_ms)
+    }
+
     /// When the next intent is due that nobody has claimed, Unix milliseconds.
     #[must_use]
     pub(crate) fn next_due_ms(&self) -> Option<i64> {

@@ -86,7 +86,9 @@ enum Fate {
     AnswerLost,
     /// Telegram says ok and does nothing.
     Ignored,
-    Late { in_ms: i64 },
+    Late {
+        in_ms: i64,
+    },
 }
 
 impl State {

@@ -1,0 +1,44 @@
+# What people and CI type. Everything that builds is cargo's.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## Watch groups being guarded: the real program against a simulated Telegram, no server needed
+	@if [ ! -x $(TARGET)/debug/nezuko-loadtest ]; then \
+		echo "building Nezuko from source; the first time takes some minutes, later ones seconds"; fi
+	@cargo build --package nezuko --package nezuko-loadtest
+	@$(TARGET)/debug/nezuko-loadtest demo
+
+.PHONY: test
+test: ## Prove it, also over a real Redis and PostgreSQL, which it starts for itself
+	@.ci/with-servers .ci/test
+
+.PHONY: check
+check: ## Formatting, lints, documentation and scripts; every warning is an error
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
+	@for script in .ci/*; do head -n 1 "$$script" | grep -q bash || continue; echo "bash -n $$script"; bash -n "$$script"; done
+
+.PHONY: build
+build: ## Build the optimised programs into target/release
+	cargo build --release --workspace --bins
+
+.PHONY: run
+run: ## Run the one-process program with the settings of the environment, or of .env if there is one
+	@if [ -f .env ]; then set -a; source ./.env; set +a; fi; cargo run --package nezuko
+
+.PHONY: fmt
+fmt: ## Format the code
+	cargo fmt --all
+
+.PHONY: docs
+docs: ## Write the documents that are made from the code
+	REWRITE_DOCS=1 cargo test --quiet --package nezuko-shared --lib -- documents_match

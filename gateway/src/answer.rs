@@ -1,0 +1,97 @@
+//! The answers, each made in one place.
+//!
+//! Telegram takes any 2xx for "delivered" and anything else for "send it again"; it obeys `Retry-After` to the second
+//! and executes a 200 body that names a method (E94), hence the empty one. Errors are RFC 9457 problem documents, for
+//! the people who look into why their requests fail.
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, Response, StatusCode, header},
+};
+use nezuko_shared::telemetry::metrics::WebhookOutcome;
+
+/// Why an update is not taken now. Shown to whoever asks, so it names nothing of the inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    /// The process is stopping.
+    ShuttingDown,
+    /// More waits than workers can be expected to catch up with.
+    BacklogFull,
+    /// The queue refused, or did not answer in time: it may or may not have the update.
+    QueueUnavailable,
+    /// The body did not arrive whole in time.
+    BodyIncomplete,
+}
+
+impl Doubt {
+    pub(crate) const fn reason(self) -> &'static str {
+        match self {
+            Self::ShuttingDown => "shutting down",
+            Self::BacklogFull => "backlog full",
+            Self::QueueUnavailable => "queue unavailable",
+            Self::BodyIncomplete => "body incomplete",
+        }
+    }
+}
+
+/// How a request ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Stored,
+    Quarantined,
+    Unauthorized,
+    Unknown,
+    Method,
+    TooLarge,
+    Unavailable(Doubt),
+}
+
+impl Answer {
+    pub(crate) const fn outcome(self) -> WebhookOutcome {
+        match self {
+            Self::Stored => WebhookOutcome::Stored,
+            Self::Quarantined => WebhookOutcome::Quarantined,
+            Self::Unauthorized => WebhookOutcome::Unauthorized,
+            Self::Unknown => WebhookOutcome::Unknown,
+            Self::Method => WebhookOutcome::Method,
+            Self::TooLarge => WebhookOutcome::TooLarge,
+            Self::Unavailable(_) => WebhookOutcome::Unavailable,
+        }
+    }
+
+    pub(crate) fn response(self) -> Response<Body> {
+        match self {
+            // hyper adds `content-length: 0`.
+            Self::Stored | Self::Quarantined => Response::new(Body::empty()),
+            Self::Unauthorized => problem(
+                StatusCode::UNAUTHORIZED,
+                "the header X-Telegram-Bot-Api-Secret-Token is missing or wrong; set WEBHOOK_SECRET to what setWebhook was given",
+            ),
+            Self::Unknown => problem(
+                StatusCode::NOT_FOUND,
+                "updates are taken at /webhook and /webhook/{bot_id}, where the bot is the one that runs here",
+            ),
+            Self::Method => with(problem(StatusCode::METHOD_NOT_ALLOWED, "updates are POSTed"), header::ALLOW, "POST"),
+            Self::TooLarge => problem(StatusCode::PAYLOAD_TOO_LARGE, "an update has at most 1 MiB"),
+            Self::Unavailable(doubt) => {
+                let seconds = ["1", "2", "3"][rand::random_range(0..3)];
+                with(problem(StatusCode::SERVICE_UNAVAILABLE, doubt.reason()), header::RETRY_AFTER, seconds)
+            }
+        }
+    }
+}
+
+fn problem(status: StatusCode, detail: &str) -> Response<Body> {
+    let title = status.canonical_reason().unwrap_or_default();
+    let code = status.as_u16();
+    // Nothing in these texts needs escaping in JSON: they are all written in this file.
+    let body = format!(r#"{{"type":"about:blank","title":"{title}","status":{code},"detail":"{detail}"}}"#);
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    with(response, header::CONTENT_TYPE, "application/problem+json")
+}
+
+fn with(mut response: Response<Body>, name: header::HeaderName, value: &'static str) -> Response<Body> {
+    response.headers_mut().insert(name, HeaderValue::from_static(value));
+    response
+}

@@ -1,0 +1,39 @@
+//! `nezuko-gateway`: takes a bot's updates from Telegram into Redis.
+
+use std::{process::ExitCode, sync::Arc};
+
+use anyhow::Context;
+use nezuko_shared::{
+    config::{ConfigErrors, Settings},
+    queue::redis::RedisProducer,
+    redis_pool::Redis,
+    shutdown,
+    telemetry::{logs, metrics::Metrics},
+};
+
+fn main() -> ExitCode {
+    let settings = match Settings::fleet_from_env() {
+        Ok(settings) => settings,
+        Err(errors) => {
+            eprintln!("{errors}");
+            return ExitCode::from(ConfigErrors::EXIT_CODE);
+        }
+    };
+    logs::init(&settings);
+    match serve(&settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "gateway cannot run");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn serve(settings: &Settings) -> anyhow::Result<()> {
+    let shutdown = shutdown::on_signal().context("cannot listen to signals")?;
+    let redis = settings.profile.redis().expect("invariant: the fleet's settings have Redis");
+    let producer = Arc::new(RedisProducer::new(&Redis::new(redis.expose())?));
+    let metrics = Metrics::new(settings.bot.id);
+    nezuko_gateway::run(settings, producer, metrics, shutdown).await.context("cannot bind PORT or OPS_PORT")
+}

@@ -1,0 +1,262 @@
+//! A day of several protected groups, with a raid in it.
+
+use rand::{Rng, SeedableRng, rngs::StdRng};
+
+use super::{Scenario, Timed, people, stories::Stories};
+use crate::world::{Act, ChatId, ChatKind, ChatSpec, Content, Member, Person, Rights, UserId, World};
+
+/// How much happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DayPlan {
+    /// Groups; at least 5, so that each kind is there.
+    pub groups: usize,
+    /// Verified members per group who talk.
+    pub talkers: usize,
+    /// Messages per talker.
+    pub messages: usize,
+    /// Stories of newcomers, lurkers, leavers and so on per group.
+    pub stories: usize,
+    /// People who take part in the raid.
+    pub raiders: usize,
+}
+
+impl Default for DayPlan {
+    /// Some 4,000 updates.
+    fn default() -> Self {
+        Self { groups: 5, talkers: 30, messages: 12, stories: 90, raiders: 300 }
+    }
+}
+
+/// One minute of the scenario's clock.
+pub(super) const MINUTE: i64 = 60_000;
+/// One hour of the scenario's clock.
+pub(super) const HOUR: i64 = 60 * MINUTE;
+
+/// A protected group while the day is being made.
+pub(super) struct Group {
+    pub(super) id: ChatId,
+    pub(super) channels: Vec<ChatId>,
+    pub(super) owner: UserId,
+    pub(super) admins: Vec<UserId>,
+    /// When it is no longer protected, if ever.
+    pub(super) unprotected_at: Option<i64>,
+}
+
+/// The right that `/protect` asks for, and those that go with it.
+const BOT_RIGHTS: Rights = Rights { can_promote_members: false, can_change_info: false, ..Rights::FULL };
+
+/// A day from a seed: the same seed and plan give the same day.
+#[must_use]
+pub fn day(seed: u64, plan: DayPlan, bot: Person) -> Scenario {
+    let mut day = Day {
+        random: StdRng::seed_from_u64(seed),
+        next_id: 5_000_000_000 + i64::try_from(seed % 1_000_000).unwrap_or(0) * 100_000,
+        scenario: Scenario { bot, people: Vec::new(), chats: Vec::new(), acts: Vec::new() },
+    };
+    let groups = day.found(plan.groups.max(5));
+    day.open(&groups);
+    for (index, group) in groups.iter().enumerate() {
+        day.talk(group, plan);
+        Stories { day: &mut day, group }.tell(plan.stories);
+        day.run_by_admins(group, index);
+    }
+    day.raid(&groups[3], plan.raiders);
+    day.scenario.acts.sort_by_key(|timed| timed.at_ms);
+    day.scenario
+}
+
+/// A day in the making.
+pub(super) struct Day {
+    pub(super) random: StdRng,
+    next_id: i64,
+    scenario: Scenario,
+}
+
+impl Day {
+    pub(super) fn somebody(&mut self) -> UserId {
+        self.next_id += 1;
+        let person = people::person(self.next_id, &mut self.random);
+        let id = person.id;
+        self.scenario.people.push(person);
+        id
+    }
+
+    pub(super) fn at(&mut self, at_ms: i64, act: Act) {
+        self.scenario.acts.push(Timed { at_ms, act });
+    }
+
+    /// Somebody is in a chat from the beginning.
+    pub(super) fn seat(&mut self, chat: ChatId, user: UserId, member: Member) {
+        if let Some(spec) = self.scenario.chats.iter_mut().find(|spec| spec.id == chat) {
+            spec.members.push((user, member));
+        }
+    }
+
+    pub(super) fn write(&mut self, at_ms: i64, user: UserId, chat: ChatId) {
+        let content = people::content(&mut self.random);
+        self.at(at_ms, Act::Write { user, chat, content, thread: None });
+    }
+
+    pub(super) fn say(&mut self, at_ms: i64, user: UserId, chat: ChatId, text: &str) {
+        let content = Content::Text(text.to_owned());
+        self.at(at_ms, Act::Write { user, chat, content, thread: None });
+    }
+
+    /// A moment in which the groups are busy.
+    pub(super) fn moment(&mut self) -> i64 {
+        self.random.random_range(3 * HOUR..20 * HOUR)
+    }
+
+    /// Group `i` requires channel `i`; every fifth from the third on requires the channel before it, too; every fifth
+    /// from the fifth on shares the channel of the first.
+    fn found(&mut self, count: usize) -> Vec<Group> {
+        let number = |index: usize| i64::try_from(index).unwrap_or(0);
+        let base = self.next_id % 1_000_000_000_000;
+        let channel_id = |index| ChatId(-1_002_000_000_000 - base % 100_000_000 - number(index));
+        let group_id = |index| ChatId(-1_001_000_000_000 - base % 100_000_000 - number(index));
+        let mut groups = Vec::new();
+        for index in 0..count {
+            let (id, channel) = (group_id(index), channel_id(index));
+            let owner = self.somebody();
+            let mut spec = ChatSpec::new(channel, ChatKind::Channel, &format!("News <{index}> & more"));
+            spec.username = Some(channel_name(channel));
+            spec.linked = Some(id);
+            spec.members = vec![(owner, Member::Creator { is_anonymous: false })];
+            self.scenario.chats.push(spec);
+
+            let mut spec = ChatSpec::new(id, ChatKind::Supergroup, &format!("Group {index}"));
+            spec.linked = Some(channel);
+            spec.open_to_outsiders = index % 5 == 0;
+            spec.announces_joins = index % 5 != 3;
+            spec.members = vec![(owner, Member::Creator { is_anonymous: false })];
+            self.scenario.chats.push(spec);
+
+            let channels = match index % 5 {
+                2 => vec![channel_id(index - 1), channel],
+                4 => vec![channel_id(index - 4)],
+                _ => vec![channel],
+            };
+            let admins = (0..3).map(|_| self.somebody()).collect::<Vec<_>>();
+            for (nth, admin) in admins.iter().enumerate() {
+                let rights = Rights { is_anonymous: nth == 2, can_promote_members: false, ..Rights::FULL };
+                self.seat(id, *admin, Member::Administrator(rights));
+            }
+            // Who protects the group runs its channels; the other administrators need not even be in them.
+            for channel in channels.iter().filter(|required| **required != channel) {
+                self.seat(*channel, owner, Member::Administrator(Rights::FULL));
+            }
+            let unprotected_at = (index % 5 == 4).then_some(18 * HOUR);
+            groups.push(Group { id, channels, owner, admins, unprotected_at });
+        }
+        groups
+    }
+
+    /// The bot is let in everywhere, and the groups are protected.
+    fn open(&mut self, groups: &[Group]) {
+        let bot = self.scenario.bot.id;
+        let owners: Vec<(ChatId, UserId)> = self.scenario.chats.iter().map(|c| (c.id, c.members[0].0)).collect();
+        for (nth, (chat, admin)) in (0..).zip(owners) {
+            self.at(nth * MINUTE, Act::Promote { admin, chat, user: bot, rights: BOT_RIGHTS });
+        }
+        for (nth, group) in (0..).zip(groups) {
+            let at = HOUR + nth * 3 * MINUTE;
+            for (nth, channel) in (0..).zip(&group.channels) {
+                self.say(at + nth * MINUTE, group.owner, group.id, &format!("/protect @{}", channel_name(*channel)));
+            }
+            if let Some(at) = group.unprotected_at {
+                self.say(at, group.owner, group.id, "/unprotect");
+            }
+        }
+        // Again is harmless, and it works after `/unprotect`.
+        let first = &groups[0];
+        let protect = format!("/protect @{}", channel_name(first.channels[0]));
+        self.say(7 * HOUR, first.owner, first.id, &protect);
+        let second = &groups[1];
+        self.say(9 * HOUR, second.owner, second.id, "/unprotect");
+        let protect = format!("/protect @{}", channel_name(second.channels[0]));
+        self.say(11 * HOUR, second.owner, second.id, &protect);
+    }
+
+    /// Verified members talk, ask for help, write to the bot in private; the channel posts.
+    fn talk(&mut self, group: &Group, plan: DayPlan) {
+        for nth in 0..plan.talkers {
+            let user = self.somebody();
+            self.seat(group.id, user, Member::Member);
+            for channel in &group.channels {
+                self.seat(*channel, user, Member::Member);
+            }
+            for _ in 0..plan.messages {
+                let at = self.random.random_range(3 * HOUR..23 * HOUR);
+                self.write(at, user, group.id);
+            }
+            let at = self.moment();
+            match nth {
+                0 => self.say(at, user, group.id, "/help"),
+                1 => self.say(at, user, group.id, &format!("/start@{}", bot_name(&self.scenario.bot))),
+                2 => self.say(at, user, group.id, "/status@some_other_bot"),
+                3 | 4 => self.say(at, user, user.private_chat(), "/start"),
+                _ => {}
+            }
+        }
+        for _ in 0..4 {
+            let at = self.moment();
+            self.write(at, group.owner, *group.channels.last().unwrap_or(&group.id));
+        }
+    }
+
+    /// Administrators write, ask for the status, and restrict people; a bot comes along.
+    fn run_by_admins(&mut self, group: &Group, index: usize) {
+        for nth in 0..3 {
+            let admin = group.admins[nth];
+            for _ in 0..5 {
+                let at = self.moment();
+                self.write(at, admin, group.id);
+            }
+        }
+        let at = self.moment();
+        self.say(at, group.admins[0], group.id, "/status");
+        let helper = UserId(4_000_000_000 + self.next_id % 1_000_000_000);
+        let name = format!("helper_{index}_bot");
+        let bot = Person { id: helper, is_bot: true, first_name: "Helper".to_owned(), username: Some(name) };
+        self.scenario.people.push(bot);
+        let at = self.moment();
+        self.at(at, Act::Join { user: helper, chat: group.id });
+        self.write(at + 20 * MINUTE, helper, group.id);
+    }
+
+    /// Hundreds come in a few minutes; many write at once, a few give up or do what is asked.
+    fn raid(&mut self, group: &Group, raiders: usize) {
+        let start = 13 * HOUR;
+        for _ in 0..raiders {
+            let user = self.somebody();
+            let at = start + self.random.random_range(0..40 * MINUTE);
+            self.at(at, Act::Join { user, chat: group.id });
+            match self.random.random_range(0..10) {
+                0..=3 => self.write(at, user, group.id),
+                4 => self.at(at + 90 * MINUTE, Act::Leave { user, chat: group.id }),
+                5 => self.at(at + 60 * MINUTE, Act::Press { user, chat: group.id, message: None }),
+                6 => {
+                    let at = at + self.random.random_range(HOUR..3 * HOUR);
+                    self.at(at, Act::Join { user, chat: group.channels[0] });
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn channel_name(channel: ChatId) -> String {
+    format!("news_{}", channel.0.unsigned_abs())
+}
+
+fn bot_name(bot: &Person) -> &str {
+    bot.username.as_deref().unwrap_or("bot")
+}
+
+impl Scenario {
+    /// The bot of the demo, with this id.
+    #[must_use]
+    pub fn demo_bot(id: UserId) -> Person {
+        World::bot_account(id, "nezuko_demo_bot")
+    }
+}

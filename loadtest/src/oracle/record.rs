@@ -1,0 +1,226 @@
+//! The world's history, sorted by what the oracle asks: who stood how at what time, which messages came and went,
+//! which groups were protected when, and what the bot could know.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::world::{ChatId, Happened, Member, MessageId, UserId, World};
+
+/// A standing from some time on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stood {
+    pub(super) at_ms: i64,
+    pub(super) member: Member,
+    /// Who made it so; nobody at the beginning.
+    pub(super) by: Option<UserId>,
+}
+
+/// A message that a person or the bot sent.
+#[derive(Clone, Debug)]
+pub(super) struct Said {
+    pub(super) at_ms: i64,
+    pub(super) chat: ChatId,
+    pub(super) id: MessageId,
+    pub(super) author: UserId,
+    pub(super) from: UserId,
+    pub(super) sender_chat: Option<ChatId>,
+    pub(super) service: bool,
+    pub(super) text: String,
+    pub(super) reply_to: Option<MessageId>,
+    pub(super) has_button: bool,
+    pub(super) told: bool,
+    pub(super) deleted: Option<(i64, UserId)>,
+}
+
+impl Said {
+    pub(super) fn is_command(&self) -> bool {
+        self.text.starts_with('/')
+    }
+}
+
+/// What the bot could learn about somebody in a chat.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Known {
+    /// When it first could.
+    since_ms: Option<i64>,
+    /// Whether a lookup failed.
+    failed: bool,
+}
+
+/// A change of the protection of a group.
+#[derive(Clone, Debug)]
+pub(super) struct Rule {
+    /// When the command was written.
+    pub(super) at_ms: i64,
+    /// From when on it must have taken effect; before, either rule may be in force.
+    pub(super) certain_ms: i64,
+    /// The channels that are required from then on.
+    pub(super) required: BTreeSet<ChatId>,
+}
+
+/// A history sorted for judging.
+pub(super) struct Record<'w> {
+    pub(super) world: &'w World,
+    pub(super) end_ms: i64,
+    pub(super) standings: BTreeMap<(ChatId, UserId), Vec<Stood>>,
+    pub(super) said: Vec<Said>,
+    pub(super) rules: BTreeMap<ChatId, Vec<Rule>>,
+    known: BTreeMap<(ChatId, UserId), Known>,
+    /// By second: how late the latest update was that was under way, or had been within the time to settle.
+    late: BTreeMap<i64, i64>,
+}
+
+impl<'w> Record<'w> {
+    pub(super) fn of(world: &'w World, end_ms: i64, settle_ms: i64) -> Self {
+        let mut record = Self {
+            world,
+            end_ms,
+            standings: BTreeMap::new(),
+            said: Vec::new(),
+            rules: BTreeMap::new(),
+            known: BTreeMap::new(),
+            late: BTreeMap::new(),
+        };
+        let mut index = BTreeMap::new();
+        for entry in world.history() {
+            let at_ms = entry.at_ms;
+            match &entry.what {
+                Happened::Founded { chat, user, member } => {
+                    record.stood(*chat, *user, Stood { at_ms, member: *member, by: None });
+                }
+                Happened::Changed { chat, user, by, new, told, .. } => {
+                    record.stood(*chat, *user, Stood { at_ms, member: *new, by: Some(*by) });
+                    if *told {
+                        record.known.entry((*chat, *user)).or_default().since_ms.get_or_insert(at_ms);
+                    }
+                }
+                Happened::Delivered { emitted_ms } => {
+                    let late_ms = at_ms - emitted_ms;
+                    for second in emitted_ms / 1000..=(at_ms + settle_ms) / 1000 {
+                        let latest = record.late.entry(second).or_default();
+                        *latest = late_ms.max(*latest);
+                    }
+                }
+                Happened::LookedUp { chat, user, known } => {
+                    let about = record.known.entry((*chat, *user)).or_default();
+                    if *known {
+                        about.since_ms.get_or_insert(at_ms);
+                    } else {
+                        about.failed = true;
+                    }
+                }
+                Happened::Sent {
+                    chat,
+                    message,
+                    author,
+                    from,
+                    sender_chat,
+                    service,
+                    text,
+                    reply_to,
+                    has_button,
+                    told,
+                    ..
+                } => {
+                    index.insert((*chat, *message), record.said.len());
+                    record.said.push(Said {
+                        at_ms,
+                        chat: *chat,
+                        id: *message,
+                        author: *author,
+                        from: *from,
+                        sender_chat: *sender_chat,
+                        service: *service,
+                        text: text.clone(),
+                        reply_to: *reply_to,
+                        has_button: *has_button,
+                        told: *told,
+                        deleted: None,
+                    });
+                }
+                Happened::Deleted { chat, message, by } => {
+                    if let Some(at) = index.get(&(*chat, *message)) {
+                        record.said[*at].deleted = Some((at_ms, *by));
+                    }
+                }
+                _ => {}
+            }
+        }
+        record
+    }
+
+    fn stood(&mut self, chat: ChatId, user: UserId, stood: Stood) {
+        self.standings.entry((chat, user)).or_default().push(stood);
+    }
+
+    pub(super) fn bot(&self) -> UserId {
+        self.world.bot().id
+    }
+
+    /// How late updates were taken in around a time, ms. A slow bot is slow, not wrong.
+    pub(super) fn late_ms(&self, at_ms: i64) -> i64 {
+        self.late.get(&(at_ms / 1000)).copied().unwrap_or(0)
+    }
+
+    /// Every standing of somebody in a chat, oldest first.
+    pub(super) fn standing(&self, chat: ChatId, user: UserId) -> &[Stood] {
+        self.standings.get(&(chat, user)).map_or(&[], Vec::as_slice)
+    }
+
+    /// How somebody stood at a time.
+    pub(super) fn member_at(&self, chat: ChatId, user: UserId, at_ms: i64) -> Member {
+        let standing = self.standing(chat, user);
+        let upto = standing.partition_point(|stood| stood.at_ms <= at_ms);
+        standing[..upto].last().map_or(Member::Left, |stood| stood.member.at(at_ms))
+    }
+
+    /// Whether the bot restricted or banned somebody at a time: they were, and it was the last to change that.
+    pub(super) fn held_by_bot_at(&self, chat: ChatId, user: UserId, at_ms: i64) -> bool {
+        let standing = self.standing(chat, user);
+        let upto = standing.partition_point(|stood| stood.at_ms <= at_ms);
+        let author = standing[..upto].iter().rev().find(|stood| stood.by != Some(user)).and_then(|stood| stood.by);
+        holds(self.member_at(chat, user, at_ms)) && author == Some(self.bot())
+    }
+
+    /// Whether the bot could know by then how somebody stands in a chat.
+    pub(super) fn is_known(&self, chat: ChatId, user: UserId, at_ms: i64) -> bool {
+        self.known.get(&(chat, user)).and_then(|known| known.since_ms).is_some_and(|since| since <= at_ms)
+    }
+
+    /// Whether the bot asked in vain and never learned it otherwise.
+    pub(super) fn is_unknowable(&self, chat: ChatId, user: UserId) -> bool {
+        self.known.get(&(chat, user)).is_some_and(|known| known.failed && known.since_ms.is_none())
+    }
+
+    /// The rule of a group at a time, and the one before it.
+    pub(super) fn required_at(&self, group: ChatId, at_ms: i64) -> Option<(&Rule, Option<&Rule>)> {
+        let rules = self.rules.get(&group)?;
+        let (rule, before) = rules[..rules.partition_point(|rule| rule.at_ms <= at_ms)].split_last()?;
+        Some((rule, before.last()))
+    }
+
+    /// The channels that a group required at any time between two moments.
+    pub(super) fn required_during(&self, group: ChatId, from_ms: i64, to_ms: i64) -> BTreeSet<ChatId> {
+        let rules = self.rules.get(&group).map_or(&[][..], Vec::as_slice);
+        let first = rules.partition_point(|rule| rule.at_ms <= from_ms).saturating_sub(1);
+        let last = rules.partition_point(|rule| rule.at_ms <= to_ms);
+        rules[first..last.max(first)].iter().flat_map(|rule| rule.required.iter().copied()).collect()
+    }
+
+    /// A person for a finding's text.
+    pub(super) fn name(&self, user: UserId) -> String {
+        self.world.person(user).map_or_else(|| user.to_string(), |person| format!("{user} ({})", person.first_name))
+    }
+
+    /// A time for a finding's text: seconds since the history began.
+    pub(super) fn time(&self, at_ms: i64) -> String {
+        let start = self.world.history().first().map_or(0, |entry| entry.at_ms);
+        #[allow(clippy::cast_precision_loss)]
+        let seconds = (at_ms - start) as f64 / 1000.0;
+        format!("{seconds:.3} s")
+    }
+}
+
+/// Whether this standing keeps somebody from writing.
+pub(super) const fn holds(member: Member) -> bool {
+    member.is_muted() || matches!(member, Member::Kicked { .. })
+}

@@ -1,0 +1,171 @@
+//! What the oracle says.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::Serialize;
+
+/// How a finding weighs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Something happened and its due consequence never came.
+    Lost,
+    /// A state or an act that must not be.
+    Wrong,
+    /// Something that matters was done again.
+    Twice,
+}
+
+/// The kinds of finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A message of somebody unverified still stands.
+    MessageNotDeleted,
+    /// A press was never answered.
+    PressUnanswered,
+    /// A command was never answered.
+    CommandUnanswered,
+    /// An update was given up by the delivery.
+    UpdateDropped,
+    /// Somebody who lacks a channel may write.
+    NotMuted,
+    /// Somebody whom nothing holds is still muted by the bot.
+    StillMuted,
+    /// An administrator, a bot or one of Telegram's own accounts was to be restricted.
+    ExemptRestricted,
+    /// Somebody was muted while they were free.
+    FreeMuted,
+    /// Somebody was muted or lost a message although nothing could be known about them.
+    PunishedOnUnknown,
+    /// An administrator's restriction was lifted or replaced, or is gone.
+    AdminsRestrictionBroken,
+    /// Somebody was freed while they lacked a channel.
+    MissingFreed,
+    /// A message of somebody free was deleted.
+    FreeMessageDeleted,
+    /// People wait and no prompt tells them why.
+    PromptMissing,
+    /// A prompt stands and nobody waits.
+    PromptLeft,
+    /// A press by somebody who is in all channels did not free them.
+    PressFreedNobody,
+    /// A press by somebody who lacks a channel was answered with nothing.
+    PressToldNothing,
+    /// The webhook's answer carried a method, which Telegram would have executed.
+    MethodInAnswer,
+    /// Two prompts stood at once in one place.
+    PromptTwice,
+    /// A command was answered more than once.
+    ReplyTwice,
+}
+
+impl Kind {
+    /// How it weighs.
+    #[must_use]
+    pub const fn severity(self) -> Severity {
+        match self {
+            Self::MessageNotDeleted | Self::PressUnanswered | Self::CommandUnanswered | Self::UpdateDropped => {
+                Severity::Lost
+            }
+            Self::PromptTwice | Self::ReplyTwice => Severity::Twice,
+            _ => Severity::Wrong,
+        }
+    }
+}
+
+/// One thing that is not as it must be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What kind of thing.
+    pub kind: Kind,
+    /// Who, where and when.
+    pub text: String,
+}
+
+/// A number of the bot beside what it had to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Count {
+    /// Of what.
+    pub of: &'static str,
+    /// What the bot did.
+    pub bot: usize,
+    /// What was due beyond doubt.
+    pub at_least: usize,
+    /// What was due if every doubtful case counts: things that changed while the bot was at them.
+    pub at_most: usize,
+}
+
+/// How a run went.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// What happened without its due consequence.
+    pub lost: usize,
+    /// Wrong states and acts.
+    pub wrong: usize,
+    /// What was done twice and matters.
+    pub twice: usize,
+    /// All of them.
+    pub findings: Vec<Finding>,
+    /// The bot's numbers beside the oracle's. Prompts are those that stand in the end.
+    pub counts: Vec<Count>,
+    /// Prompts sent during the run.
+    pub prompts_sent: usize,
+}
+
+/// Findings of one kind that are printed in full.
+const SHOWN_PER_KIND: usize = 5;
+
+impl Verdict {
+    pub(super) fn find(&mut self, kind: Kind, text: String) {
+        match kind.severity() {
+            Severity::Lost => self.lost += 1,
+            Severity::Wrong => self.wrong += 1,
+            Severity::Twice => self.twice += 1,
+        }
+        self.findings.push(Finding { kind, text });
+    }
+
+    /// Whether nothing was lost, wrong or done twice.
+    #[must_use]
+    pub const fn is_clean(&self) -> bool {
+        self.lost == 0 && self.wrong == 0 && self.twice == 0
+    }
+
+    /// What the run did not exercise, so that its verdict says nothing about it.
+    #[must_use]
+    pub fn unexercised(&self) -> Vec<&'static str> {
+        self.counts.iter().filter(|count| count.bot == 0 || count.at_most == 0).map(|count| count.of).collect()
+    }
+
+    /// Findings by kind.
+    #[must_use]
+    pub fn by_kind(&self) -> BTreeMap<Kind, usize> {
+        let mut kinds = BTreeMap::new();
+        for finding in &self.findings {
+            *kinds.entry(finding.kind).or_default() += 1;
+        }
+        kinds
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:<12}{:>10}    due", "", "bot")?;
+        for Count { of, bot, at_least, at_most } in &self.counts {
+            let due = if at_least == at_most { at_most.to_string() } else { format!("{at_least}–{at_most}") };
+            writeln!(f, "{of:<12}{bot:>10}    {due}")?;
+        }
+        writeln!(f, "prompts are those that stand in the end; {} were sent", self.prompts_sent)?;
+        for (kind, number) in self.by_kind() {
+            writeln!(f, "{:?}: {kind:?} × {number}", kind.severity())?;
+            for finding in self.findings.iter().filter(|finding| finding.kind == kind).take(SHOWN_PER_KIND) {
+                writeln!(f, "    {}", finding.text)?;
+            }
+            if number > SHOWN_PER_KIND {
+                writeln!(f, "    and {} more", number - SHOWN_PER_KIND)?;
+            }
+        }
+        write!(f, "lost={} wrong={} twice={}", self.lost, self.wrong, self.twice)
+    }
+}

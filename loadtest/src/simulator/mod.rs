@@ -1,0 +1,373 @@
+//! HTTP around the world: the Bot API that the bot calls, and the webhook that brings it updates.
+
+mod bot_api;
+mod clock;
+mod delivery;
+mod faults;
+mod queues;
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use hyper::Uri;
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+pub use self::faults::{Fault, FaultKind};
+use self::{clock::Clock, delivery::Outcome, faults::Faults, queues::Queues};
+use crate::world::{Act, Answer, ChatId, Emitted, Refused, World};
+
+/// How a simulator is set up.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The bot's token.
+    pub token: String,
+    /// Where the Bot API listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Connections to the webhook at once, 1–100.
+    pub max_connections: usize,
+    /// One in so many updates that were taken in is sent again, as if the 2xx had been lost; 0: none.
+    pub duplicate_one_in: u32,
+    /// What chance is made of.
+    pub seed: u64,
+}
+
+impl Options {
+    /// Telegram's defaults on a free port of the loopback.
+    #[must_use]
+    pub fn new(token: &str) -> Self {
+        Self {
+            token: token.to_owned(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            max_connections: 40,
+            duplicate_one_in: 0,
+            seed: 0,
+        }
+    }
+}
+
+/// What the webhook's delivery has done so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counters {
+    /// Updates that were taken in with a 2xx.
+    pub delivered: u64,
+    /// Requests that had to be repeated.
+    pub retried: u64,
+    /// Updates that were sent again although they had been taken in.
+    pub duplicates: u64,
+    /// Updates given up because their time was over: lost.
+    pub dropped: u64,
+    /// Answers outside 2xx, by status.
+    pub refused: BTreeMap<u16, u64>,
+    /// Connections that could not be made, or broke.
+    pub hung_up: u64,
+    /// Requests without a full answer after 60 s.
+    pub timed_out: u64,
+    /// 2xx bodies that Telegram would have executed (E94): always a mistake.
+    pub methods_in_bodies: u64,
+    /// Connections opened.
+    pub connections: u64,
+}
+
+/// A call as it arrived.
+#[derive(Clone, Debug, Serialize)]
+pub struct CallSeen {
+    /// When it arrived, Unix ms.
+    pub at_ms: i64,
+    /// When it arrived, since the simulator's start, by the monotonic clock.
+    pub since_start: Duration,
+    /// Which method.
+    pub method: String,
+    /// About which chat, if by number.
+    pub chat: Option<ChatId>,
+    /// What was answered; 0 while there is no answer, or if it was lost.
+    pub status: u16,
+}
+
+/// Where updates go.
+#[derive(Debug)]
+struct Target {
+    urls: Vec<Uri>,
+    secret: Option<String>,
+    turn: AtomicUsize,
+}
+
+impl Target {
+    fn next(&self) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed) % self.urls.len()
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    token: String,
+    clock: Clock,
+    world: Mutex<World>,
+    queues: Mutex<Queues>,
+    faults: Mutex<Faults>,
+    calls: Mutex<Vec<CallSeen>>,
+    counters: Mutex<Counters>,
+    target: Mutex<Option<Arc<Target>>>,
+    /// Wakes delivery.
+    changed: Notify,
+    duplicate_one_in: u32,
+    chance: Mutex<StdRng>,
+}
+
+/// A panic elsewhere already fails the run; what stands behind the lock is still worth reporting.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    /// Changes the world and queues what that emitted, as one step, so that queues keep the order of update ids.
+    fn with_world<R>(&self, change: impl FnOnce(&mut World) -> R) -> R {
+        let mut world = locked(&self.world);
+        let result = change(&mut world);
+        let emitted = world.take_updates();
+        if !emitted.is_empty() {
+            let mut queues = locked(&self.queues);
+            emitted.into_iter().for_each(|update| queues.push(update));
+            self.changed.notify_one();
+        }
+        result
+    }
+
+    fn call(&self, method: &str, params: &Value) -> Answer {
+        let pending = locked(&self.queues).pending();
+        self.with_world(|world| {
+            world.set_pending_updates(pending);
+            let answer = world.call(self.clock.now_ms(), method, params);
+            if method.eq_ignore_ascii_case("setWebhook") && answer.status == 200 {
+                let webhook = world.webhook();
+                self.set_target(&[webhook.url.as_str()], webhook.secret_token.clone());
+            }
+            answer
+        })
+    }
+
+    /// Takes the addresses that are plain HTTP; the simulator has no TLS.
+    fn set_target(&self, urls: &[&str], secret: Option<String>) {
+        let urls: Vec<Uri> = urls
+            .iter()
+            .filter_map(|url| url.parse().ok())
+            .filter(|uri: &Uri| uri.scheme_str() == Some("http"))
+            .collect();
+        if !urls.is_empty() {
+            *locked(&self.target) = Some(Arc::new(Target { urls, secret, turn: AtomicUsize::new(0) }));
+            self.changed.notify_one();
+        }
+    }
+
+    fn log_call(&self, method: &str, params: &Value) -> usize {
+        let mut calls = locked(&self.calls);
+        calls.push(CallSeen {
+            at_ms: self.clock.now_ms(),
+            since_start: self.clock.elapsed(),
+            method: method.to_owned(),
+            chat: params.get("chat_id").and_then(Value::as_i64).map(ChatId),
+            status: 0,
+        });
+        calls.len() - 1
+    }
+
+    fn log_answer(&self, seen: usize, status: u16) {
+        if let Some(call) = locked(&self.calls).get_mut(seen) {
+            call.status = status;
+        }
+    }
+
+    fn meet_fault(&self, method: &str, params: &Value) -> Option<FaultKind> {
+        let chat = params.get("chat_id").and_then(Value::as_i64).map(ChatId);
+        let fault = locked(&self.faults).meet(method, chat)?;
+        let refuses = matches!(fault, FaultKind::Page(_) | FaultKind::Restart | FaultKind::Flood { .. });
+        if refuses && method.eq_ignore_ascii_case("getChatMember") {
+            locked(&self.world).lookup_failed(self.clock.now_ms(), params);
+        }
+        Some(fault)
+    }
+
+    fn count(&self, change: impl FnOnce(&mut Counters)) {
+        change(&mut locked(&self.counters));
+    }
+
+    fn target(&self) -> Option<Arc<Target>> {
+        locked(&self.target).clone()
+    }
+
+    fn next_delivery_at(&self) -> Option<i64> {
+        locked(&self.queues).next_at()
+    }
+
+    fn take_delivery(&self, now_ms: i64) -> Option<Emitted> {
+        locked(&self.queues).take(now_ms)
+    }
+
+    /// Puts down what became of a request; true if the update was taken in.
+    fn settle(&self, update: &Emitted, outcome: &Outcome) -> bool {
+        if matches!(outcome, Outcome::Answered { status: 200..300, .. }) {
+            locked(&self.world).delivered(self.clock.now_ms(), update.at_ms);
+        }
+        let mut counters = locked(&self.counters);
+        let mut queues = locked(&self.queues);
+        let mut retry_after = None;
+        match outcome {
+            Outcome::Answered { status, calls_a_method, .. } if (200..300).contains(status) => {
+                counters.methods_in_bodies += u64::from(*calls_a_method);
+                let again = self.duplicate_one_in > 0 && locked(&self.chance).random_ratio(1, self.duplicate_one_in);
+                if again {
+                    counters.duplicates += 1;
+                    queues.repeat(update.queue);
+                } else {
+                    counters.delivered += 1;
+                    queues.succeeded(update.queue);
+                }
+                return true;
+            }
+            Outcome::Answered { status, retry_after_s, .. } => {
+                *counters.refused.entry(*status).or_default() += 1;
+                retry_after = *retry_after_s;
+            }
+            Outcome::HungUp => counters.hung_up += 1,
+            Outcome::TimedOut => counters.timed_out += 1,
+        }
+        if queues.failed(update.queue, self.clock.now_ms(), retry_after) {
+            counters.dropped += 1;
+        } else {
+            counters.retried += 1;
+        }
+        false
+    }
+}
+
+/// Telegram over HTTP. Dropping it stops it.
+#[derive(Debug)]
+pub struct Simulator {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Simulator {
+    /// Begins to serve the Bot API around `world`. Updates wait until [`Self::deliver_to`] or `setWebhook` says where to.
+    ///
+    /// # Errors
+    /// Where the address cannot be listened on.
+    pub async fn start(world: World, options: Options) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(options.listen).await?;
+        let address = listener.local_addr()?;
+        let random = |salt: u64| StdRng::seed_from_u64(options.seed ^ salt);
+        let shared = Arc::new(Shared {
+            token: options.token.clone(),
+            clock: Clock::start(),
+            world: Mutex::new(world),
+            queues: Mutex::new(Queues::new(2 * options.max_connections, random(1))),
+            faults: Mutex::default(),
+            calls: Mutex::default(),
+            counters: Mutex::default(),
+            target: Mutex::default(),
+            changed: Notify::new(),
+            duplicate_one_in: options.duplicate_one_in,
+            chance: Mutex::new(random(2)),
+        });
+        shared.with_world(|_| ()); // what the world emitted before it had a server
+        let stop = CancellationToken::new();
+        let tasks = vec![
+            tokio::spawn(bot_api::serve(listener, Arc::clone(&shared), stop.clone())),
+            tokio::spawn(delivery::deliver(Arc::clone(&shared), options.max_connections, stop.clone())),
+        ];
+        Ok(Self { shared, address, stop, tasks })
+    }
+
+    /// What `TELEGRAM_API_URL` is to be.
+    #[must_use]
+    pub fn api_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Delivers updates to these webhooks in turn (plain HTTP, the whole URL with its path).
+    pub fn deliver_to(&self, urls: &[&str], secret: Option<&str>) {
+        self.shared.set_target(urls, secret.map(str::to_owned));
+    }
+
+    /// The simulator's time, Unix ms.
+    #[must_use]
+    pub fn now_ms(&self) -> i64 {
+        self.shared.clock.now_ms()
+    }
+
+    /// A person does something now.
+    ///
+    /// # Errors
+    /// [`Refused`] where Telegram does not let them.
+    pub fn act(&self, act: Act) -> Result<(), Refused> {
+        self.shared.with_world(|world| world.act(self.shared.clock.now_ms(), act))
+    }
+
+    /// Looks at the world, or changes it; what that emits is delivered.
+    pub fn world<R>(&self, look: impl FnOnce(&mut World) -> R) -> R {
+        self.shared.with_world(look)
+    }
+
+    /// Lets something go wrong.
+    pub fn inject(&self, fault: Fault) {
+        locked(&self.shared.faults).add(fault);
+    }
+
+    /// What delivery has done so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        locked(&self.shared.counters).clone()
+    }
+
+    /// Updates that are not delivered yet.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        locked(&self.shared.queues).pending()
+    }
+
+    /// Every call so far, in order of arrival.
+    #[must_use]
+    pub fn calls(&self) -> Vec<CallSeen> {
+        locked(&self.shared.calls).clone()
+    }
+
+    /// How many calls have arrived.
+    #[must_use]
+    pub fn call_count(&self) -> usize {
+        locked(&self.shared.calls).len()
+    }
+
+    /// When the last call arrived that was to change something (Unix ms); a bot may look around for ever.
+    #[must_use]
+    pub fn last_deed_ms(&self) -> Option<i64> {
+        let calls = locked(&self.shared.calls);
+        calls.iter().rev().find(|call| !call.method.to_ascii_lowercase().starts_with("get")).map(|call| call.at_ms)
+    }
+
+    /// Stops serving and delivering, and waits until both have ended.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        for task in std::mem::take(&mut self.tasks) {
+            // A task that panicked has told so on stderr; there is nothing left to stop.
+            let _ended = task.await;
+        }
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}

@@ -1,0 +1,220 @@
+//! What the Bot API server has to deliver, in what order and when: the model of its webhook queues, without I/O.
+//!
+//! Updates of one queue go one after the other, the next only after a 2xx for the one before; queues go side by side.
+//! Only a window of updates is loaded at a time, so that a queue that fails and fills it stalls the whole bot.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use rand::{Rng, rngs::StdRng};
+
+use crate::world::{Emitted, QueueKey};
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// The head stays while it is in flight.
+    waiting: VecDeque<Emitted>,
+    failures: u32,
+}
+
+/// All queues of one bot.
+#[derive(Debug)]
+pub(super) struct Queues {
+    /// Beyond the window.
+    backlog: VecDeque<Emitted>,
+    window: usize,
+    loaded: usize,
+    queues: HashMap<QueueKey, Queue>,
+    /// Heads that are not in flight: when they may go, in order of update id.
+    ready: BTreeSet<(i64, i64, QueueKey)>,
+    random: StdRng,
+}
+
+impl Queues {
+    /// Holds at most `window` updates loaded.
+    pub(super) fn new(window: usize, random: StdRng) -> Self {
+        Self { backlog: VecDeque::new(), window, loaded: 0, queues: HashMap::new(), ready: BTreeSet::new(), random }
+    }
+
+    pub(super) fn push(&mut self, update: Emitted) {
+        self.backlog.push_back(update);
+        self.load();
+    }
+
+    fn load(&mut self) {
+        while self.loaded < self.window {
+            let Some(update) = self.backlog.pop_front() else { break };
+            self.loaded += 1;
+            let key = update.queue;
+            let queue = self.queues.entry(key).or_default();
+            if queue.waiting.is_empty() {
+                self.ready.insert((0, update.update_id, key));
+            }
+            queue.waiting.push_back(update);
+        }
+    }
+
+    /// Updates that are not delivered yet, those in flight included.
+    pub(super) fn pending(&self) -> usize {
+        self.loaded + self.backlog.len()
+    }
+
+    /// When the next update may go, Unix ms.
+    pub(super) fn next_at(&self) -> Option<i64> {
+        self.ready.first().map(|(at, ..)| *at)
+    }
+
+    /// Takes an update that may go now; it is in flight until [`Self::succeeded`] or [`Self::failed`].
+    pub(super) fn take(&mut self, now_ms: i64) -> Option<Emitted> {
+        let (at, id, key) = *self.ready.first()?;
+        if at > now_ms {
+            return None;
+        }
+        self.ready.remove(&(at, id, key));
+        self.queues.get(&key)?.waiting.front().cloned()
+    }
+
+    /// The head of this queue has been taken in.
+    pub(super) fn succeeded(&mut self, key: QueueKey) {
+        if let Some(queue) = self.queues.get_mut(&key) {
+            queue.failures = 0;
+        }
+        self.forget_head(key);
+    }
+
+    /// Sends the head of this queue once more although it was taken in.
+    pub(super) fn repeat(&mut self, key: QueueKey) {
+        if let Some(head) = self.queues.get(&key).and_then(|queue| queue.waiting.front()) {
+            self.ready.insert((0, head.update_id, key));
+        }
+    }
+
+    /// The head of this queue was not taken in; true if the server gives up on it.
+    pub(super) fn failed(&mut self, key: QueueKey, now_ms: i64, retry_after_s: Option<i64>) -> bool {
+        let Some(queue) = self.queues.get_mut(&key) else { return false };
+        let Some(head) = queue.waiting.front() else { return false };
+        let delay_s = match retry_after_s {
+            Some(seconds) if seconds > 0 => seconds.min(3600),
+            _ => {
+                queue.failures += 1;
+                match queue.failures {
+                    1 => 0,
+                    n @ 2..=6 => 1 << (n - 1),
+                    7 => self.random.random_range(60..=64),
+                    _ => self.random.random_range(60..=120),
+                }
+            }
+        };
+        let at = now_ms + delay_s * 1000;
+        if at > head.expires_ms {
+            self.forget_head(key);
+            return true;
+        }
+        self.ready.insert((at, head.update_id, key));
+        false
+    }
+
+    fn forget_head(&mut self, key: QueueKey) {
+        let Some(queue) = self.queues.get_mut(&key) else { return };
+        if queue.waiting.pop_front().is_some() {
+            self.loaded -= 1;
+        }
+        match queue.waiting.front() {
+            Some(next) => {
+                self.ready.insert((0, next.update_id, key));
+            }
+            None => {
+                self.queues.remove(&key);
+            }
+        }
+        self.load();
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+    use crate::world::{ChatId, UserId};
+
+    const DAY: i64 = 86_400_000;
+
+    fn update(update_id: i64, queue: QueueKey) -> Emitted {
+        Emitted { update_id, queue, kind: "message", at_ms: 0, expires_ms: DAY, body: String::new() }
+    }
+
+    fn queues(window: usize) -> Queues {
+        Queues::new(window, StdRng::seed_from_u64(1))
+    }
+
+    const CHAT: QueueKey = QueueKey::Messages(ChatId(-1));
+    const PERSON: QueueKey = QueueKey::Member(UserId(1));
+
+    #[test]
+    fn one_update_of_a_queue_is_in_flight_while_other_queues_go_on() {
+        let mut queues = queues(80);
+        for (id, key) in [(1, CHAT), (2, CHAT), (3, PERSON)] {
+            queues.push(update(id, key));
+        }
+        assert_eq!(queues.take(0).unwrap().update_id, 1);
+        assert_eq!(queues.take(0).unwrap().update_id, 3);
+        assert!(queues.take(0).is_none());
+        queues.succeeded(CHAT);
+        assert_eq!(queues.take(0).unwrap().update_id, 2);
+        assert_eq!(queues.pending(), 2);
+    }
+
+    #[test]
+    fn retries_come_at_once_and_then_ever_later() {
+        let mut queues = queues(80);
+        queues.push(update(1, CHAT));
+        let mut now = 0;
+        let mut waits = Vec::new();
+        for _ in 0..9 {
+            assert!(queues.take(now).is_some());
+            assert!(!queues.failed(CHAT, now, None));
+            let next = queues.next_at().unwrap();
+            waits.push((next - now) / 1000);
+            now = next;
+        }
+        assert_eq!(waits[..6], [0, 2, 4, 8, 16, 32]);
+        assert!((60..=64).contains(&waits[6]) && waits[7..].iter().all(|w| (60..=120).contains(w)), "{waits:?}");
+    }
+
+    #[test]
+    fn retry_after_is_obeyed_and_does_not_count_as_a_failure() {
+        let mut queues = queues(80);
+        queues.push(update(1, CHAT));
+        for (given, wait) in [(Some(3), 3), (Some(9999), 3600), (None, 0), (Some(0), 2)] {
+            assert!(queues.take(i64::MAX).is_some());
+            queues.failed(CHAT, 0, given);
+            assert_eq!(queues.next_at(), Some(wait * 1000), "{given:?}");
+        }
+    }
+
+    #[test]
+    fn an_update_is_dropped_when_its_time_is_over_and_the_next_one_comes() {
+        let mut queues = queues(80);
+        queues.push(update(1, CHAT));
+        queues.push(update(2, CHAT));
+        assert!(queues.take(DAY).is_some());
+        assert!(queues.failed(CHAT, DAY, Some(1)), "the retry would come too late");
+        assert_eq!(queues.take(DAY).unwrap().update_id, 2);
+    }
+
+    #[test]
+    fn a_failing_queue_that_fills_the_window_stalls_the_others() {
+        let mut queues = queues(2);
+        for (id, key) in [(1, CHAT), (2, CHAT), (3, PERSON)] {
+            queues.push(update(id, key));
+        }
+        assert_eq!(queues.take(0).unwrap().update_id, 1);
+        queues.failed(CHAT, 0, Some(60));
+        assert!(queues.take(0).is_none(), "the third is not even loaded");
+        assert!(queues.take(60_000).is_some());
+        queues.succeeded(CHAT);
+        let ids: Vec<_> = std::iter::from_fn(|| queues.take(60_000)).map(|u| u.update_id).collect();
+        assert_eq!(ids, [2, 3]);
+    }
+}

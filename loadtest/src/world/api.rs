@@ -1,0 +1,238 @@
+//! The Bot API's methods: parameters, dispatch, and those about chats and the webhook.
+
+use serde_json::{Value, json};
+
+use super::{
+    Happened, World,
+    chat::{Chat, ChatKind},
+    ids::{ChatId, UserId},
+    member::Member,
+};
+
+/// What the Bot API answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status; equal to `error_code` where the call failed.
+    pub status: u16,
+    /// `{"ok":…}`.
+    pub body: Value,
+}
+
+impl Answer {
+    pub(super) fn refusal(error: &ApiError) -> Self {
+        let body = json!({"ok": false, "error_code": error.code, "description": error.description});
+        Self { status: error.code, body }
+    }
+}
+
+/// Why a call fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ApiError {
+    code: u16,
+    pub(super) description: String,
+}
+
+/// A 400, whose text the server begins like this.
+pub(super) fn bad(description: impl AsRef<str>) -> ApiError {
+    ApiError { code: 400, description: format!("Bad Request: {}", description.as_ref()) }
+}
+
+pub(super) fn forbidden(description: impl AsRef<str>) -> ApiError {
+    ApiError { code: 403, description: format!("Forbidden: {}", description.as_ref()) }
+}
+
+pub(super) type ApiResult = Result<Value, ApiError>;
+
+/// What `setWebhook` registered. A new world behaves as if the operator had registered every kind of update.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct WebhookInfo {
+    /// Where updates go; empty if nowhere.
+    pub url: String,
+    /// The secret that goes with them.
+    pub secret_token: Option<String>,
+    /// How many connections at once.
+    pub max_connections: Option<u64>,
+    /// The kinds that are wanted; `None` before the first `setWebhook`.
+    allowed_updates: Option<Vec<String>>,
+    pub(super) pending_update_count: usize,
+}
+
+/// The kinds that nobody gets without asking for them (E14).
+const ON_REQUEST: [&str; 3] = ["chat_member", "message_reaction", "message_reaction_count"];
+
+impl WebhookInfo {
+    pub(super) fn wants(&self, kind: &str) -> bool {
+        match &self.allowed_updates {
+            None => true,
+            Some(kinds) if kinds.is_empty() => !ON_REQUEST.contains(&kind),
+            Some(kinds) => kinds.iter().any(|k| k == kind),
+        }
+    }
+}
+
+impl World {
+    /// The bot calls a method.
+    pub fn call(&mut self, now_ms: i64, method: &str, params: &Value) -> Answer {
+        let result = self.dispatch(now_ms, &method.to_ascii_lowercase(), params);
+        let called = Happened::Called {
+            method: method.to_owned(),
+            chat: self.chat_id(params).ok(),
+            user: integer(params, "user_id").map(UserId),
+            error: result.as_ref().err().map(|e| e.description.clone()),
+        };
+        self.note(now_ms, called);
+        match result {
+            Ok(result) => Answer { status: 200, body: json!({"ok": true, "result": result}) },
+            Err(error) => Answer::refusal(&error),
+        }
+    }
+
+    /// A lookup failed before Telegram could answer it (the simulator's faults); the oracle has to know.
+    pub fn lookup_failed(&mut self, now_ms: i64, params: &Value) {
+        if let (Ok(chat), Some(user)) = (self.chat_id(params), integer(params, "user_id")) {
+            self.note(now_ms, Happened::LookedUp { chat, user: UserId(user), known: false });
+        }
+    }
+
+    fn dispatch(&mut self, now_ms: i64, method: &str, params: &Value) -> ApiResult {
+        match method {
+            "getme" => Ok(self.me()),
+            "getchat" => self.get_chat(now_ms, params),
+            "getchatmember" => self.get_chat_member(now_ms, params),
+            "getchatadministrators" => self.get_chat_administrators(now_ms, params),
+            "restrictchatmember" => self.restrict_chat_member(now_ms, params),
+            "banchatmember" => self.ban_chat_member(now_ms, params),
+            "unbanchatmember" => self.unban_chat_member(now_ms, params),
+            "leavechat" => self.leave_chat(now_ms, params),
+            "deletemessage" => self.delete_message(now_ms, params),
+            "deletemessages" => self.delete_messages(now_ms, params),
+            "sendmessage" => self.send_message(now_ms, params),
+            "editmessagetext" => self.edit_message(now_ms, params, true),
+            "editmessagereplymarkup" => self.edit_message(now_ms, params, false),
+            "answercallbackquery" => self.answer_callback_query(now_ms, params),
+            "setwebhook" => self.set_webhook(params),
+            "deletewebhook" => {
+                self.webhook = WebhookInfo::default();
+                Ok(json!(true))
+            }
+            "getwebhookinfo" => Ok(self.webhook_info()),
+            "setmycommands" | "deletemycommands" | "setmydescription" | "setmyshortdescription" => Ok(json!(true)),
+            "getupdates" if !self.webhook.url.is_empty() => Err(ApiError {
+                code: 409,
+                description: "Conflict: can't use getUpdates method while webhook is active; use deleteWebhook to \
+                              delete the webhook first"
+                    .to_owned(),
+            }),
+            _ => Err(ApiError { code: 404, description: "Not Found: method not found".to_owned() }),
+        }
+    }
+
+    fn me(&self) -> Value {
+        let mut me = self.bot.to_json();
+        for (field, value) in [
+            ("can_join_groups", true),
+            ("can_read_all_group_messages", false),
+            ("supports_inline_queries", false),
+            ("can_connect_to_business", false),
+            ("has_main_web_app", false),
+        ] {
+            me[field] = json!(value);
+        }
+        me
+    }
+
+    /// The chat that `chat_id` names, by number or by `@username`.
+    pub(super) fn chat_id(&self, params: &Value) -> Result<ChatId, ApiError> {
+        if let Some(id) = integer(params, "chat_id") {
+            return Ok(ChatId(id));
+        }
+        match params.get("chat_id").and_then(Value::as_str) {
+            None | Some("") => Err(bad("chat_id is empty")),
+            Some(name) => {
+                let chat = name.strip_prefix('@').and_then(|name| self.chat_named(name));
+                chat.map(|chat| chat.spec.id).ok_or_else(|| bad("chat not found"))
+            }
+        }
+    }
+
+    /// The named chat, if the bot is in it.
+    pub(super) fn reached(&self, now_ms: i64, params: &Value) -> Result<&Chat, ApiError> {
+        let id = self.chat_id(params)?;
+        let chat = self.chats.get(&id).ok_or_else(|| bad("chat not found"))?;
+        let kind = chat.spec.kind.word();
+        match chat.member(self.bot.id, now_ms) {
+            _ if chat.spec.kind == ChatKind::Private && chat.blocked => Err(forbidden("bot was blocked by the user")),
+            Member::Kicked { .. } => Err(forbidden(format!("bot was kicked from the {kind} chat"))),
+            member if member.is_in() => Ok(chat),
+            // The server knows a chat only if the bot was there or it can be found by name.
+            _ if chat.members.contains_key(&self.bot.id) || chat.spec.username.is_some() => {
+                Err(forbidden(format!("bot is not a member of the {kind} chat")))
+            }
+            _ => Err(bad("chat not found")),
+        }
+    }
+
+    fn get_chat(&self, now_ms: i64, params: &Value) -> ApiResult {
+        let id = self.chat_id(params)?;
+        let public = self.chats.get(&id).filter(|chat| chat.spec.username.is_some());
+        let banned = public.is_some_and(|chat| matches!(chat.member(self.bot.id, now_ms), Member::Kicked { .. }));
+        let chat = match public {
+            Some(chat) if !banned => chat,
+            _ => self.reached(now_ms, params)?,
+        };
+        Ok(chat.spec.to_full_json(chat.member(self.bot.id, now_ms).rights().can_invite_users))
+    }
+
+    fn set_webhook(&mut self, params: &Value) -> ApiResult {
+        if let Some(kinds) = params.get("allowed_updates").and_then(Value::as_array) {
+            let kinds = kinds.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+            self.webhook.allowed_updates = Some(kinds);
+        } else if self.webhook.allowed_updates.is_none() {
+            self.webhook.allowed_updates = Some(Vec::new());
+        }
+        let secret = params.get("secret_token").and_then(Value::as_str);
+        if secret.is_some_and(|s| s.len() > 256) {
+            return Err(bad("secret token is too long"));
+        }
+        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if secret.is_some_and(|s| !s.chars().all(allowed)) {
+            return Err(bad("secret token contains unallowed characters"));
+        }
+        self.webhook.url = params.get("url").and_then(Value::as_str).unwrap_or_default().to_owned();
+        self.webhook.secret_token = secret.map(str::to_owned);
+        self.webhook.max_connections = params.get("max_connections").and_then(Value::as_u64);
+        if params.get("drop_pending_updates").and_then(Value::as_bool) == Some(true) {
+            self.updates.clear();
+        }
+        Ok(json!(true))
+    }
+
+    fn webhook_info(&self) -> Value {
+        let mut info = json!({
+            "url": self.webhook.url,
+            "has_custom_certificate": false,
+            "pending_update_count": self.webhook.pending_update_count,
+        });
+        if !self.webhook.url.is_empty() {
+            info["max_connections"] = json!(self.webhook.max_connections.unwrap_or(40));
+        }
+        if let Some(kinds) = self.webhook.allowed_updates.as_ref().filter(|kinds| !kinds.is_empty()) {
+            info["allowed_updates"] = json!(kinds);
+        }
+        info
+    }
+}
+
+/// An integer parameter; the Bot API takes numbers in strings, too.
+pub(super) fn integer(params: &Value, name: &str) -> Option<i64> {
+    let value = params.get(name)?;
+    value.as_i64().or_else(|| value.as_str()?.parse().ok())
+}
+
+pub(super) fn flag(params: &Value, name: &str) -> bool {
+    params.get(name).and_then(Value::as_bool).unwrap_or(false)
+}
+
+pub(super) fn text<'a>(params: &'a Value, name: &str) -> &'a str {
+    params.get(name).and_then(Value::as_str).unwrap_or_default()
+}

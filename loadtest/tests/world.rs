@@ -1,0 +1,358 @@
+//! The modelled Telegram behaves as the Bot API's source says.
+#![allow(clippy::unwrap_used)]
+
+use loadtest::world::{
+    Act, Answer, ChatId, ChatKind, ChatSpec, Content, Member, MessageId, Permissions, Person, QueueKey, Refused,
+    Rights, Switches, UserId, World,
+};
+use serde_json::{Value, json};
+
+const BOT: UserId = UserId(7_000_000_001);
+const OWNER: UserId = UserId(10);
+const ANN: UserId = UserId(11);
+const GROUP: ChatId = ChatId(-1_001);
+const CHANNEL: ChatId = ChatId(-1_002);
+const NOW: i64 = 1_700_000_000_000;
+
+fn world() -> World {
+    let mut world = World::new(World::bot_account(BOT, "nezuko_bot"));
+    world.add_person(Person::named(OWNER, "Olga"));
+    world.add_person(Person::named(ANN, "Ann"));
+    let owner = (OWNER, Member::Creator { is_anonymous: false });
+    let mut group = ChatSpec::new(GROUP, ChatKind::Supergroup, "Group");
+    group.members = vec![owner];
+    let mut channel = ChatSpec::new(CHANNEL, ChatKind::Channel, "Channel");
+    channel.username = Some("channel".to_owned());
+    channel.members = vec![owner];
+    channel.linked = Some(GROUP);
+    group.linked = Some(CHANNEL);
+    world.add_chat(NOW, group);
+    world.add_chat(NOW, channel);
+    world
+}
+
+fn guarded() -> World {
+    let mut world = world();
+    for chat in [GROUP, CHANNEL] {
+        world.act(NOW, Act::Promote { admin: OWNER, chat, user: BOT, rights: Rights::FULL }).unwrap();
+    }
+    world.act(NOW, Act::Join { user: ANN, chat: GROUP }).unwrap();
+    world.take_updates();
+    world
+}
+
+fn write(world: &mut World, user: UserId, chat: ChatId, text: &str) -> Result<(), Refused> {
+    world.act(NOW, Act::Write { user, chat, content: Content::Text(text.to_owned()), thread: None })
+}
+
+fn mute(world: &mut World, user: UserId, until: i64) -> Answer {
+    let params = json!({"chat_id": GROUP, "user_id": user, "permissions": {}, "until_date": until});
+    world.call(NOW, "restrictChatMember", &params)
+}
+
+fn all_permissions() -> Value {
+    json!({
+        "can_send_messages": true, "can_send_audios": true, "can_send_documents": true, "can_send_photos": true,
+        "can_send_videos": true, "can_send_video_notes": true, "can_send_voice_notes": true, "can_send_polls": true,
+        "can_send_other_messages": true, "can_add_web_page_previews": true, "can_change_info": true,
+        "can_invite_users": true, "can_pin_messages": true, "can_manage_topics": true
+    })
+}
+
+fn lift(world: &mut World, user: UserId) -> Answer {
+    let params = json!({"chat_id": GROUP, "user_id": user, "permissions": all_permissions()});
+    world.call(NOW, "restrictChatMember", &params)
+}
+
+fn error(answer: &Answer) -> &str {
+    assert_ne!(answer.status, 200, "{}", answer.body);
+    assert_eq!(answer.body["error_code"], json!(answer.status));
+    answer.body["description"].as_str().unwrap()
+}
+
+fn only_update(world: &mut World) -> (QueueKey, Value) {
+    let mut updates = world.take_updates();
+    assert_eq!(updates.len(), 1, "{updates:?}");
+    let update = updates.remove(0);
+    (update.queue, serde_json::from_str(&update.body).unwrap())
+}
+
+#[test]
+fn a_mute_silences_and_its_echo_names_the_bot() {
+    let mut world = guarded();
+    assert_eq!(mute(&mut world, ANN, 0).status, 200);
+    let (queue, update) = only_update(&mut world);
+    assert_eq!(queue, QueueKey::Member(ANN));
+    let change = &update["chat_member"];
+    assert_eq!(change["from"]["id"], json!(BOT));
+    assert_eq!(change["old_chat_member"]["status"], "member");
+    assert_eq!(change["new_chat_member"]["status"], "restricted");
+    assert_eq!(change["new_chat_member"]["is_member"], json!(true));
+    assert_eq!(change["new_chat_member"]["can_send_messages"], json!(false));
+    assert!(matches!(write(&mut world, ANN, GROUP, "hi"), Err(Refused::NotAllowed(_))));
+    assert!(world.is_muted_by_bot(GROUP, ANN, NOW));
+
+    assert_eq!(mute(&mut world, ANN, 0).status, 200, "again is harmless");
+    assert!(world.take_updates().is_empty(), "and no change is no update");
+
+    assert_eq!(lift(&mut world, ANN).status, 200);
+    assert_eq!(world.member(GROUP, ANN, NOW), Member::Member);
+    write(&mut world, ANN, GROUP, "hi").unwrap();
+}
+
+#[test]
+fn echoes_can_be_turned_off_without_silencing_people() {
+    let mut world = guarded();
+    world.switches = Switches { echo_own_acts: false, ..Switches::default() };
+    mute(&mut world, ANN, 0);
+    assert!(world.take_updates().is_empty());
+    world.act(NOW, Act::AdminUnmute { admin: OWNER, chat: GROUP, user: ANN }).unwrap();
+    assert_eq!(only_update(&mut world).1["chat_member"]["from"]["id"], json!(OWNER));
+}
+
+#[test]
+fn a_mute_survives_leaving_and_coming_back_and_reaches_outsiders() {
+    let mut world = guarded();
+    mute(&mut world, ANN, 0);
+    world.act(NOW, Act::Leave { user: ANN, chat: GROUP }).unwrap();
+    assert!(matches!(world.member(GROUP, ANN, NOW), Member::Restricted { is_member: false, .. }));
+    assert!(world.is_muted_by_bot(GROUP, ANN, NOW), "it is still the bot's");
+    assert_eq!(lift(&mut world, ANN).status, 200);
+    assert_eq!(world.member(GROUP, ANN, NOW), Member::Left);
+    assert_eq!(mute(&mut world, ANN, 0).status, 200);
+    world.act(NOW, Act::Join { user: ANN, chat: GROUP }).unwrap();
+    assert!(world.member(GROUP, ANN, NOW).is_muted());
+}
+
+#[test]
+fn until_dates_too_near_or_too_far_mean_for_ever_and_others_end() {
+    let day = 86_400;
+    for (seconds, stands) in [(29, true), (30, false), (366 * day, false), (366 * day + 1, true)] {
+        let mut world = guarded();
+        mute(&mut world, ANN, NOW / 1000 + seconds);
+        assert_eq!(world.member(GROUP, ANN, NOW + 400 * day * 1000).is_muted(), stands, "{seconds}");
+    }
+}
+
+#[test]
+fn the_bot_api_refuses_in_its_own_words() {
+    let mut world = guarded();
+    let bob = UserId(12);
+    world.add_person(Person::named(bob, "Bob"));
+    world.add_chat(NOW, ChatSpec::new(ChatId(-77), ChatKind::Group, "Basic"));
+    assert_eq!(error(&mute(&mut world, OWNER, 0)), "Bad Request: user is an administrator of the chat");
+    assert_eq!(error(&mute(&mut world, BOT, 0)), "Bad Request: can't restrict self");
+    assert_eq!(error(&mute(&mut world, UserId(99), 0)), "Bad Request: user not found");
+    assert_eq!(error(&mute(&mut world, UserId::TELEGRAM, 0)), "Bad Request: PARTICIPANT_ID_INVALID");
+    let cases = [
+        ("getChat", json!({"chat_id": -5}), 400, "Bad Request: chat not found"),
+        ("getChat", json!({"chat_id": "@nobody"}), 400, "Bad Request: chat not found"),
+        ("getChat", json!({}), 400, "Bad Request: chat_id is empty"),
+        ("getChat", json!({"chat_id": -77}), 400, "Bad Request: chat not found"),
+        (
+            "deleteMessage",
+            json!({"chat_id": GROUP, "message_id": 999}),
+            400,
+            "Bad Request: message to delete not found",
+        ),
+        ("sendMessage", json!({"chat_id": GROUP, "text": " "}), 400, "Bad Request: message text is empty"),
+        ("sendMessage", json!({"chat_id": GROUP, "text": "x".repeat(4097)}), 400, "Bad Request: message is too long"),
+        (
+            "sendMessage",
+            json!({"chat_id": GROUP, "text": "<b>x", "parse_mode": "HTML"}),
+            400,
+            "Bad Request: can't parse entities: Can't find end tag corresponding to start tag \"b\"",
+        ),
+        (
+            "sendMessage",
+            json!({"chat_id": GROUP, "text": "x", "reply_parameters": {"message_id": 999}}),
+            400,
+            "Bad Request: message to be replied not found",
+        ),
+        (
+            "sendMessage",
+            json!({"chat_id": GROUP, "text": "x",
+                "reply_markup": {"inline_keyboard": [[{"text": "a", "callback_data": "x".repeat(65)}]]}}),
+            400,
+            "Bad Request: BUTTON_DATA_INVALID",
+        ),
+        (
+            "sendMessage",
+            json!({"chat_id": bob, "text": "x"}),
+            403,
+            "Forbidden: bot can't initiate conversation with a user",
+        ),
+        (
+            "answerCallbackQuery",
+            json!({"callback_query_id": "5"}),
+            400,
+            "Bad Request: query is too old and response timeout expired or query ID is invalid",
+        ),
+        (
+            "editMessageText",
+            json!({"chat_id": GROUP, "message_id": 999, "text": "x"}),
+            400,
+            "Bad Request: message to edit not found",
+        ),
+        ("sendMassage", json!({}), 404, "Not Found: method not found"),
+    ];
+    for (method, params, status, description) in cases {
+        let answer = world.call(NOW, method, &params);
+        assert_eq!((error(&answer), answer.status), (description, status), "{method} {params}");
+    }
+}
+
+#[test]
+fn without_rights_the_bot_is_refused_and_hears_less() {
+    let mut world = guarded();
+    let no_rights = Rights::default();
+    world.act(NOW, Act::Promote { admin: OWNER, chat: GROUP, user: BOT, rights: no_rights }).unwrap();
+    let (queue, update) = only_update(&mut world);
+    assert_eq!(queue, QueueKey::MyMember(GROUP));
+    assert_eq!(update["my_chat_member"]["new_chat_member"]["can_restrict_members"], json!(false));
+    assert_eq!(error(&mute(&mut world, ANN, 0)), "Bad Request: not enough rights to restrict/unrestrict chat member");
+    write(&mut world, ANN, GROUP, "hi").unwrap();
+    let delete = world.call(NOW, "deleteMessage", &json!({"chat_id": GROUP, "message_id": 1}));
+    assert_eq!(error(&delete), "Bad Request: message can't be deleted");
+
+    world.act(NOW, Act::Demote { admin: OWNER, chat: CHANNEL, user: BOT }).unwrap();
+    world.take_updates();
+    let lookup = world.call(NOW, "getChatMember", &json!({"chat_id": CHANNEL, "user_id": ANN}));
+    assert_eq!(error(&lookup), "Bad Request: member list is inaccessible");
+    world.act(NOW, Act::Join { user: ANN, chat: CHANNEL }).unwrap();
+    assert!(world.take_updates().is_empty(), "no administrator hears no chat_member");
+
+    world.act(NOW, Act::AdminBan { admin: OWNER, chat: GROUP, user: BOT }).unwrap_err();
+    world.act(NOW, Act::Demote { admin: OWNER, chat: GROUP, user: BOT }).unwrap();
+    world.act(NOW, Act::AdminBan { admin: OWNER, chat: GROUP, user: BOT }).unwrap();
+    let answer = world.call(NOW, "sendMessage", &json!({"chat_id": GROUP, "text": "x"}));
+    assert_eq!((answer.status, error(&answer)), (403, "Forbidden: bot was kicked from the supergroup chat"));
+}
+
+#[test]
+fn a_press_brings_the_buttons_data_and_is_answered_while_it_is_young() {
+    let mut world = guarded();
+    assert_eq!(
+        world.act(NOW, Act::Press { user: ANN, chat: GROUP, message: None }),
+        Err(Refused::NotYet("no message with a button stands"))
+    );
+    let prompt = json!({"chat_id": GROUP, "text": "Join!", "reply_markup": {"inline_keyboard": [
+        [{"text": "Channel", "url": "https://t.me/channel"}], [{"text": "I have joined", "callback_data": "v:1"}]]}});
+    let sent = world.call(NOW, "sendMessage", &prompt);
+    assert!(world.take_updates().is_empty(), "no update about its own message");
+    let again = json!({"chat_id": GROUP, "message_id": sent.body["result"]["message_id"], "text": "Join!",
+        "reply_markup": prompt["reply_markup"]});
+    assert!(error(&world.call(NOW, "editMessageText", &again)).contains("message is not modified"));
+
+    world.act(NOW, Act::Press { user: ANN, chat: GROUP, message: None }).unwrap();
+    let (queue, update) = only_update(&mut world);
+    assert_eq!(queue, QueueKey::Presses(ANN));
+    assert_eq!(update["callback_query"]["data"], "v:1");
+    let answer = json!({"callback_query_id": update["callback_query"]["id"], "text": "ok"});
+    assert_eq!(world.clone().call(NOW + 150_000, "answerCallbackQuery", &answer).status, 200);
+    assert!(error(&world.call(NOW + 150_001, "answerCallbackQuery", &answer)).contains("query is too old"));
+}
+
+#[test]
+fn a_post_goes_on_to_the_linked_group_as_telegrams_forward() {
+    let mut world = guarded();
+    write(&mut world, OWNER, CHANNEL, "news").unwrap();
+    let updates = world.take_updates();
+    assert_eq!(updates.iter().map(|u| u.kind).collect::<Vec<_>>(), ["channel_post", "message"]);
+    let forward: Value = serde_json::from_str(&updates[1].body).unwrap();
+    assert_eq!(forward["message"]["from"]["id"], json!(UserId::TELEGRAM));
+    assert_eq!(forward["message"]["sender_chat"]["id"], json!(CHANNEL));
+    assert_eq!(forward["message"]["is_automatic_forward"], json!(true));
+}
+
+#[test]
+fn an_update_is_written_as_the_server_writes_it_and_commands_carry_their_entity() {
+    let mut world = guarded();
+    write(&mut world, ANN, GROUP, "/status now").unwrap();
+    let update = world.take_updates().remove(0);
+    assert!(update.body.starts_with(&format!("{{\"update_id\":{},\n\"message\":{{", update.update_id)), "{update:?}");
+    assert_eq!(update.expires_ms, NOW + 86_400_000);
+    let value: Value = serde_json::from_str(&update.body).unwrap();
+    assert_eq!(value["message"]["entities"], json!([{"type": "bot_command", "offset": 0, "length": 7}]));
+}
+
+#[test]
+fn an_anonymous_administrator_writes_in_the_groups_name() {
+    let mut world = guarded();
+    let rights = Rights { is_anonymous: true, ..Rights::FULL };
+    world.act(NOW, Act::Promote { admin: OWNER, chat: GROUP, user: ANN, rights }).unwrap();
+    world.take_updates();
+    write(&mut world, ANN, GROUP, "order!").unwrap();
+    let update = only_update(&mut world).1;
+    assert_eq!(update["message"]["from"]["id"], json!(UserId::GROUP_ANONYMOUS_BOT));
+    assert_eq!(update["message"]["sender_chat"]["id"], json!(GROUP));
+}
+
+#[test]
+fn kinds_that_the_webhook_does_not_list_are_not_sent() {
+    let mut world = guarded();
+    world.call(NOW, "setWebhook", &json!({"url": "https://example.org/webhook"}));
+    mute(&mut world, ANN, 0);
+    assert!(world.take_updates().is_empty(), "chat_member only comes on request (E14)");
+    world.call(NOW, "setWebhook", &json!({"url": "https://x.example", "allowed_updates": ["chat_member"]}));
+    lift(&mut world, ANN);
+    assert_eq!(world.take_updates().len(), 1);
+    let info = world.call(NOW, "getWebhookInfo", &json!({})).body;
+    assert_eq!(info["result"]["allowed_updates"], json!(["chat_member"]));
+    assert_eq!(world.call(NOW, "getUpdates", &json!({})).status, 409);
+}
+
+#[test]
+fn a_lookup_may_be_as_old_as_the_switch_says() {
+    let mut world = guarded();
+    world.switches.stale_lookups_ms = 5_000;
+    let ask = |world: &mut World, at| {
+        let answer = world.call(at, "getChatMember", &json!({"chat_id": CHANNEL, "user_id": ANN}));
+        answer.body["result"]["status"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(ask(&mut world, NOW), "left");
+    world.act(NOW + 1, Act::Join { user: ANN, chat: CHANNEL }).unwrap();
+    assert_eq!(ask(&mut world, NOW + 4_999), "left");
+    assert_eq!(ask(&mut world, NOW + 5_000), "member");
+}
+
+#[test]
+fn unban_removes_who_is_there_unless_told_not_to() {
+    let mut world = guarded();
+    let gentle = json!({"chat_id": GROUP, "user_id": ANN, "only_if_banned": true});
+    assert_eq!(world.call(NOW, "unbanChatMember", &gentle).status, 200);
+    assert_eq!(world.member(GROUP, ANN, NOW), Member::Member);
+    assert_eq!(world.call(NOW, "unbanChatMember", &json!({"chat_id": GROUP, "user_id": ANN})).status, 200);
+    assert_eq!(world.member(GROUP, ANN, NOW), Member::Left);
+    world.call(NOW, "banChatMember", &json!({"chat_id": GROUP, "user_id": ANN}));
+    assert_eq!(world.act(NOW, Act::Join { user: ANN, chat: GROUP }), Err(Refused::NotAllowed("banned")));
+}
+
+#[test]
+fn many_messages_are_deleted_at_once_and_missing_ones_passed_over() {
+    let mut world = guarded();
+    for _ in 0..3 {
+        write(&mut world, ANN, GROUP, "spam").unwrap();
+    }
+    let answer = world.call(NOW, "deleteMessages", &json!({"chat_id": GROUP, "message_ids": [1, 3, 44]}));
+    assert_eq!(answer.status, 200);
+    let standing: Vec<_> = world.chat(GROUP).unwrap().messages().map(|m| m.id).collect();
+    assert_eq!(standing, [MessageId(2)]);
+    let late = json!({"chat_id": GROUP, "message_id": 2});
+    let answer = world.call(NOW + 2 * 86_400_000, "deleteMessage", &late);
+    assert_eq!(error(&answer), "Bad Request: message can't be deleted for everyone");
+}
+
+#[test]
+fn an_admins_mute_of_somebody_ours_is_theirs() {
+    let mut world = guarded();
+    mute(&mut world, ANN, NOW / 1000 + 86_400);
+    world.act(NOW, Act::AdminMute { admin: OWNER, chat: GROUP, user: ANN, for_s: 60 }).unwrap();
+    assert!(!world.is_muted_by_bot(GROUP, ANN, NOW));
+    let until = NOW / 1000 + 60;
+    assert_eq!(
+        world.member(GROUP, ANN, NOW),
+        Member::Restricted { is_member: true, until, permissions: Permissions::NONE }
+    );
+    assert_eq!(world.member(GROUP, ANN, NOW + 60_000), Member::Member);
+}

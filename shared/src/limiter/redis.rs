@@ -1,0 +1,190 @@
+//! The limiter that all workers share, on Redis. The rules are in `lua/grant.lua`; here are the clocks.
+
+use std::{
+    sync::{LazyLock, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use nezuko_telegram::{BotId, ChatId};
+use redis::{RedisError, Script};
+use tokio::time::Instant;
+
+use super::{Budget, Limiter, LimiterError, LimiterSettings, MESSAGES_PER_MINUTE_IN_A_GROUP, Permit};
+use crate::{
+    keys,
+    redis_pool::{Redis, RedisUnavailable},
+};
+
+static GRANT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/grant.lua")));
+static PAUSE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/pause.lua")));
+
+/// Bounds of the time for which a grant is good.
+const VALID_FOR: std::ops::RangeInclusive<Duration> = Duration::from_millis(20)..=Duration::from_millis(200);
+
+/// What a grant's validity leaves to its holder after the slowest round trip of late.
+const TIME_TO_WRITE: Duration = Duration::from_millis(10);
+
+/// How far Redis' clock may run ahead of ours between two questions, beside 0.1 % of drift.
+const CLOCK_TOLERANCE: Duration = Duration::from_millis(50);
+
+impl From<RedisError> for LimiterError {
+    fn from(error: RedisError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<RedisUnavailable> for LimiterError {
+    fn from(error: RedisUnavailable) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// One bot's limiter; any number of processes may have one for the same bot.
+#[derive(Debug)]
+pub struct RedisLimiter {
+    redis: Redis,
+    bot: BotId,
+    settings: LimiterSettings,
+    clock: Mutex<Clock>,
+}
+
+/// The script's answer.
+struct Answer {
+    granted: bool,
+    wait: Duration,
+    chat_bound: bool,
+    redis_now: Duration,
+}
+
+impl RedisLimiter {
+    /// All processes of a bot should have the same settings.
+    #[must_use]
+    pub fn new(redis: Redis, bot: BotId, settings: LimiterSettings) -> Self {
+        Self { redis, bot, settings, clock: Mutex::new(Clock::default()) }
+    }
+
+    async fn run(
+        &self,
+        budget: Budget,
+        chat: Option<ChatId>,
+        valid_for: Duration,
+        jumped: bool,
+    ) -> Result<Answer, LimiterError> {
+        let strict = budget == Budget::Message;
+        let margin = if strict { valid_for + self.settings.jitter } else { Duration::ZERO };
+        let in_a_minute = if chat.is_some_and(super::is_group) { MESSAGES_PER_MINUTE_IN_A_GROUP } else { 0 };
+        let mut script = GRANT.key(keys::limiter(self.bot));
+        script.key(keys::limiter_grants(self.bot, budget.name())).key(keys::limiter_pause(self.bot, None));
+        if let Some(chat) = chat {
+            script.key(keys::limiter_pause(self.bot, Some(chat)));
+            if strict {
+                script.key(keys::limiter_chat(self.bot, chat));
+            }
+        }
+        script.arg(budget.per_second()).arg(micros(margin)).arg(u8::from(strict)).arg(in_a_minute);
+        script.arg(micros(self.settings.failover_silence)).arg(u8::from(jumped));
+        let mut connection = self.redis.pooled().await?;
+        let (granted, wait, chat_bound, now): (bool, u64, bool, u64) = script.invoke_async(&mut connection).await?;
+        Ok(Answer { granted, wait: Duration::from_micros(wait), chat_bound, redis_now: Duration::from_micros(now) })
+    }
+
+    fn clock(&self) -> std::sync::MutexGuard<'_, Clock> {
+        self.clock.lock().expect("invariant: nothing panics while it holds this lock")
+    }
+}
+
+#[async_trait]
+impl Limiter for RedisLimiter {
+    async fn ask(&self, budget: Budget, chat: Option<ChatId>) -> Result<Permit, LimiterError> {
+        let valid_for = self.clock().valid_for();
+        let asked = Instant::now();
+        let mut answer = self.run(budget, chat, valid_for, false).await?;
+        let jumped = self.clock().observe(asked, Instant::now(), answer.redis_now);
+        if jumped && budget == Budget::Message {
+            tracing::warn!(bot_id = self.bot.0, "the clock of Redis jumped forward: no messages for a moment");
+            answer = self.run(budget, chat, valid_for, true).await?;
+        }
+        Ok(match answer {
+            Answer { granted: true, .. } => Permit::Granted { valid_for },
+            Answer { wait, chat_bound, .. } => Permit::Denied { retry_in: wait, chat_bound },
+        })
+    }
+
+    async fn pause(&self, chat: Option<ChatId>, for_: Duration) -> Result<(), LimiterError> {
+        let mut script = PAUSE.key(keys::limiter_pause(self.bot, chat));
+        script.arg(u64::try_from(for_.as_millis()).unwrap_or(u64::MAX).max(1));
+        let mut connection = self.redis.pooled().await?;
+        Ok(script.invoke_async(&mut connection).await?)
+    }
+}
+
+/// What this process knows about the way to Redis and about Redis' clock.
+#[derive(Debug, Default)]
+struct Clock {
+    /// The slowest round trip of late; a faster one lowers it by a twentieth.
+    slowest: Duration,
+    /// Redis' time in the newest answer, and when that was asked for.
+    last: Option<(Duration, Instant)>,
+}
+
+impl Clock {
+    /// δ: how long a grant is good, counted from the question.
+    fn valid_for(&self) -> Duration {
+        (self.slowest * 2 + TIME_TO_WRITE).clamp(*VALID_FOR.start(), *VALID_FOR.end())
+    }
+
+    /// Takes in an answer. Returns whether Redis' clock has gone further than time has passed here since the last
+    /// question: this much is certain, however long either message was on its way.
+    fn observe(&mut self, asked: Instant, answered: Instant, redis_now: Duration) -> bool {
+        self.slowest = (answered - asked).max(self.slowest * 19 / 20);
+        let jumped = self.last.is_some_and(|(last_now, last_asked)| {
+            let passed = answered - last_asked;
+            redis_now.saturating_sub(last_now) > passed + passed / 1000 + CLOCK_TOLERANCE
+        });
+        if jumped || self.last.is_none_or(|(_, last_asked)| last_asked < asked) {
+            self.last = Some((redis_now, asked));
+        }
+        jumped
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_grant_is_good_for_longer_where_the_way_is_slow_and_recovers() {
+        let (mut clock, start) = (Clock::default(), Instant::now());
+        assert_eq!(clock.valid_for(), 20 * MS);
+        clock.observe(start, start + 40 * MS, Duration::ZERO);
+        assert_eq!(clock.valid_for(), 90 * MS);
+        clock.observe(start, start + 900 * MS, Duration::ZERO);
+        assert_eq!(clock.valid_for(), 200 * MS);
+        for _ in 0..200 {
+            clock.observe(start, start + MS, Duration::ZERO);
+        }
+        assert_eq!(clock.valid_for(), 20 * MS);
+    }
+
+    #[test]
+    fn only_a_clock_that_outruns_ours_has_jumped() {
+        let (mut clock, start, epoch) = (Clock::default(), Instant::now(), Duration::from_secs(1_700_000_000));
+        assert!(!clock.observe(start, start + MS, epoch));
+        // A second later, slowly answered: Redis may have looked at its clock at any moment of that.
+        assert!(!clock.observe(start + 1000 * MS, start + 1900 * MS, epoch + 1900 * MS));
+        // A minute of silence with some drift.
+        assert!(!clock.observe(start + 61_000 * MS, start + 61_001 * MS, epoch + 61_050 * MS));
+        // Put back: the script notices that by the newest grant.
+        assert!(!clock.observe(start + 62_000 * MS, start + 62_001 * MS, epoch + 50_000 * MS));
+        // Put forward by a second.
+        assert!(clock.observe(start + 63_000 * MS, start + 63_001 * MS, epoch + 52_000 * MS));
+        assert!(!clock.observe(start + 64_000 * MS, start + 64_001 * MS, epoch + 53_000 * MS));
+    }
+}

@@ -1,0 +1,558 @@
+//! Every metric, with its name, meaning and labels: no metric is named anywhere else.
+//!
+//! All carry the label `bot_id`; no chat or person ever becomes a label. Names that begin with `bot_` or `db_` are those
+//! of the earlier Nezuko, so that dashboards go on working; new ones have the form `nezuko_<what>_<unit>[_total]`.
+//! (`prometheus-client` appends `_total` to counters by itself.)
+
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use nezuko_telegram::BotId;
+use prometheus_client::{
+    encoding::text,
+    metrics::{
+        counter::Counter,
+        family::{Family, MetricConstructor},
+        gauge::Gauge,
+        histogram::Histogram,
+        info::Info,
+    },
+    registry::{Metric, Registry},
+};
+
+use crate::{limiter::Budget, queue::Backlog};
+
+/// A label with a fixed set of values.
+trait Label {
+    const VALUES: &'static [&'static str];
+}
+
+/// Makes a [`Label`]; `as_str` is the value of a variant.
+macro_rules! label {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $value:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)+
+        }
+
+        impl $name {
+            /// The label's value.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $value,)+
+                }
+            }
+        }
+
+        impl Label for $name {
+            const VALUES: &'static [&'static str] = &[$($value),+];
+        }
+    };
+}
+
+label! {
+    /// How the gateway answered a webhook request.
+    WebhookOutcome {
+        /// 200: the update is in the queue.
+        Stored = "stored",
+        /// 200: no update; set aside with a reason.
+        Quarantined = "quarantined",
+        /// 401: secret missing or wrong.
+        Unauthorized = "unauthorized",
+        /// 404: no such bot or path.
+        Unknown = "unknown",
+        /// 405: not a POST.
+        Method = "method",
+        /// 413: over the limit.
+        TooLarge = "too_large",
+        /// 503: not stored for certain, Telegram is to come again.
+        Unavailable = "unavailable",
+    }
+}
+
+label! {
+    /// How a worker ended an update.
+    UpdateOutcome {
+        /// The cache knew that its sender may write there; nothing to do.
+        Acquitted = "acquitted",
+        /// A handler took it in and its transaction committed.
+        Handled = "handled",
+        /// Nothing in it concerns Nezuko.
+        Ignored = "ignored",
+        /// A handler failed; it is tried again.
+        Failed = "failed",
+        /// Given up after repeated failures.
+        DeadLettered = "dead_lettered",
+    }
+}
+
+label! {
+    /// What happened to a group's prompt.
+    PromptAction {
+        /// A new message.
+        Sent = "sent",
+        /// The number of people in it changed.
+        Edited = "edited",
+        /// Nobody waits any longer.
+        Removed = "removed",
+    }
+}
+
+impl Label for Budget {
+    const VALUES: &'static [&'static str] = &["message", "lookup", "deletion", "restriction", "answer"];
+}
+
+const fn budget_label(budget: Budget) -> &'static str {
+    match budget {
+        Budget::Message => "message",
+        Budget::Lookup => "lookup",
+        Budget::Deletion => "deletion",
+        Budget::Restriction => "restriction",
+        Budget::Answer => "answer",
+    }
+}
+
+type Labels<const N: usize> = [(&'static str, &'static str); N];
+type Counters<const N: usize> = Family<Labels<N>, Counter>;
+/// For labels that come as borrowed text; their number is small all the same.
+type NamedCounters<const N: usize> = Family<[(&'static str, String); N], Counter>;
+type Histograms<const N: usize> = Family<Labels<N>, Histogram, Buckets>;
+
+/// Upper bounds of a histogram's buckets in seconds.
+#[derive(Clone, Copy)]
+struct Buckets(&'static [f64]);
+
+impl Buckets {
+    /// One request or statement: 0.5 ms to 2.5 s. 10 ms, 50 ms and 100 ms are targets.
+    const CALL: Self = Self(&[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5]);
+    /// What a person waits for: 50 ms to 5 min. 3 s is a target, 30 s the promise, 150 s Telegram's own limit.
+    const WAIT: Self = Self(&[0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 150.0, 300.0]);
+}
+
+impl MetricConstructor<Histogram> for Buckets {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(self.0.iter().copied())
+    }
+}
+
+/// All metrics of one process. Cheap to clone; clones count together.
+#[derive(Clone, Debug)]
+pub struct Metrics(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    registry: Registry,
+
+    webhook_requests: Counters<1>,
+    webhook_duration: Histogram,
+    queue_unread: Gauge,
+    queue_pending: Gauge,
+
+    updates: Counters<2>,
+    duplicate_updates: Counter,
+    updates_reclaimed: Counter,
+    dead_letters: Counters<1>,
+    intents_waiting: Family<Labels<1>, Gauge>,
+
+    mutes: Counter,
+    releases: Counter,
+    messages_deleted: Counter,
+    prompts: Counters<1>,
+    presses: Counters<1>,
+    replies: Counter,
+    verifications: Counters<1>,
+    join_to_mute: Histogram,
+    press_to_answer: Histogram,
+
+    api_calls: NamedCounters<1>,
+    api_errors: NamedCounters<2>,
+    limiter_grants: Counters<1>,
+    limiter_denials: Counters<1>,
+    rate_limit_delay: Histogram,
+
+    cache_hits: Counter,
+    cache_misses: Counter,
+    query_duration: Histograms<1>,
+    redis_connected: Gauge,
+    db_connected: Gauge,
+}
+
+/// Registers what it makes, so that no metric is made and forgotten.
+struct Maker(Registry);
+
+impl Maker {
+    fn plain<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
+        self.given(name, help, M::default())
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, buckets: Buckets) -> Histogram {
+        self.given(name, help, buckets.new_metric())
+    }
+
+    /// With every value of the label at zero from the start, so that a first event shows as a rise.
+    fn counters<L: Label>(&mut self, name: &str, help: &str, label: &'static str) -> Counters<1> {
+        let counters: Counters<1> = self.plain(name, help);
+        for value in L::VALUES {
+            drop(counters.get_or_create(&[(label, value)]));
+        }
+        counters
+    }
+
+    fn given<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+        self.0.register(name, help, metric.clone());
+        metric
+    }
+}
+
+impl Metrics {
+    /// The metrics of `bot`, all at zero, with the start time set to now.
+    #[must_use]
+    pub fn new(bot: BotId) -> Self {
+        let labels = [("bot_id".into(), bot.to_string().into())];
+        let mut make = Maker(Registry::with_labels(labels.into_iter()));
+
+        make.0.register("nezuko_build", "What runs here", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let start_time: Gauge<f64, AtomicU64> = make.plain("bot_start_time_seconds", "Unix time of the start");
+        start_time.set(started);
+
+        let inner = Inner {
+            webhook_requests: make.counters::<WebhookOutcome>(
+                "nezuko_webhook_requests",
+                "Webhook requests by answer",
+                "outcome",
+            ),
+            webhook_duration: make.histogram(
+                "nezuko_webhook_duration_seconds",
+                "From the head of a webhook request to its answer",
+                Buckets::CALL,
+            ),
+            queue_unread: make.plain("nezuko_queue_unread", "Queue entries that no worker has read"),
+            queue_pending: make.plain("nezuko_queue_pending", "Queue entries read and not acknowledged"),
+
+            updates: make.plain("nezuko_updates", "Updates that a worker ended, by kind and outcome"),
+            duplicate_updates: make.plain("bot_duplicate_updates", "Updates seen before"),
+            updates_reclaimed: make.plain("nezuko_updates_reclaimed", "Entries taken over from silent workers"),
+            dead_letters: make.plain("nezuko_dead_letters", "Updates given up, by reason"),
+            intents_waiting: make.plain("nezuko_intents_waiting", "Intents that wait for a sender, by kind"),
+
+            mutes: make.plain("nezuko_mutes", "People muted"),
+            releases: make.plain("nezuko_releases", "People freed"),
+            messages_deleted: make.plain("nezuko_messages_deleted", "Messages deleted"),
+            prompts: make.counters::<PromptAction>("nezuko_prompts", "What happened to prompts", "action"),
+            presses: make.plain("nezuko_presses", "Presses of the button, by outcome"),
+            replies: make.plain("nezuko_replies", "Replies to commands"),
+            verifications: make.plain("bot_verifications", "Decisions about people, by status"),
+            join_to_mute: make.histogram(
+                "nezuko_join_to_mute_seconds",
+                "From a join (Telegram's date, whole seconds) to the mute",
+                Buckets::WAIT,
+            ),
+            press_to_answer: make.histogram(
+                "nezuko_press_to_answer_seconds",
+                "From a press reaching the gateway to its answer",
+                Buckets::WAIT,
+            ),
+
+            api_calls: make.plain("bot_api_calls", "Calls of the Bot API, by method"),
+            api_errors: make.plain("bot_api_errors", "Failed calls of the Bot API, by method and kind of error"),
+            limiter_grants: make.counters::<Budget>("nezuko_limiter_grants", "Calls that the limiter let go", "budget"),
+            limiter_denials: make.counters::<Budget>("nezuko_limiter_denials", "Calls told to wait", "budget"),
+            rate_limit_delay: make.histogram(
+                "bot_rate_limit_delay_seconds",
+                "How long calls waited for the limiter",
+                Buckets::WAIT,
+            ),
+
+            cache_hits: make.plain("bot_cache_hits", "Senders that the cache knew to be free"),
+            cache_misses: make.plain("bot_cache_misses", "Senders that the database had to decide"),
+            query_duration: make.given(
+                "db_query_duration_seconds",
+                "Statements and transactions, by what they are for",
+                Histograms::new_with_constructor(Buckets::CALL),
+            ),
+            redis_connected: make.plain("bot_redis_connected", "1 where Redis answers"),
+            db_connected: make.plain("bot_db_connected", "1 where the database answers"),
+            registry: make.0,
+        };
+        Self(Arc::new(inner))
+    }
+
+    /// Everything in the OpenMetrics text format.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut page = String::new();
+        text::encode(&mut page, &self.0.registry).expect("invariant: a String takes every write");
+        page
+    }
+
+    /// A webhook request was answered `elapsed` after its head was read.
+    pub fn webhook_answered(&self, outcome: WebhookOutcome, elapsed: Duration) {
+        self.0.webhook_requests.get_or_create(&[("outcome", outcome.as_str())]).inc();
+        self.0.webhook_duration.observe(elapsed.as_secs_f64());
+    }
+
+    /// How much waits in the queue.
+    pub fn set_backlog(&self, backlog: Backlog) {
+        self.0.queue_unread.set(gauge_value(backlog.unread));
+        self.0.queue_pending.set(gauge_value(backlog.pending));
+    }
+
+    /// A worker ended an update of this kind (`message`, `chat_member` …).
+    pub fn update_ended(&self, kind: &'static str, outcome: UpdateOutcome) {
+        self.0.updates.get_or_create(&[("kind", kind), ("outcome", outcome.as_str())]).inc();
+    }
+
+    /// An update came that had been handled before.
+    pub fn duplicate_update(&self) {
+        self.0.duplicate_updates.inc();
+    }
+
+    /// So many entries were taken over from a silent worker.
+    pub fn updates_reclaimed(&self, count: u64) {
+        self.0.updates_reclaimed.inc_by(count);
+    }
+
+    /// An update was given up.
+    pub fn dead_letter(&self, reason: &'static str) {
+        self.0.dead_letters.get_or_create(&[("reason", reason)]).inc();
+    }
+
+    /// So many intents of this kind (`member`, `prompt`, `delete` …) wait.
+    pub fn set_intents_waiting(&self, kind: &'static str, count: u64) {
+        self.0.intents_waiting.get_or_create(&[("kind", kind)]).set(gauge_value(count));
+    }
+
+    /// Telegram muted a person for us.
+    pub fn mute(&self) {
+        self.0.mutes.inc();
+    }
+
+    /// Telegram freed a person for us.
+    pub fn release(&self) {
+        self.0.releases.inc();
+    }
+
+    /// Telegram deleted so many messages for us.
+    pub fn messages_deleted(&self, count: u64) {
+        self.0.messages_deleted.inc_by(count);
+    }
+
+    /// Something happened to a prompt.
+    pub fn prompt(&self, action: PromptAction) {
+        self.0.prompts.get_or_create(&[("action", action.as_str())]).inc();
+    }
+
+    /// A press was answered this way.
+    pub fn press(&self, outcome: &'static str) {
+        self.0.presses.get_or_create(&[("outcome", outcome)]).inc();
+    }
+
+    /// A reply to a command was sent.
+    pub fn reply(&self) {
+        self.0.replies.inc();
+    }
+
+    /// A person was decided about.
+    pub fn verification(&self, status: &'static str) {
+        self.0.verifications.get_or_create(&[("status", status)]).inc();
+    }
+
+    /// A mute took effect so long after the join that called for it.
+    pub fn join_to_mute(&self, elapsed: Duration) {
+        self.0.join_to_mute.observe(elapsed.as_secs_f64());
+    }
+
+    /// A press was answered so long after the gateway had it.
+    pub fn press_to_answer(&self, elapsed: Duration) {
+        self.0.press_to_answer.observe(elapsed.as_secs_f64());
+    }
+
+    /// The Bot API was called. `method` is the Bot API's name of it.
+    pub fn api_call(&self, method: &str) {
+        self.0.api_calls.get_or_create(&[("method", method.to_owned())]).inc();
+    }
+
+    /// A call failed. `error_type` is one of a few classes, never Telegram's text.
+    pub fn api_error(&self, method: &str, error_type: &str) {
+        let labels = [("method", method.to_owned()), ("error_type", error_type.to_owned())];
+        self.0.api_errors.get_or_create(&labels).inc();
+    }
+
+    /// The limiter let a call go.
+    pub fn limiter_grant(&self, budget: Budget) {
+        self.0.limiter_grants.get_or_create(&[("budget", budget_label(budget))]).inc();
+    }
+
+    /// The limiter told a call to wait.
+    pub fn limiter_denial(&self, budget: Budget) {
+        self.0.limiter_denials.get_or_create(&[("budget", budget_label(budget))]).inc();
+    }
+
+    /// A call waited so long for the limiter.
+    pub fn rate_limit_delay(&self, waited: Duration) {
+        self.0.rate_limit_delay.observe(waited.as_secs_f64());
+    }
+
+    /// The cache knew so many senders to be free.
+    pub fn cache_hits(&self, count: u64) {
+        self.0.cache_hits.inc_by(count);
+    }
+
+    /// So many senders had to be decided in the database.
+    pub fn cache_misses(&self, count: u64) {
+        self.0.cache_misses.inc_by(count);
+    }
+
+    /// A statement or transaction of this purpose took so long.
+    pub fn query(&self, query_type: &'static str, elapsed: Duration) {
+        self.0.query_duration.get_or_create(&[("query_type", query_type)]).observe(elapsed.as_secs_f64());
+    }
+
+    /// Whether Redis answers.
+    pub fn set_redis_connected(&self, connected: bool) {
+        self.0.redis_connected.set(i64::from(connected));
+    }
+
+    /// Whether the database answers.
+    pub fn set_db_connected(&self, connected: bool) {
+        self.0.db_connected.set(i64::from(connected));
+    }
+}
+
+fn gauge_value(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn touched() -> String {
+        let metrics = Metrics::new(BotId(42));
+        let moment = Duration::from_millis(3);
+        metrics.webhook_answered(WebhookOutcome::Stored, moment);
+        metrics.set_backlog(Backlog { unread: 7, pending: u64::MAX });
+        metrics.update_ended("message", UpdateOutcome::Acquitted);
+        metrics.duplicate_update();
+        metrics.updates_reclaimed(2);
+        metrics.dead_letter("handler");
+        metrics.set_intents_waiting("member", 5);
+        metrics.mute();
+        metrics.release();
+        metrics.messages_deleted(100);
+        metrics.prompt(PromptAction::Edited);
+        metrics.press("freed");
+        metrics.reply();
+        metrics.verification("verified");
+        metrics.join_to_mute(moment);
+        metrics.press_to_answer(moment);
+        metrics.api_call("sendMessage");
+        metrics.api_error("sendMessage", "rate_limited");
+        metrics.limiter_grant(Budget::Message);
+        metrics.limiter_denial(Budget::Answer);
+        metrics.rate_limit_delay(moment);
+        metrics.cache_hits(3);
+        metrics.cache_misses(4);
+        metrics.query("batch", moment);
+        metrics.set_redis_connected(true);
+        metrics.set_db_connected(false);
+        metrics.clone().mute();
+        metrics.encode()
+    }
+
+    /// The names are a promise to dashboards and alerts; whoever changes one has to change it here, too.
+    #[test]
+    fn every_metric_is_shown_under_its_promised_name() {
+        let page = touched();
+        for line in [
+            r#"nezuko_webhook_requests_total{bot_id="42",outcome="stored"} 1"#,
+            r#"nezuko_webhook_requests_total{bot_id="42",outcome="too_large"} 0"#,
+            r#"nezuko_webhook_duration_seconds_bucket{bot_id="42",le="0.005"} 1"#,
+            r#"nezuko_webhook_duration_seconds_bucket{bot_id="42",le="0.0025"} 0"#,
+            r#"nezuko_queue_unread{bot_id="42"} 7"#,
+            r#"nezuko_queue_pending{bot_id="42"} 9223372036854775807"#,
+            r#"nezuko_updates_total{bot_id="42",kind="message",outcome="acquitted"} 1"#,
+            r#"bot_duplicate_updates_total{bot_id="42"} 1"#,
+            r#"nezuko_updates_reclaimed_total{bot_id="42"} 2"#,
+            r#"nezuko_dead_letters_total{bot_id="42",reason="handler"} 1"#,
+            r#"nezuko_intents_waiting{bot_id="42",kind="member"} 5"#,
+            r#"nezuko_mutes_total{bot_id="42"} 2"#,
+            r#"nezuko_releases_total{bot_id="42"} 1"#,
+            r#"nezuko_messages_deleted_total{bot_id="42"} 100"#,
+            r#"nezuko_prompts_total{bot_id="42",action="edited"} 1"#,
+            r#"nezuko_prompts_total{bot_id="42",action="sent"} 0"#,
+            r#"nezuko_presses_total{bot_id="42",outcome="freed"} 1"#,
+            r#"nezuko_replies_total{bot_id="42"} 1"#,
+            r#"bot_verifications_total{bot_id="42",status="verified"} 1"#,
+            r#"nezuko_join_to_mute_seconds_count{bot_id="42"} 1"#,
+            r#"nezuko_press_to_answer_seconds_count{bot_id="42"} 1"#,
+            r#"bot_api_calls_total{bot_id="42",method="sendMessage"} 1"#,
+            r#"bot_api_errors_total{bot_id="42",method="sendMessage",error_type="rate_limited"} 1"#,
+            r#"nezuko_limiter_grants_total{bot_id="42",budget="message"} 1"#,
+            r#"nezuko_limiter_denials_total{bot_id="42",budget="answer"} 1"#,
+            r#"bot_rate_limit_delay_seconds_count{bot_id="42"} 1"#,
+            r#"bot_cache_hits_total{bot_id="42"} 3"#,
+            r#"bot_cache_misses_total{bot_id="42"} 4"#,
+            r#"db_query_duration_seconds_count{bot_id="42",query_type="batch"} 1"#,
+            r#"bot_redis_connected{bot_id="42"} 1"#,
+            r#"bot_db_connected{bot_id="42"} 0"#,
+            concat!(r#"nezuko_build_info{bot_id="42",version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
+        ] {
+            assert!(page.lines().any(|shown| shown == line), "no line {line} in\n{page}");
+        }
+        let series = |name: &str| page.lines().filter(|line| line.starts_with(name)).count();
+        assert_eq!(series("nezuko_limiter_grants_total"), 5, "a budget is counted under one of the listed labels");
+        assert_eq!(series("nezuko_limiter_denials_total"), 5);
+        assert!(page.contains(r#"bot_start_time_seconds{bot_id="42"} "#), "{page}");
+        assert!(page.ends_with("# EOF\n"));
+    }
+
+    /// `docs/metrics.md`, from what a process shows.
+    fn page() -> String {
+        let shown = touched();
+        let mut page = String::from(
+            "# Metrics\n\n\
+             <!-- Made from shared/src/telemetry/metrics.rs by `make docs`; a test compares the two. -->\n\n\
+             In the OpenMetrics format at `/metrics` of the operations port. All of them carry `bot_id`; no chat or person is ever\n\
+             a label. Histograms are in seconds.\n\n\
+             | name | kind | further labels | meaning |\n|---|---|---|---|\n",
+        );
+        for help in shown.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
+            let (name, meaning) = help.split_once(' ').unwrap_or((help, ""));
+            let kind = shown.lines().find_map(|line| line.strip_prefix(&format!("# TYPE {name} "))).unwrap_or_default();
+            let suffix = match kind {
+                "counter" => "_total",
+                "info" => "_info",
+                _ => "",
+            };
+            let series =
+                shown.lines().find(|line| line.starts_with(name) && line.contains("bot_id")).unwrap_or_default();
+            let labels =
+                series.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map_or("", |(inside, _)| inside);
+            let labels: Vec<_> = labels
+                .split(',')
+                .filter_map(|label| label.split_once('=').map(|(name, _)| name))
+                .filter(|label| !matches!(*label, "bot_id" | "le"))
+                .map(|label| format!("`{label}`"))
+                .collect();
+            let (labels, meaning) = (labels.join(" "), meaning.trim_end_matches('.'));
+            page += &format!("| `{name}{suffix}` | {kind} | {labels} | {meaning} |\n");
+        }
+        page
+    }
+
+    #[test]
+    fn documents_match_the_metrics() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
+        if std::env::var_os("REWRITE_DOCS").is_some() {
+            assert!(std::fs::write(path, page()).is_ok(), "{path} cannot be written");
+        }
+        let found = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(found == page(), "docs/metrics.md is out of date: run `make docs`");
+    }
+}
