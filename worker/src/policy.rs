@@ -258,3 +258,6 @@ pub fn plan(decision: &Decision, member: &Member, mark: Mark, now_ms: i64) -> Pl
     }
     plan
 }
+
+#[cfg(test)]
+mod tests;

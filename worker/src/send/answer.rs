@@ -93,7 +93,10 @@ impl Sender {
                     Decision::HandsOff(Reason::Absent) => Found::Missing(person.not_known_in(group)),
                     _ => Found::Unknown,
                 };
-                let ask = if free { Vec::new() } else { person.not_known_in(group) };
+                let mut ask = if free { Vec::new() } else { person.not_known_in(group) };
+                // Nothing has shown yet what came of a call of ours, and only what is shown to be ours can be lifted.
+                let open = person.known(group).is_some_and(|member| member.call.is_some());
+                ask.extend(open.then_some(group));
                 if is_final || ask.is_empty() {
                     person.writes.verifications.push(Verification { group, outcome: found.label() });
                 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use frankenstein::{
     ParseMode,
-    methods::{EditMessageTextParams, SendMessageParams},
+    methods::{DeleteMessageParams, EditMessageTextParams, SendMessageParams},
     types::LinkPreviewOptions,
 };
 use nezuko_shared::{limiter::Budget, telemetry::metrics::PromptAction};
@@ -17,7 +17,6 @@ use crate::{
     planted::{self, Bug},
     store::{Prompt, PromptView, StoreError},
     texts,
-    wake::Lanes,
 };
 
 /// Named one by one; the others are counted.
@@ -38,7 +37,7 @@ impl Sender {
         }
         let text = (view.count > 0).then(|| texts::prompt(&view.waiting, view.count, &view.channels));
         match text {
-            None => self.remove_prompt(claim, group, topic, &prompt).await,
+            None => self.remove_prompt(claim, group, topic, prompt).await,
             Some(text) if prompt.message != 0 && prompt.shown == text => self.settle(claim, Settlement::Done).await,
             Some(_) if prompt.changed_ms > now_ms - COOL_DOWN_MS => {
                 let not_before_ms = prompt.changed_ms + COOL_DOWN_MS;
@@ -48,24 +47,46 @@ impl Sender {
         }
     }
 
+    /// Deletes the prompt before forgetting it, so that two never stand.
     async fn remove_prompt(
         &self,
         claim: &Claim,
         group: ChatId,
         topic: Option<i64>,
-        prompt: &Prompt,
+        mut prompt: Prompt,
     ) -> Result<(), StoreError> {
-        let delete = |message| Put {
-            intent: Intent::Delete { chat: group, message: MessageId(message) },
-            not_before_ms: self.now_ms(),
-        };
-        let put: Vec<Put> = Some(prompt.message).filter(|message| *message != 0).map(delete).into_iter().collect();
-        let done = Some(Settlement::Done);
-        if self.handler.store.save_prompt(group, topic, None, claim, done, &put).await? && !put.is_empty() {
-            self.handler.metrics.prompt(PromptAction::Removed);
-            self.handler.wake.lanes(Lanes::of(&put));
+        let store = &self.handler.store;
+        if prompt.message == 0 {
+            store.save_prompt(group, topic, None, claim, Some(Settlement::Done)).await?;
+            return Ok(());
         }
-        Ok(())
+        if let Err(refused) = self.leave(Budget::Deletion, Some(group)).await {
+            return self.settle(claim, self.retry_in(refused.retry_in)).await;
+        }
+        // If this process dies here, nobody takes the prompt for one that still says what it said.
+        prompt.shown.clear();
+        if !store.save_prompt(group, topic, Some(&prompt), claim, None).await? {
+            return Ok(());
+        }
+        let params = DeleteMessageParams::builder()
+            .chat_id(group.0)
+            .message_id(message_number(MessageId(prompt.message)))
+            .build();
+        let deleted: Result<bool, _> = self.call("deleteMessage", &params).await;
+        let settlement = match deleted.map_err(|error| error.class()) {
+            Err(class @ ErrorClass::RetryAfter(wait)) => {
+                self.obey(Some(group), class).await;
+                self.retry_in(wait)
+            }
+            Err(ErrorClass::Retry | ErrorClass::Ambiguous) => self.back_off(claim),
+            // What cannot be deleted, because it is gone or we are, is no concern of ours any more.
+            Ok(_) | Err(_) => {
+                self.handler.metrics.prompt(PromptAction::Removed);
+                store.save_prompt(group, topic, None, claim, Some(Settlement::Done)).await?;
+                return Ok(());
+            }
+        };
+        self.settle(claim, settlement).await
     }
 
     async fn show_prompt(&self, claim: &Claim, group: ChatId, topic: Option<i64>) -> Result<(), StoreError> {
@@ -77,21 +98,21 @@ impl Sender {
         let view = self.handler.store.prompt(group, topic, NAMES).await?;
         let mut prompt = view.prompt.clone().unwrap_or_default();
         if view.count == 0 {
-            return self.remove_prompt(claim, group, topic, &prompt).await;
+            return self.remove_prompt(claim, group, topic, prompt).await;
         }
         let text = texts::prompt(&view.waiting, view.count, &view.channels);
         let is_new = prompt.message == 0;
         prompt.changed_ms = self.now_ms();
         if is_new {
             prompt.sending_ms = prompt.changed_ms;
-            if !self.handler.store.save_prompt(group, topic, Some(&prompt), claim, None, &[]).await? {
+            if !self.handler.store.save_prompt(group, topic, Some(&prompt), claim, None).await? {
                 return Ok(());
             }
         }
         if leave.until.elapsed() > Duration::ZERO {
             prompt.sending_ms = 0;
             let again = Some(self.retry_in(Duration::ZERO));
-            self.handler.store.save_prompt(group, topic, is_new.then_some(&prompt), claim, again, &[]).await?;
+            self.handler.store.save_prompt(group, topic, is_new.then_some(&prompt), claim, again).await?;
             return Ok(());
         }
         if is_new {
@@ -130,7 +151,7 @@ impl Sender {
                 self.after_refusal(claim, group, class).await?
             }
         };
-        let saved = self.handler.store.save_prompt(group, topic, Some(&prompt), claim, Some(settlement), &[]).await?;
+        let saved = self.handler.store.save_prompt(group, topic, Some(&prompt), claim, Some(settlement)).await?;
         match id {
             // It took so long that somebody else took over: this one is nobody's prompt.
             Some(message) if !saved => {
@@ -165,7 +186,7 @@ impl Sender {
             Err(ErrorClass::Ambiguous) => self.back_off(claim),
             Err(class) => self.after_refusal(claim, group, class).await?,
         };
-        self.handler.store.save_prompt(group, topic, Some(&prompt), claim, Some(settlement), &[]).await?;
+        self.handler.store.save_prompt(group, topic, Some(&prompt), claim, Some(settlement)).await?;
         Ok(())
     }
 

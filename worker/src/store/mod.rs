@@ -284,8 +284,7 @@ pub trait Store: Send + Sync {
     /// [`StoreError`].
     async fn prompt(&self, group: ChatId, topic: Option<i64>, names: i64) -> Result<PromptView, StoreError>;
 
-    /// Remembers the prompt (`None`: none stands any more) and makes intents, while `claim` is still held; returns
-    /// whether it was.
+    /// Remembers the prompt (`None`: none stands any more), while `claim` is still held; returns whether it was.
     ///
     /// # Errors
     /// [`StoreError`]; nothing was written.
@@ -296,7 +295,6 @@ pub trait Store: Send + Sync {
         prompt: Option<&Prompt>,
         claim: &Claim,
         settlement: Option<Settlement>,
-        put: &[Put],
     ) -> Result<bool, StoreError>;
 
     /// Whether a message with our button in `group` is none of its standing prompts, nor can be one that is on its way.

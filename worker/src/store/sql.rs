@@ -633,7 +633,6 @@ impl Store for SqlStore {
         prompt: Option<&Prompt>,
         claim: &Claim,
         settlement: Option<Settlement>,
-        put: &[Put],
     ) -> Result<bool, StoreError> {
         let (bot, chat, topic) = (self.bot.0, group.0, topic.unwrap_or_default());
         let mut tx = self.database.begin().await?;
@@ -674,9 +673,6 @@ impl Store for SqlStore {
         }
         if let Some(settlement) = settlement {
             self.settle_one(&mut tx, &Settle::of(claim, settlement), 1).await?;
-        }
-        for put in put {
-            self.put_one(&mut tx, put, &claim.trace_id).await?;
         }
         tx.commit().await?;
         Ok(true)

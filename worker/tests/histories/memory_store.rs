@@ -361,7 +361,6 @@ impl Store for MemoryStore {
         prompt: Option<&Prompt>,
         claim: &Claim,
         settlement: Option<Settlement>,
-        put: &[Put],
     ) -> Result<bool, StoreError> {
         step().await;
         let held = {
@@ -373,7 +372,6 @@ impl Store for MemoryStore {
                     None => drop(tables.prompts.remove(&(group, topic))),
                 }
                 settlement.into_iter().for_each(|settlement| tables.settle(&Settle::of(claim, settlement), 1));
-                put.iter().for_each(|put| tables.put(put, &claim.trace_id));
             }
             held
         };

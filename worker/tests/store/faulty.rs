@@ -264,11 +264,10 @@ impl Store for Faulty {
         prompt: Option<&Prompt>,
         claim: &Claim,
         settlement: Option<Settlement>,
-        put: &[Put],
     ) -> Result<bool, StoreError> {
         let newest = self.newest_claim(&claim.intent.key()).filter(|_| self.has(Fault::PromptIsSavedWithoutClaim));
         let claim = newest.as_ref().unwrap_or(claim);
-        self.right.save_prompt(group, topic, prompt, claim, settlement, put).await
+        self.right.save_prompt(group, topic, prompt, claim, settlement).await
     }
 
     async fn is_stray_prompt(&self, group: ChatId, message: MessageId, now_ms: i64) -> Result<bool, StoreError> {

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use nezuko_telegram::{MessageId, UpdateId, UserId};
 use nezuko_worker::{
     intent::{Command, Intent, Lane, Press, Reply, Settlement},
-    store::{ChatWrites, PersonWrites, Prompt, Settle, Store},
+    store::{ChatWrites, PersonWrites, Settle, Store},
 };
 
 use super::{
@@ -107,11 +107,7 @@ async fn an_effect_that_is_done_does_not_come_back(store: &dyn Store) -> Result<
     change_chat(store, GROUP, |_| ChatWrites { put: again.to_vec(), ..ChatWrites::default() }).await?;
     nothing_due(store, Lane::Deletions, NOW).await.context("by a chat's step")?;
     store.settle(&[Settle::of(&done, Settlement::Done)], &again, "trace", NOW).await?;
-    nothing_due(store, Lane::Deletions, NOW).await.context("with a settlement")?;
-    put(store, Intent::Prompt { group: GROUP, topic: None }, NOW).await?;
-    let prompt = claim_one(store, Lane::Messages, "one", NOW).await?;
-    store.save_prompt(GROUP, None, Some(&Prompt::default()), &prompt, None, &again).await?;
-    nothing_due(store, Lane::Deletions, NOW).await.context("with a prompt")
+    nothing_due(store, Lane::Deletions, NOW).await.context("with a settlement")
 }
 
 async fn a_state_intent_that_is_done_may_come_back(store: &dyn Store) -> Result<()> {

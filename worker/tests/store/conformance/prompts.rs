@@ -9,7 +9,7 @@ use nezuko_worker::{
 };
 
 use super::{
-    ANN, BOB, CHANNEL, Check, GROUP, Make, NOW, OTHER_CHANNEL, OTHER_GROUP, SECOND, at, checks, claim_one, deletion,
+    ANN, BOB, CHANNEL, Check, GROUP, Make, NOW, OTHER_CHANNEL, OTHER_GROUP, SECOND, checks, claim_one,
     describe, end, event, link, nothing_due, put, write_member,
 };
 
@@ -22,7 +22,7 @@ pub(super) fn checks(make: Make<'_>) -> Vec<Check<'_>> {
         all_who_wait_in_a_group_are_counted,
         a_prompt_is_read_as_it_was_saved,
         prompts_of_different_topics_are_apart,
-        saving_a_prompt_settles_and_makes_intents,
+        saving_a_prompt_settles,
         a_prompt_is_saved_only_while_the_claim_is_held,
         a_message_that_is_no_standing_prompt_is_a_stray,
         while_a_prompt_is_on_its_way_nothing_is_a_stray,
@@ -113,7 +113,7 @@ async fn claim_prompt(store: &dyn Store, topic: Option<i64>) -> Result<Claim> {
 }
 
 async fn saved(store: &dyn Store, topic: Option<i64>, prompt: Option<&Prompt>, claim: &Claim) -> Result<bool> {
-    Ok(store.save_prompt(GROUP, topic, prompt, claim, None, &[]).await?)
+    Ok(store.save_prompt(GROUP, topic, prompt, claim, None).await?)
 }
 
 async fn a_prompt_is_read_as_it_was_saved(store: &dyn Store) -> Result<()> {
@@ -142,20 +142,15 @@ async fn prompts_of_different_topics_are_apart(store: &dyn Store) -> Result<()> 
     Ok(())
 }
 
-async fn saving_a_prompt_settles_and_makes_intents(store: &dyn Store) -> Result<()> {
+async fn saving_a_prompt_settles(store: &dyn Store) -> Result<()> {
     let claim = claim_prompt(store, None).await?;
     let retry = Some(Settlement::Retry { not_before_ms: NOW + SECOND });
-    ensure!(store.save_prompt(GROUP, None, Some(&prompt_of(5)), &claim, retry, &[at(deletion(1), NOW)]).await?);
+    ensure!(store.save_prompt(GROUP, None, Some(&prompt_of(5)), &claim, retry).await?);
     nothing_due(store, Lane::Messages, NOW).await?;
-    let delete = claim_one(store, Lane::Deletions, "one", NOW).await?;
-    ensure!(delete.intent == deletion(1) && delete.trace_id == "trace", "{delete:?}");
     let claim = claim_one(store, Lane::Messages, "one", NOW + SECOND).await?;
     ensure!(claim.attempts == 1, "{claim:?}");
-    let done = Some(Settlement::Done);
-    ensure!(store.save_prompt(GROUP, None, None, &claim, done, &[at(deletion(5), NOW)]).await?);
-    nothing_due(store, Lane::Messages, NOW + 60 * SECOND).await?;
-    claim_one(store, Lane::Deletions, "one", NOW).await?;
-    Ok(())
+    ensure!(store.save_prompt(GROUP, None, None, &claim, Some(Settlement::Done)).await?);
+    nothing_due(store, Lane::Messages, NOW + 60 * SECOND).await
 }
 
 async fn a_prompt_is_saved_only_while_the_claim_is_held(store: &dyn Store) -> Result<()> {
@@ -167,10 +162,8 @@ async fn a_prompt_is_saved_only_while_the_claim_is_held(store: &dyn Store) -> Re
 
     for settlement in [None, Some(Settlement::Done)] {
         let late = Some(&prompt_of(6));
-        let put = [at(deletion(5), NOW)];
-        ensure!(!store.save_prompt(GROUP, None, late, &stale, settlement, &put).await?, "a stale claim is believed");
+        ensure!(!store.save_prompt(GROUP, None, late, &stale, settlement).await?, "a stale claim is believed");
         ensure!(store.prompt(GROUP, None, 1).await?.prompt == Some(prompt_of(5)), "a stale claim saves a prompt");
-        nothing_due(store, Lane::Deletions, later).await?;
         nothing_due(store, Lane::Messages, later).await?;
     }
     ensure!(!saved(store, None, None, &stale).await?, "a stale claim is believed");
