@@ -25,6 +25,8 @@ pub struct DemoOptions {
     pub nezuko: PathBuf,
     /// What the day is made from.
     pub seed: u64,
+    /// How much happens.
+    pub plan: DayPlan,
     /// How long the day takes.
     pub lasts: Duration,
 }
@@ -58,7 +60,7 @@ pub async fn demo(options: &DemoOptions) -> anyhow::Result<bool> {
 
 async fn show(options: &DemoOptions, dir: &Path) -> anyhow::Result<bool> {
     let began = Instant::now();
-    let scenario = day(options.seed, DayPlan::default(), Scenario::demo_bot(BOT));
+    let scenario = day(options.seed, options.plan, Scenario::demo_bot(BOT));
     println!(
         "a day of {} chats and {} people, {} acts, in {:?} (seed {})",
         scenario.chats.len(),

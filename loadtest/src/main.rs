@@ -128,6 +128,9 @@ struct Demo {
     /// How many seconds the day takes.
     #[arg(long, default_value_t = 36)]
     seconds: u64,
+    /// A day with less in it.
+    #[arg(long)]
+    quick: bool,
 }
 
 #[tokio::main]
@@ -140,7 +143,9 @@ async fn main() -> anyhow::Result<ExitCode> {
         Command::Demo(options) => {
             let beside = || Ok::<_, std::io::Error>(std::env::current_exe()?.with_file_name("nezuko"));
             let nezuko = options.nezuko.map_or_else(beside, Ok)?;
-            demo(&DemoOptions { nezuko, seed: options.seed, lasts: Duration::from_secs(options.seconds) }).await
+            let plan = if options.quick { DayPlan::QUICK } else { DayPlan::default() };
+            let lasts = Duration::from_secs(options.seconds);
+            demo(&DemoOptions { nezuko, seed: options.seed, plan, lasts }).await
         }
     }?;
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })

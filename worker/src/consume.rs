@@ -50,7 +50,7 @@ pub struct Reader {
     /// After so long without a sign of life, another worker's entries are taken over.
     pub reclaim_idle: Duration,
     in_hand: Arc<Mutex<HashSet<EntryId>>>,
-    acknowledge: mpsc::UnboundedSender<EntryId>,
+    acknowledge: mpsc::Sender<EntryId>,
     slots: Arc<Semaphore>,
     /// Unix milliseconds until which nothing is read, because the store is away.
     paused_until: Arc<AtomicI64>,
@@ -67,8 +67,7 @@ impl Reader {
         stop: &CancellationToken,
         tracker: &TaskTracker,
     ) {
-        // Bounded by what is in hand.
-        let (acknowledge, acknowledged) = mpsc::unbounded_channel();
+        let (acknowledge, acknowledged) = mpsc::channel(IN_HAND);
         let reader = Self {
             consumer,
             handler,
@@ -161,7 +160,7 @@ impl Reader {
         for ((delivery, update), acquitted) in decoded.into_iter().zip(acquitted) {
             if acquitted || (planted::has(Bug::DropUpdates) && update.id.0 % 1000 == 7) {
                 self.handler.metrics.update_ended("message", UpdateOutcome::Acquitted);
-                self.end(delivery.id);
+                self.end(delivery.id).await;
             } else {
                 by_person.entry(delivery.envelope.routing_key).or_default().push((delivery, update));
             }
@@ -199,7 +198,7 @@ impl Reader {
 
     async fn take_in_one(&self, delivery: Delivery, update: Update) {
         if planted::has(Bug::AckBeforeCommit) {
-            self.end(delivery.id.clone());
+            self.end(delivery.id.clone()).await;
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         let kind = kind(&update.kind);
@@ -219,7 +218,7 @@ impl Reader {
                 Ok(Ok(concerned)) => {
                     let outcome = if concerned { UpdateOutcome::Handled } else { UpdateOutcome::Ignored };
                     self.handler.metrics.update_ended(kind, outcome);
-                    self.end(delivery.id);
+                    self.end(delivery.id).await;
                     return;
                 }
                 Ok(Err(StoreError::Unavailable(error))) => {
@@ -246,9 +245,10 @@ impl Reader {
         }
     }
 
-    fn end(&self, id: EntryId) {
-        // The receiver lives until all senders are gone.
-        drop(self.acknowledge.send(id));
+    /// Has the entry acknowledged.
+    async fn end(&self, id: EntryId) {
+        // The receiver lives until all senders are gone, so that this cannot fail.
+        drop(self.acknowledge.send(id).await);
     }
 
     /// Moves an update to the dead letters, trying until the queue takes it.
@@ -297,7 +297,7 @@ async fn keep_alive(
 async fn acknowledge_all(
     consumer: Arc<dyn Consumer>,
     in_hand: Arc<Mutex<HashSet<EntryId>>>,
-    mut ended: mpsc::UnboundedReceiver<EntryId>,
+    mut ended: mpsc::Receiver<EntryId>,
 ) {
     let mut batch = Vec::new();
     while ended.recv_many(&mut batch, 4 * BATCH).await > 0 {

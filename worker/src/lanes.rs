@@ -21,12 +21,13 @@ const POLL: Duration = Duration::from_secs(1);
 /// A lane waits so long after the store has failed it.
 const STORE_AWAY: Duration = Duration::from_secs(1);
 
-/// How many batches of a lane are carried out at once, and how many intents are claimed at a time.
+/// How many batches of a lane are carried out at once, and how many intents are claimed for each: deletions of one chat
+/// go together, a hundred with one call.
 const fn width(lane: Lane) -> (usize, i64) {
     match lane {
-        Lane::Answers | Lane::Restrictions | Lane::Lookups => (16, 16),
-        Lane::Deletions => (4, 400),
-        Lane::Commands | Lane::Messages => (4, 4),
+        Lane::Answers | Lane::Restrictions | Lane::Lookups => (16, 1),
+        Lane::Deletions => (4, 100),
+        Lane::Commands | Lane::Messages => (4, 1),
         Lane::Jobs => (1, 1),
     }
 }
@@ -49,13 +50,13 @@ async fn run_lane(
     tracker: TaskTracker,
     in_hand: Arc<AtomicUsize>,
 ) {
-    let (concurrency, claims) = width(lane);
+    let (concurrency, claims_per_slot) = width(lane);
     let slots = Arc::new(Semaphore::new(concurrency));
     while !stop.is_cancelled() {
-        let Ok(slot) = slots.clone().acquire_owned().await else { return };
-        drop(slot);
-        let free = i64::try_from(slots.available_permits()).unwrap_or(1).max(1);
-        let max = if claims > concurrency as i64 { claims } else { free };
+        // Nothing is claimed that would only wait here, where no other worker can take it up.
+        let Ok(free) = slots.acquire().await else { return };
+        drop(free);
+        let max = claims_per_slot * slots.available_permits().max(1) as i64;
         let batches = match sender.claim(lane, max).await {
             Ok(batches) => batches,
             Err(error) => {

@@ -50,3 +50,12 @@ pub(crate) async fn get(uri: &Uri) -> io::Result<(u16, Bytes)> {
     let request = Request::get(uri).body(Full::default()).map_err(io::Error::other)?;
     Connection::open(uri).await?.exchange(request).await
 }
+
+/// Status and text of a page such as `http://127.0.0.1:9090/metrics`.
+///
+/// # Errors
+/// Where the address is none, or nobody answers there.
+pub async fn page(address: &str) -> io::Result<(u16, String)> {
+    let (status, body) = get(&address.parse().map_err(io::Error::other)?).await?;
+    Ok((status, String::from_utf8_lossy(&body).into_owned()))
+}

@@ -13,7 +13,7 @@ use std::{
 use tokio::time::{Instant, sleep, sleep_until};
 
 use self::progress::Watch;
-pub use self::{program::Program, progress::Progress};
+pub use self::{http::page, program::Program, progress::Progress};
 use crate::{
     generate::Scenario,
     oracle::{Delivery, Kind, Tolerance, Verdict, judge},

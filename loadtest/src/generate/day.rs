@@ -27,6 +27,11 @@ impl Default for DayPlan {
     }
 }
 
+impl DayPlan {
+    /// Each kind of group and of story, in some 800 updates.
+    pub const QUICK: Self = Self { groups: 5, talkers: 6, messages: 5, stories: 36, raiders: 40 };
+}
+
 /// One minute of the scenario's clock.
 pub(super) const MINUTE: i64 = 60_000;
 /// One hour of the scenario's clock.

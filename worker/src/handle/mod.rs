@@ -6,7 +6,10 @@ mod message;
 
 pub(crate) use message::is_well_known;
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
 
 use nezuko_shared::{
     cache::{Cache, ChatVersion},
@@ -23,7 +26,7 @@ use crate::{
 };
 
 /// How long the cache remembers that somebody may write. The earlier Nezuko's figure for a positive answer.
-const ACQUITTAL: std::time::Duration = std::time::Duration::from_mins(10);
+const ACQUITTAL: Duration = Duration::from_mins(10);
 
 /// What an update is, apart from what it tells.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +91,7 @@ impl Handler {
         let mut version = ChatVersion { chat, settings_version: 0, protected: false };
         let mut seen_before = false;
         let bot = self.bot;
+        let began = Instant::now();
         self.store
             .with_person(&scope, &mut |view| {
                 if let Some(chat) = view.chats.get(&chat) {
@@ -101,6 +105,7 @@ impl Handler {
                 outcome.writes
             })
             .await?;
+        self.metrics.query("person", began.elapsed());
         if seen_before {
             self.metrics.duplicate_update();
         }

@@ -143,11 +143,13 @@ impl Sender {
             Some(Some(_)) => self.retry_in(Duration::from_mins(1)),
         };
         let now_ms = self.now_ms();
+        let mut came_s = None;
         self.handler
             .with_person(user, group, None, &claim.trace_id, |mut person| {
                 // Whatever is not certain to have had no effect stays an open call, until an event or a lookup shows.
                 let open = matches!(class, None | Some(Some(ErrorClass::Ambiguous | ErrorClass::AlreadyDone)));
                 let member = person.member(group);
+                came_s = member.event.filter(|event| !event.was_in).map(|event| event.order.date);
                 if let Some(call) = member.call.as_mut().filter(|call| call.act == act) {
                     call.answered = class.is_none();
                     let proven = class.is_none() && planted::has(Bug::OkIsProof);
@@ -194,7 +196,11 @@ impl Sender {
         } else if class.is_none() {
             tracing::info!(group = group.0, user = user.0, ?act, trace_id = claim.trace_id, "restriction changed");
             match act {
-                Act::Mute => self.handler.metrics.mute(),
+                Act::Mute => {
+                    self.handler.metrics.mute();
+                    let waited_ms = came_s.map(|came_s| (now_ms - came_s * 1000).max(0).unsigned_abs());
+                    waited_ms.into_iter().for_each(|ms| self.handler.metrics.join_to_mute(Duration::from_millis(ms)));
+                }
                 Act::Release => self.handler.metrics.release(),
                 Act::Restore => {}
             }

@@ -174,14 +174,14 @@ impl SqlStore {
         if let Some(settle) = &writes.settle {
             self.settle_one(tx, settle, scope.now_ms).await?;
         }
-        for key in &writes.end {
+        for key in BTreeSet::from_iter(&writes.end) {
             sqlx::query("DELETE FROM intents WHERE bot_id = $1 AND key = $2 AND done_ms IS NULL")
                 .bind(bot)
                 .bind(key)
                 .execute(&mut *tx)
                 .await?;
         }
-        for put in &writes.put {
+        for put in in_order(&writes.put) {
             self.put_one(tx, put, scope.trace_id).await?;
         }
         if let Some(held) = &writes.hold {
@@ -416,10 +416,57 @@ impl SqlStore {
             .execute(&mut *tx)
             .await?;
         }
-        for put in &writes.put {
+        for put in in_order(&writes.put) {
             self.put_one(tx, put, trace_id).await?;
         }
         Ok(version)
+    }
+
+    async fn chat_once(&self, chat: ChatId, trace_id: &str, step: &mut ChatStep<'_>) -> Result<i64, StoreError> {
+        let mut tx = self.database.begin().await?;
+        self.lock_chat(&mut tx, chat).await?;
+        let view = self.read_chat_view(&mut tx, chat).await?;
+        let writes = step(&view);
+        let version = self.write_chat(&mut tx, chat, &view, &writes, trace_id).await?;
+        tx.commit().await?;
+        Ok(version)
+    }
+
+    async fn settle_once(&self, settle: &[Settle], put: &[Put], trace_id: &str, now_ms: i64) -> Result<(), StoreError> {
+        let mut tx = self.database.begin().await?;
+        let mut ordered: Vec<&Settle> = settle.iter().collect();
+        ordered.sort_by_key(|settle| &settle.key);
+        for settle in ordered {
+            self.settle_one(&mut tx, settle, now_ms).await?;
+        }
+        for put in in_order(put) {
+            self.put_one(&mut tx, put, trace_id).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Gives all claims of `holder` another end; 0 gives them back.
+    async fn end_claims_once(&self, holder: &str, until_ms: i64) -> Result<(), StoreError> {
+        // Locked in the order of their keys, as everywhere.
+        let statement = match self.database.dialect {
+            Dialect::Postgres => {
+                "UPDATE intents SET claimed_until_ms = $3, claimed_by = CASE WHEN $3 > 0 THEN claimed_by ELSE '' END
+                 WHERE bot_id = $1 AND key IN (SELECT key FROM intents WHERE bot_id = $1 AND claimed_by = $2
+                    AND claimed_until_ms > 0 AND done_ms IS NULL ORDER BY key FOR UPDATE)"
+            }
+            Dialect::Sqlite => {
+                "UPDATE intents SET claimed_until_ms = $3, claimed_by = CASE WHEN $3 > 0 THEN claimed_by ELSE '' END
+                 WHERE bot_id = $1 AND claimed_by = $2 AND claimed_until_ms > 0 AND done_ms IS NULL"
+            }
+        };
+        sqlx::query(statement)
+            .bind(self.bot.0)
+            .bind(holder)
+            .bind(until_ms)
+            .execute(&self.database.pool)
+            .await?;
+        Ok(())
     }
 
     async fn lock_chat(&self, tx: &mut Transaction<'static, Any>, chat: ChatId) -> Result<(), StoreError> {
@@ -440,6 +487,26 @@ fn is_deadlock(error: &StoreError) -> bool {
     matches!(error, StoreError::Unavailable(sqlx::Error::Database(e)) if e.code().is_some_and(|c| c == "40P01" || c == "40001"))
 }
 
+/// Intents in the order in which every transaction writes them, so that two of them seldom wait for each other.
+fn in_order(put: &[Put]) -> Vec<&Put> {
+    let mut ordered: Vec<&Put> = put.iter().collect();
+    ordered.sort_by_cached_key(|put| put.intent.key());
+    ordered
+}
+
+/// Returns what the transaction comes to, run again for as long as it is ended for a deadlock. (What it ends, settles and
+/// puts is in order each, not together.)
+macro_rules! run_to_the_end {
+    ($transaction:expr) => {
+        loop {
+            match $transaction.await {
+                Err(error) if is_deadlock(&error) => {}
+                result => return result,
+            }
+        }
+    };
+}
+
 #[async_trait]
 impl Store for SqlStore {
     fn bot(&self) -> BotId {
@@ -447,12 +514,7 @@ impl Store for SqlStore {
     }
 
     async fn with_person(&self, scope: &Scope<'_>, mut step: PersonStep<'_>) -> Result<(), StoreError> {
-        loop {
-            match self.person_once(scope, &mut step).await {
-                Err(error) if is_deadlock(&error) => {}
-                result => return result,
-            }
-        }
+        run_to_the_end!(self.person_once(scope, &mut step))
     }
 
     async fn with_chat(
@@ -460,15 +522,9 @@ impl Store for SqlStore {
         chat: ChatId,
         trace_id: &str,
         _now_ms: i64,
-        step: ChatStep<'_>,
+        mut step: ChatStep<'_>,
     ) -> Result<i64, StoreError> {
-        let mut tx = self.database.begin().await?;
-        self.lock_chat(&mut tx, chat).await?;
-        let view = self.read_chat_view(&mut tx, chat).await?;
-        let writes = step(&view);
-        let version = self.write_chat(&mut tx, chat, &view, &writes, trace_id).await?;
-        tx.commit().await?;
-        Ok(version)
+        run_to_the_end!(self.chat_once(chat, trace_id, &mut step))
     }
 
     async fn chat(&self, chat: ChatId) -> Result<ChatView, StoreError> {
@@ -477,12 +533,7 @@ impl Store for SqlStore {
     }
 
     async fn put(&self, put: &[Put], trace_id: &str) -> Result<(), StoreError> {
-        let mut tx = self.database.begin().await?;
-        for put in put {
-            self.put_one(&mut tx, put, trace_id).await?;
-        }
-        tx.commit().await?;
-        Ok(())
+        run_to_the_end!(self.settle_once(&[], put, trace_id, 0))
     }
 
     async fn claim(
@@ -533,40 +584,15 @@ impl Store for SqlStore {
     }
 
     async fn renew(&self, holder: &str, until_ms: i64) -> Result<(), StoreError> {
-        sqlx::query(
-            "UPDATE intents SET claimed_until_ms = $3
-             WHERE bot_id = $1 AND claimed_by = $2 AND claimed_until_ms > 0 AND done_ms IS NULL",
-        )
-        .bind(self.bot.0)
-        .bind(holder)
-        .bind(until_ms)
-        .execute(&self.database.pool)
-        .await?;
-        Ok(())
+        run_to_the_end!(self.end_claims_once(holder, until_ms))
     }
 
     async fn release(&self, holder: &str) -> Result<(), StoreError> {
-        sqlx::query(
-            "UPDATE intents SET claimed_until_ms = 0, claimed_by = ''
-             WHERE bot_id = $1 AND claimed_by = $2 AND done_ms IS NULL",
-        )
-        .bind(self.bot.0)
-        .bind(holder)
-        .execute(&self.database.pool)
-        .await?;
-        Ok(())
+        run_to_the_end!(self.end_claims_once(holder, 0))
     }
 
     async fn settle(&self, settle: &[Settle], put: &[Put], trace_id: &str, now_ms: i64) -> Result<(), StoreError> {
-        let mut tx = self.database.begin().await?;
-        for settle in settle {
-            self.settle_one(&mut tx, settle, now_ms).await?;
-        }
-        for put in put {
-            self.put_one(&mut tx, put, trace_id).await?;
-        }
-        tx.commit().await?;
-        Ok(())
+        run_to_the_end!(self.settle_once(settle, put, trace_id, now_ms))
     }
 
     async fn prompt(&self, group: ChatId, topic: Option<i64>, names: i64) -> Result<PromptView, StoreError> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 use nezuko_telegram::UserId;
 use nezuko_worker::{
@@ -21,6 +21,7 @@ pub(super) fn checks(make: Make<'_>) -> Vec<Check<'_>> {
         no_change_of_a_chat_is_lost,
         claims_of_many_holders_never_overlap,
         what_is_made_while_it_is_settled_is_not_lost,
+        writers_in_opposite_orders_do_not_fail_each_other,
     ]
 }
 
@@ -123,5 +124,39 @@ async fn what_is_made_while_it_is_settled_is_not_lost(store: &dyn Store) -> Resu
     let ((), carried_out) = futures_util::future::try_join(make, async { Ok(carry_out.await?) }).await?;
     carried_out?;
     ensure!(store.open_intents().await?.is_empty(), "something is left");
+    Ok(())
+}
+
+/// A database that ends one of two transactions that wait for each other must not let the caller see it.
+async fn writers_in_opposite_orders_do_not_fail_each_other(store: &dyn Store) -> Result<()> {
+    let marks: Vec<_> = (1..=40).map(|user| at(mute(UserId(user)), NOW)).collect();
+    let backwards: Vec<_> = marks.iter().rev().cloned().collect();
+    store.put(&marks, "trace").await?;
+    let claims = store.claim(Lane::Restrictions, "one", NOW, NOW + 10 * SECOND, 40).await?;
+    let retry = |claim| Settle::of(claim, Settlement::Retry { not_before_ms: NOW });
+    let settle: Vec<Settle> = claims.iter().rev().map(retry).collect();
+    let put = async |marks| Ok(store.put(marks, "trace").await?);
+    let by_person = person(store, ANN, GROUP, NOW, |_| PersonWrites { put: backwards.clone(), ..PersonWrites::default() });
+    let by_chat = async {
+        change_chat(store, GROUP, |_| ChatWrites { put: marks.clone(), ..ChatWrites::default() }).await.map(drop)
+    };
+    let renew = async { Ok(store.renew("one", NOW + 20 * SECOND).await?) };
+    let settle = async { Ok(store.settle(&settle, &[], "trace", NOW).await?) };
+    let release = async { Ok(store.release("one").await?) };
+    let done: (Result<()>, Result<()>, Result<()>, Result<()>, Result<()>, Result<()>, Result<()>) =
+        tokio::join!(put(&marks), put(&backwards), by_person, by_chat, renew, settle, release);
+    for (result, who) in [
+        (done.0, "put"),
+        (done.1, "put backwards"),
+        (done.2, "a person's step"),
+        (done.3, "a chat's step"),
+        (done.4, "renew"),
+        (done.5, "settle"),
+        (done.6, "release"),
+    ] {
+        result.context(who)?;
+    }
+    let left = store.claim(Lane::Restrictions, "two", NOW, NOW + 10 * SECOND, 100).await?;
+    ensure!(left.len() == 40 && left.iter().all(|claim| claim.generation == 5), "{left:?}");
     Ok(())
 }

@@ -1,0 +1,187 @@
+//! The fleet: two gateways and three workers over a real Redis and a real PostgreSQL, while some of them die or go.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::time::Duration;
+
+use loadtest::{
+    drive::{PlayOptions, Progress, Run},
+    generate::DayPlan,
+    oracle::Tolerance,
+};
+use support::{
+    Directory, Running, Settings, eventually, fresh_bot,
+    play::{BUSY_DAY, Day, SHORT, assert_clean, play},
+    servers::{Servers, Stream, with_servers},
+    settings,
+};
+use tokio::sync::watch;
+
+/// Two gateways and some workers.
+struct Fleet {
+    dir: Directory,
+    settings: Settings,
+    stream: Stream,
+    gateways: Vec<Running>,
+    workers: Vec<(String, Running)>,
+}
+
+impl Fleet {
+    async fn start(servers: Servers, run: &Run, bot: loadtest::world::UserId) -> Self {
+        let dir = Directory::new();
+        let mut settings = settings(bot, &run.simulator().api_url(), &servers.database_url);
+        settings.extend([("REDIS_URL", servers.redis_url), ("RECLAIM_IDLE_MS", "2000".to_owned())]);
+        let mut fleet = Self { dir, settings, stream: servers.stream, gateways: Vec::new(), workers: Vec::new() };
+        for name in ["gateway-1", "gateway-2"] {
+            fleet.gateways.push(Running::start("nezuko-gateway", name, &fleet.dir, &fleet.settings).await);
+        }
+        for name in ["worker-1", "worker-2", "worker-3"] {
+            fleet.start_worker(name).await;
+        }
+        let webhooks: Vec<String> = fleet.gateways.iter().map(Running::webhook).collect();
+        let webhooks: Vec<&str> = webhooks.iter().map(String::as_str).collect();
+        run.simulator().deliver_to(&webhooks, Some(support::SECRET));
+        fleet
+    }
+
+    async fn start_worker(&mut self, name: &str) {
+        let mut settings = self.settings.clone();
+        settings.push(("WORKER_NAME", name.to_owned()));
+        let worker = Running::start("nezuko-worker", name, &self.dir, &settings).await;
+        self.workers.push((name.to_owned(), worker));
+    }
+
+    /// Kills a worker that has entries in hand; returns those that it left unacknowledged.
+    async fn kill_a_busy_worker(&mut self) -> Vec<String> {
+        // A worker that finishes in the last moment has left nothing; the next one then.
+        for successor in ["worker-4", "worker-5", "worker-6", "worker-7"] {
+            let busy = self.busy_worker().await;
+            let (name, worker) = self.workers.remove(busy);
+            worker.kill().await;
+            let left = self.stream.pending_of(&name).await;
+            if !left.is_empty() {
+                println!("{name} was killed with {} entries pending: {left:?}", left.len());
+                return left;
+            }
+            self.start_worker(successor).await;
+        }
+        panic!("no worker could be killed with entries pending");
+    }
+
+    /// The place of a worker that has entries pending right now.
+    async fn busy_worker(&self) -> usize {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        loop {
+            for (place, (name, _)) in self.workers.iter().enumerate() {
+                if !self.stream.pending_of(name).await.is_empty() {
+                    return place;
+                }
+            }
+            assert!(tokio::time::Instant::now() < deadline, "no worker ever had entries pending");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn reclaimed(&self) -> u64 {
+        let mut reclaimed = 0;
+        for (_, worker) in &self.workers {
+            reclaimed += worker.metric("nezuko_updates_reclaimed_total").await;
+        }
+        reclaimed
+    }
+
+    /// Everything has been finished, nothing given up, and everybody ends well.
+    async fn end(self) {
+        eventually("the stream is empty", async || self.stream.unfinished().await == 0).await;
+        assert_eq!(self.stream.dead_letters().await, 0);
+        assert_eq!(self.stream.quarantined().await, 0);
+        for program in self.gateways.into_iter().chain(self.workers.into_iter().map(|(_, worker)| worker)) {
+            program.stop().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn others_take_every_entry_of_a_killed_worker_and_nothing_is_lost() {
+    let bot = fresh_bot();
+    with_servers(bot, async move |servers| {
+        let options = PlayOptions { lasts: Duration::from_secs(16), drain: Duration::from_secs(45), ..SHORT };
+        let mut run = Day::new(bot, 21, BUSY_DAY, options).begin(bot).await;
+        let mut fleet = Fleet::start(servers, &run, bot).await;
+
+        let (tell, mut told) = watch::channel(Progress::default());
+        let killing = async {
+            told.wait_for(|progress| progress.acted * 2 > progress.acts).await.unwrap();
+            let left = fleet.kill_a_busy_worker().await;
+            assert!(!left.is_empty());
+            let stream = fleet.stream.clone();
+            // The dead acknowledge nothing: who ended an entry is another.
+            for id in &left {
+                eventually("an entry of the dead is finished", async || !stream.holds(id).await).await;
+            }
+            assert!(fleet.reclaimed().await >= left.len() as u64, "{} of {}", fleet.reclaimed().await, left.len());
+            fleet
+        };
+        let (verdict, fleet) = tokio::join!(play(&mut run, |progress| drop(tell.send_replace(progress))), killing);
+        let counters = run.simulator().counters();
+        assert!(counters.delivered >= 1_500, "{counters:?}");
+        assert_clean(&verdict);
+        fleet.end().await;
+        run.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_goes_and_comes_back_in_mid_stream_and_nothing_is_lost() {
+    let bot = fresh_bot();
+    with_servers(bot, async move |servers| {
+        let options = PlayOptions { drain: Duration::from_secs(45), ..SHORT };
+        let mut run = Day::new(bot, 22, DayPlan::QUICK, options).begin(bot).await;
+        let mut fleet = Fleet::start(servers, &run, bot).await;
+
+        let (tell, mut told) = watch::channel(Progress::default());
+        let restarting = async {
+            told.wait_for(|progress| progress.acted * 3 > progress.acts).await.unwrap();
+            for gateway in &fleet.gateways {
+                assert!(gateway.metric("nezuko_webhook_requests_total").await > 0, "both gateways get updates");
+            }
+            let gateway = fleet.gateways.remove(0);
+            let ports = (gateway.port, gateway.ops_port);
+            gateway.stop().await;
+            told.wait_for(|progress| progress.acted * 2 > progress.acts).await.unwrap();
+            let again =
+                Running::start_on(ports, "nezuko-gateway", "gateway-1-again", &fleet.dir, &fleet.settings).await;
+            fleet.gateways.push(again);
+            fleet
+        };
+        let (verdict, fleet) = tokio::join!(play(&mut run, |progress| drop(tell.send_replace(progress))), restarting);
+        assert_clean(&verdict);
+        fleet.end().await;
+        run.stop().await;
+    })
+    .await;
+}
+
+/// Telegram may leave out the events about the bot's own acts: then lookups confirm them, some seconds later.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_echoes_all_ends_right_by_lookups() {
+    let bot = fresh_bot();
+    with_servers(bot, async move |servers| {
+        let options = PlayOptions {
+            drain: Duration::from_secs(90),
+            tolerance: Tolerance { settle_ms: 20_000, ..Tolerance::default() },
+            ..SHORT
+        };
+        let plan = DayPlan { stories: 18, raiders: 10, ..DayPlan::QUICK };
+        let day = Day { echo_own_acts: false, ..Day::new(bot, 23, plan, options) };
+        let mut run = day.begin(bot).await;
+        let fleet = Fleet::start(servers, &run, bot).await;
+        let verdict = play(&mut run, |_| ()).await;
+        assert_clean(&verdict);
+        fleet.end().await;
+        run.stop().await;
+    })
+    .await;
+}

@@ -1,0 +1,88 @@
+//! The program `nezuko`, alone with its database file: the demo that people see, and a death in mid-stream.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::{fs, path::Path, process::Stdio, time::Duration};
+
+use loadtest::{
+    drive::{PlayOptions, Progress},
+    generate::DayPlan,
+};
+use support::{
+    Directory, Running, fresh_bot,
+    play::{Day, SHORT, assert_clean, play},
+    program,
+    servers::count_rows,
+    settings,
+};
+use tokio::{process::Command, sync::watch};
+
+/// The processes that run in a directory or below.
+fn processes_in(dir: &Path) -> Vec<String> {
+    let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+    // A process may end while we look.
+    let inside = processes.filter(|process| fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd.starts_with(dir)));
+    inside.map(|process| fs::read_to_string(process.join("cmdline")).unwrap_or_default()).collect()
+}
+
+/// What the demo's report says the bot did of something.
+fn number(report: &str, of: &str) -> u64 {
+    let line = report.lines().find(|line| line.split_whitespace().next() == Some(of));
+    line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or_else(|| panic!("no {of} in\n{report}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_shows_every_flow_and_leaves_nothing() {
+    let dir = Directory::new();
+    let output = Command::new(program("nezuko-loadtest"))
+        .args(["demo", "--quick", "--seconds", "12", "--nezuko"])
+        .arg(program("nezuko"))
+        .env_clear()
+        .env("TMPDIR", dir.path())
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    let report = String::from_utf8(output.stdout).unwrap();
+    println!("{report}");
+    assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    assert!(report.lines().any(|line| line.starts_with("lost=0 wrong=0 ")), "no clean verdict");
+    for of in ["mutes", "frees", "deletions", "prompts", "presses"] {
+        assert!(number(&report, of) > 0, "no {of}");
+    }
+    assert_eq!(processes_in(dir.path()), Vec::<String>::new());
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "a directory is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_when_the_program_is_killed_in_mid_stream() {
+    let (dir, bot) = (Directory::new(), fresh_bot());
+    // What was claimed by the dead program is free again after half a minute.
+    let options = PlayOptions { drain: Duration::from_secs(45), ..SHORT };
+    let mut run = Day::new(bot, 11, DayPlan::QUICK, options).begin(bot).await;
+    let mut settings = settings(bot, &run.simulator().api_url(), &dir.sqlite_url());
+    settings.push(("RECLAIM_IDLE_MS", "2000".to_owned()));
+    let first = Running::start("nezuko", "first", &dir, &settings).await;
+    run.simulator().deliver_to(&[&first.webhook()], Some(support::SECRET));
+
+    let (tell, mut told) = watch::channel(Progress::default());
+    let killing = async {
+        let mut running = first;
+        for (nth, name) in [(1, "second"), (2, "third")] {
+            told.wait_for(|progress| progress.acted * 3 > progress.acts * nth).await.unwrap();
+            let ports = (running.port, running.ops_port);
+            running.kill().await;
+            running = Running::start_on(ports, "nezuko", name, &dir, &settings).await;
+        }
+        running
+    };
+    let (verdict, survivor) = tokio::join!(play(&mut run, |progress| drop(tell.send_replace(progress))), killing);
+    assert!(run.simulator().counters().hung_up > 0, "the deaths were in mid-stream");
+    assert_clean(&verdict);
+    survivor.stop().await;
+    assert_eq!(count_rows(&dir.sqlite_url(), "queue").await, 0);
+    assert_eq!(count_rows(&dir.sqlite_url(), "dead_letters").await, 0);
+    run.stop().await;
+}

@@ -1,0 +1,68 @@
+//! Days that are played against the programs, and how they are judged.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use loadtest::{
+    drive::{PlayOptions, Progress, Run},
+    generate::{DayPlan, Scenario, day},
+    oracle::{Tolerance, Verdict},
+    simulator::{Options, Simulator},
+    world::UserId,
+};
+
+use super::token;
+
+/// One in so many updates comes twice, as it does with Telegram.
+const DUPLICATE_ONE_IN: u32 = 50;
+
+/// Some 2,000 updates.
+pub(crate) const BUSY_DAY: DayPlan = DayPlan { groups: 5, talkers: 20, messages: 10, stories: 54, raiders: 120 };
+
+/// How long a short day takes.
+pub(crate) const SHORT: PlayOptions = PlayOptions {
+    lasts: Duration::from_secs(12),
+    patience: Duration::from_secs(4),
+    quiet: Duration::from_secs(3),
+    drain: Duration::from_secs(30),
+    tolerance: Tolerance { settle_ms: 10_000, crossing_ms: 3_000 },
+};
+
+/// How a run is set up.
+pub(crate) struct Day {
+    pub(crate) seed: u64,
+    pub(crate) plan: DayPlan,
+    pub(crate) options: PlayOptions,
+    pub(crate) simulator: Options,
+    pub(crate) echo_own_acts: bool,
+}
+
+impl Day {
+    pub(crate) fn new(bot: UserId, seed: u64, plan: DayPlan, options: PlayOptions) -> Self {
+        let simulator = Options { duplicate_one_in: DUPLICATE_ONE_IN, seed, ..Options::new(&token(bot)) };
+        Self { seed, plan, options, simulator, echo_own_acts: true }
+    }
+
+    /// A Telegram in which this day can be played.
+    pub(crate) async fn begin(self, bot: UserId) -> Run {
+        let scenario = day(self.seed, self.plan, Scenario::demo_bot(bot));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let mut world = scenario.world(i64::try_from(now.as_millis()).unwrap());
+        world.switches.echo_own_acts = self.echo_own_acts;
+        let simulator = Simulator::start(world, self.simulator).await.unwrap();
+        Run::new(scenario, simulator, self.options)
+    }
+}
+
+/// Plays to the end; the verdict when the bot has come to rest.
+pub(crate) async fn play(run: &mut Run, told: impl FnMut(Progress)) -> Verdict {
+    run.play(told).await;
+    assert!(run.drain(|_| ()).await, "the bot never came to rest\n{}", run.verdict());
+    run.verdict()
+}
+
+/// Nothing was lost, wrong or done twice, and all that a day holds was there.
+pub(crate) fn assert_clean(verdict: &Verdict) {
+    println!("{verdict}");
+    assert!(verdict.is_clean(), "{verdict}");
+    assert!(verdict.unexercised().is_empty(), "not exercised: {:?}\n{verdict}", verdict.unexercised());
+}

@@ -1,0 +1,118 @@
+//! PostgreSQL and Redis: a database that goes with its test, and what the stream of a bot holds.
+
+use std::env;
+
+use loadtest::world::UserId;
+use redis::{aio::MultiplexedConnection, streams::StreamPendingCountReply};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
+
+/// The server's URL, or `None`, said aloud, where there is no such server. Under `CI=true` there must be one.
+pub(crate) fn server(variable: &str) -> Option<String> {
+    let url = env::var(variable).ok().filter(|url| !url.is_empty());
+    if url.is_none() {
+        assert!(env::var("CI").as_deref() != Ok("true"), "{variable} is not set: run the tests by .ci/with-servers");
+        println!("SKIPPED: {variable} is not set; run the tests by .ci/with-servers");
+    }
+    url
+}
+
+/// Runs a test with a PostgreSQL database and a Redis, where both are there. The database and all of the bot's keys go
+/// afterwards, also when the test fails.
+pub(crate) async fn with_servers<F>(bot: UserId, test: impl FnOnce(Servers) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let (Some(postgres), Some(redis)) = (server("DATABASE_URL"), server("REDIS_URL")) else { return };
+    let (base, _) = postgres.rsplit_once('/').unwrap();
+    let name = format!("nezuko_e2e_{:016x}", rand::random::<u64>());
+    let mut admin = connect(&postgres).await;
+    sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut admin).await.unwrap();
+    let connection = redis::Client::open(redis.as_str()).unwrap().get_multiplexed_async_connection().await.unwrap();
+    let stream = Stream { connection, bot };
+    let servers = Servers { redis_url: redis, database_url: format!("{base}/{name}"), stream: stream.clone() };
+    // In a task of its own, so that a failed assertion comes back here first.
+    let outcome = tokio::spawn(test(servers)).await;
+    stream.forget_bot().await;
+    sqlx::query(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).execute(&mut admin).await.unwrap();
+    if let Err(failed) = outcome {
+        std::panic::resume_unwind(failed.into_panic());
+    }
+}
+
+/// What a fleet needs.
+pub(crate) struct Servers {
+    pub(crate) redis_url: String,
+    pub(crate) database_url: String,
+    pub(crate) stream: Stream,
+}
+
+async fn connect(url: &str) -> AnyConnection {
+    sqlx::any::install_default_drivers();
+    AnyConnection::connect(url).await.unwrap()
+}
+
+/// How many rows a table has.
+pub(crate) async fn count_rows(database_url: &str, table: &str) -> i64 {
+    let mut connection = connect(database_url).await;
+    let query = sqlx::query(AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}")));
+    let count = query.fetch_one(&mut connection).await.unwrap().get(0);
+    connection.close().await.unwrap();
+    count
+}
+
+/// The stream of one bot, as an operator sees it.
+#[derive(Clone)]
+pub(crate) struct Stream {
+    connection: MultiplexedConnection,
+    bot: UserId,
+}
+
+impl Stream {
+    const GROUP: &str = "workers";
+
+    fn key(&self, rest: &str) -> String {
+        format!("nezuko:{{{}.0}}:{rest}", self.bot)
+    }
+
+    /// The entries that `worker` has read and not acknowledged.
+    pub(crate) async fn pending_of(&self, worker: &str) -> Vec<String> {
+        let mut command = redis::cmd("XPENDING");
+        command.arg(self.key("updates")).arg(Self::GROUP).arg("-").arg("+").arg(1000).arg(worker);
+        let reply: StreamPendingCountReply = command.query_async(&mut self.connection.clone()).await.unwrap();
+        reply.ids.into_iter().map(|entry| entry.id).collect()
+    }
+
+    /// Whether the entry is still in the stream.
+    pub(crate) async fn holds(&self, id: &str) -> bool {
+        let mut command = redis::cmd("XRANGE");
+        command.arg(self.key("updates")).arg(id).arg(id);
+        let entries: Vec<redis::Value> = command.query_async(&mut self.connection.clone()).await.unwrap();
+        !entries.is_empty()
+    }
+
+    /// How many updates nobody has finished, whether read or not.
+    pub(crate) async fn unfinished(&self) -> u64 {
+        self.length("updates").await
+    }
+
+    pub(crate) async fn dead_letters(&self) -> u64 {
+        self.length("dead").await
+    }
+
+    pub(crate) async fn quarantined(&self) -> u64 {
+        self.length("quarantine").await
+    }
+
+    async fn length(&self, of: &str) -> u64 {
+        redis::cmd("XLEN").arg(self.key(of)).query_async(&mut self.connection.clone()).await.unwrap()
+    }
+
+    async fn forget_bot(&self) {
+        let mut connection = self.connection.clone();
+        let mut command = redis::cmd("KEYS");
+        let keys: Vec<String> = command.arg(self.key("*")).query_async(&mut connection).await.unwrap();
+        if !keys.is_empty() {
+            let () = redis::cmd("DEL").arg(keys).query_async(&mut connection).await.unwrap();
+        }
+    }
+}
