@@ -149,7 +149,9 @@ fn now_ms() -> i64 {
 #[derive(Clone, Debug, Default)]
 struct Shown {
     decided: Option<f64>,
-    limited: Option<f64>,
+    /// Calls that the limiter let go, and those that it told to wait.
+    granted: Option<f64>,
+    denied: Option<f64>,
 }
 
 struct Metrics {
@@ -172,8 +174,9 @@ impl Metrics {
                 if let Ok((200, body)) = http::get(&uri).await {
                     let text = String::from_utf8_lossy(&body);
                     *put.lock().unwrap_or_else(PoisonError::into_inner) = Shown {
-                        decided: sum(&text, "bot_verifications_total"),
-                        limited: sum(&text, "bot_rate_limit_queue_size"),
+                        decided: sum(&text, "nezuko_updates_total"),
+                        granted: sum(&text, "nezuko_limiter_grants_total"),
+                        denied: sum(&text, "nezuko_limiter_denials_total"),
                     };
                 }
             }
@@ -218,9 +221,10 @@ impl Screen {
         let shown = self.metrics.shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let own = |name: &str, value: Option<f64>| value.map_or(String::new(), |value| format!(" · {name} {value:.0}"));
         let line = format!(
-            "acts {acted}/{acts} · updates in {delivered} · waiting {pending}{} · calls {calls} · muted {muted} · freed {freed} · deleted {deleted}{}",
+            "acts {acted}/{acts} · updates in {delivered} · waiting {pending}{} · calls {calls} · muted {muted} · freed {freed} · deleted {deleted}{}{}",
             own("decided", shown.decided),
-            own("limiter", shown.limited),
+            own("limiter let go", shown.granted),
+            own("held up", shown.denied),
         );
         let mut out = std::io::stdout().lock();
         // Progress that cannot be written is no reason to stop.
