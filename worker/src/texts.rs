@@ -190,3 +190,6 @@ pub(crate) fn status(is_protected: bool, can_restrict: bool, channels: &[(ChatFa
     lines.push(format!("Waiting: {waiting}"));
     lines.join("\n")
 }
+
+#[cfg(test)]
+mod tests;

@@ -280,9 +280,12 @@ mod messages {
     #[test]
     fn what_was_written_after_leaving_the_channel_is_deleted() {
         let left = T - 3_600;
-        for (date, what) in
-            [(left - 1, OfMessage::Keep), (left, OfMessage::Keep), (left + 1, OfMessage::Delete), (T, OfMessage::Delete)]
-        {
+        for (date, what) in [
+            (left - 1, OfMessage::Keep),
+            (left, OfMessage::Keep),
+            (left + 1, OfMessage::Delete),
+            (T, OfMessage::Delete),
+        ] {
             assert_eq!(missing_one().of_message_at(date), (what, Vec::new()), "{} s after", date - left);
         }
     }

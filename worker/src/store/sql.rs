@@ -138,7 +138,8 @@ impl SqlStore {
                     view.members.insert(ChatId(id), member);
                 }
                 3 => {
-                    let held = Held { group: ChatId(id), message: MessageId(number), date: serde_json::from_str(text)? };
+                    let held =
+                        Held { group: ChatId(id), message: MessageId(number), date: serde_json::from_str(text)? };
                     view.held.push(held);
                 }
                 _ => drop(view.open.insert(text.to_owned())),
@@ -460,12 +461,7 @@ impl SqlStore {
                  WHERE bot_id = $1 AND claimed_by = $2 AND claimed_until_ms > 0 AND done_ms IS NULL"
             }
         };
-        sqlx::query(statement)
-            .bind(self.bot.0)
-            .bind(holder)
-            .bind(until_ms)
-            .execute(&self.database.pool)
-            .await?;
+        sqlx::query(statement).bind(self.bot.0).bind(holder).bind(until_ms).execute(&self.database.pool).await?;
         Ok(())
     }
 

@@ -35,7 +35,7 @@ use history::{Shape, run};
 
 /// `NEZUKO_POSTGRES_HISTORIES=1000` searches for longer.
 fn histories() -> u64 {
-    std::env::var("NEZUKO_POSTGRES_HISTORIES").map_or(60, |count| count.parse().expect("a number"))
+    std::env::var("NEZUKO_POSTGRES_HISTORIES").map_or(120, |count| count.parse().expect("a number"))
 }
 
 /// How many run at once: most of the time each waits.

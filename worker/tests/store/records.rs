@@ -38,7 +38,8 @@ async fn write(store: &SqlStore, now_ms: i64, writes: PersonWrites) {
 async fn the_ledger_says_which_mutes_are_ours(database: &Database) {
     let store = SqlStore::new(database.clone(), some_bot());
     let imposed = |until: i64, missing: &[i64]| Some((until, missing.iter().map(|chat| ChatId(*chat)).collect()));
-    let entry = |imposed| PersonWrites { ledger: vec![LedgerEntry { group: GROUP, imposed }], ..PersonWrites::default() };
+    let entry =
+        |imposed| PersonWrites { ledger: vec![LedgerEntry { group: GROUP, imposed }], ..PersonWrites::default() };
     let mut told = Vec::new();
     for (now_ms, entry) in
         [(NOW, entry(imposed(70, &[-1, -2]))), (NOW + 1, entry(None)), (NOW + 2, entry(imposed(80, &[-2])))]
@@ -62,8 +63,9 @@ async fn the_ledger_says_which_mutes_are_ours(database: &Database) {
 
 async fn the_verification_log_is_kept_for_ninety_days(database: &Database) {
     let store = SqlStore::new(database.clone(), some_bot());
-    let verification = |outcome| {
-        PersonWrites { verifications: vec![Verification { group: GROUP, outcome }], ..PersonWrites::default() }
+    let verification = |outcome| PersonWrites {
+        verifications: vec![Verification { group: GROUP, outcome }],
+        ..PersonWrites::default()
     };
     write(&store, NOW, verification("muted")).await;
     write(&store, NOW + 1, verification("released")).await;

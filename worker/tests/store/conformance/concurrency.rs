@@ -37,7 +37,11 @@ async fn no_transaction_of_a_person_is_lost(store: &dyn Store) -> Result<()> {
             person(store, ANN, scope, NOW, |view| {
                 let counted = view.members.get(&GROUP).and_then(|member| member.topic).unwrap_or_default();
                 let member = Member { event: Some(event(1)), topic: Some(counted + 1), ..Member::default() };
-                PersonWrites { members: [(GROUP, member)].into(), put: vec![at(mute(ANN), NOW)], ..PersonWrites::default() }
+                PersonWrites {
+                    members: [(GROUP, member)].into(),
+                    put: vec![at(mute(ANN), NOW)],
+                    ..PersonWrites::default()
+                }
             })
             .await?;
         }
@@ -68,7 +72,12 @@ async fn no_change_of_a_chat_is_lost(store: &dyn Store) -> Result<()> {
     let chat = store.chat(GROUP).await?.chat;
     ensure!(versions == (1..=TASKS * EACH).collect(), "versions {versions:?}");
     ensure!(chat.version == TASKS * EACH, "version {}", chat.version);
-    ensure!(chat.facts.title.len() as i64 == TASKS * EACH, "{} of {} changes count", chat.facts.title.len(), TASKS * EACH);
+    ensure!(
+        chat.facts.title.len() as i64 == TASKS * EACH,
+        "{} of {} changes count",
+        chat.facts.title.len(),
+        TASKS * EACH
+    );
     Ok(())
 }
 
@@ -135,27 +144,17 @@ async fn writers_in_opposite_orders_do_not_fail_each_other(store: &dyn Store) ->
     let claims = store.claim(Lane::Restrictions, "one", NOW, NOW + 10 * SECOND, 40).await?;
     let retry = |claim| Settle::of(claim, Settlement::Retry { not_before_ms: NOW });
     let settle: Vec<Settle> = claims.iter().rev().map(retry).collect();
-    let put = async |marks| Ok(store.put(marks, "trace").await?);
-    let by_person = person(store, ANN, GROUP, NOW, |_| PersonWrites { put: backwards.clone(), ..PersonWrites::default() });
-    let by_chat = async {
-        change_chat(store, GROUP, |_| ChatWrites { put: marks.clone(), ..ChatWrites::default() }).await.map(drop)
-    };
-    let renew = async { Ok(store.renew("one", NOW + 20 * SECOND).await?) };
-    let settle = async { Ok(store.settle(&settle, &[], "trace", NOW).await?) };
-    let release = async { Ok(store.release("one").await?) };
-    let done: (Result<()>, Result<()>, Result<()>, Result<()>, Result<()>, Result<()>, Result<()>) =
-        tokio::join!(put(&marks), put(&backwards), by_person, by_chat, renew, settle, release);
-    for (result, who) in [
-        (done.0, "put"),
-        (done.1, "put backwards"),
-        (done.2, "a person's step"),
-        (done.3, "a chat's step"),
-        (done.4, "renew"),
-        (done.5, "settle"),
-        (done.6, "release"),
-    ] {
-        result.context(who)?;
-    }
+    let of_person = PersonWrites { put: backwards.clone(), ..PersonWrites::default() };
+    let of_chat = ChatWrites { put: marks.clone(), ..ChatWrites::default() };
+    tokio::try_join!(
+        async { store.put(&marks, "trace").await.context("put") },
+        async { store.put(&backwards, "trace").await.context("put backwards") },
+        async { person(store, ANN, GROUP, NOW, |_| of_person.clone()).await.context("a person's step") },
+        async { change_chat(store, GROUP, |_| of_chat.clone()).await.context("a chat's step") },
+        async { store.renew("one", NOW + 20 * SECOND).await.context("renew") },
+        async { store.settle(&settle, &[], "trace", NOW).await.context("settle") },
+        async { store.release("one").await.context("release") },
+    )?;
     let left = store.claim(Lane::Restrictions, "two", NOW, NOW + 10 * SECOND, 100).await?;
     ensure!(left.len() == 40 && left.iter().all(|claim| claim.generation == 5), "{left:?}");
     Ok(())

@@ -9,8 +9,8 @@ use nezuko_worker::{
 };
 
 use super::{
-    ANN, BOB, CHANNEL, Check, GROUP, Make, NOW, OTHER_CHANNEL, OTHER_GROUP, SECOND, checks, claim_one,
-    describe, end, event, link, nothing_due, put, write_member,
+    ANN, BOB, CHANNEL, Check, GROUP, Make, NOW, OTHER_CHANNEL, OTHER_GROUP, SECOND, checks, claim_one, describe, end,
+    event, link, nothing_due, put, write_member,
 };
 
 pub(super) fn checks(make: Make<'_>) -> Vec<Check<'_>> {
