@@ -38,7 +38,8 @@ CREATE TABLE members (
     waiting BIGINT NOT NULL,
     topic BIGINT NOT NULL,
     facts TEXT NOT NULL,
-    changed_ms BIGINT NOT NULL,
+    changed_ms BIGINT NOT NULL, -- when waiting last changed
+    seen_ms BIGINT NOT NULL,
     PRIMARY KEY (bot_id, user_id, chat_id)
 );
 CREATE INDEX members_by_chat ON members (bot_id, chat_id, user_id);
@@ -97,6 +98,7 @@ CREATE TABLE intents (
     PRIMARY KEY (bot_id, key)
 );
 CREATE INDEX intents_due ON intents (bot_id, lane, not_before_ms) WHERE done_ms IS NULL;
+CREATE INDEX intents_claimed ON intents (bot_id, claimed_by) WHERE done_ms IS NULL;
 CREATE INDEX intents_of_person ON intents (bot_id, user_id) WHERE done_ms IS NULL;
 CREATE INDEX intents_done ON intents (bot_id, done_ms) WHERE done_ms IS NOT NULL;
 

@@ -8,7 +8,7 @@ use std::{str::FromStr, time::Duration};
 use sqlx::{
     Any, AnyConnection, Executor, SqlSafeStr, Transaction,
     any::{AnyConnectOptions, AnyPoolOptions},
-    migrate::{Migration, MigrationType, Migrator},
+    migrate::{MigrateError, Migration, MigrationType, Migrator},
 };
 
 /// Connections to one database.
@@ -40,7 +40,21 @@ pub enum DatabaseError {
     Sql(#[from] sqlx::Error),
     /// A migration did not go through.
     #[error("migration: {0}")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
+    Migrate(#[from] MigrateError),
+}
+
+impl DatabaseError {
+    /// Whether the database is only not there yet, or not any more.
+    #[must_use]
+    pub fn is_absence(&self) -> bool {
+        let (Self::Sql(error) | Self::Migrate(MigrateError::Execute(error))) = self else { return false };
+        match error {
+            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::Tls(_) => true,
+            // 57P03: starting up; 53300: too many connections.
+            sqlx::Error::Database(error) => error.code().is_some_and(|code| code == "57P03" || code == "53300"),
+            _ => false,
+        }
+    }
 }
 
 macro_rules! migrations {
@@ -71,6 +85,13 @@ impl Database {
                 .max_connections(20)
                 .test_before_acquire(false)
                 .acquire_timeout(Duration::from_secs(5))
+                .after_connect(|connection, _| {
+                    Box::pin(async move {
+                        // No statement of ours takes long; one that does waits for a lock that nobody gives up.
+                        connection.execute("SET statement_timeout = '15s'").await?;
+                        Ok(())
+                    })
+                })
                 .connect_lazy_with(options);
             return Ok(Self { pool, dialect: Dialect::Postgres });
         }

@@ -22,9 +22,9 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    essential::essential,
     handle::{Handler, Receipt},
     planted::{self, Bug},
-    store::StoreError,
 };
 
 /// Entries read at once; with fewer, the round trips cost more than the work.
@@ -79,10 +79,12 @@ impl Reader {
             tracker: tracker.clone(),
             stop: stop.clone(),
         };
-        tracker.spawn(acknowledge_all(reader.consumer.clone(), reader.in_hand.clone(), acknowledged));
-        tokio::spawn(keep_alive(reader.consumer.clone(), reader.in_hand.clone(), reclaim_idle, stop.clone()));
-        tracker.spawn(reader.clone().reclaim());
-        tracker.spawn(reader.read());
+        let acknowledging = acknowledge_all(reader.consumer.clone(), reader.in_hand.clone(), acknowledged);
+        tracker.spawn(essential("acknowledging", acknowledging));
+        let alive = keep_alive(reader.consumer.clone(), reader.in_hand.clone(), reclaim_idle, stop.clone());
+        tokio::spawn(essential("keeping entries alive", alive));
+        tracker.spawn(essential("reclaiming", reader.clone().reclaim()));
+        tracker.spawn(essential("reading", reader.read()));
     }
 
     async fn read(self) {
@@ -221,7 +223,8 @@ impl Reader {
                     self.end(delivery.id).await;
                     return;
                 }
-                Ok(Err(StoreError::Unavailable(error))) => {
+                Ok(Err(error)) if error.is_about_content() => error.to_string(),
+                Ok(Err(error)) => {
                     tracing::warn!(%error, trace_id = delivery.envelope.trace_id(), "store away, reading pauses");
                     self.paused_until.store((self.handler.clock)() + 1_000, Ordering::Relaxed);
                     if self.stop.is_cancelled() {
@@ -232,7 +235,6 @@ impl Reader {
                     self.wait(AWAY).await;
                     continue;
                 }
-                Ok(Err(error @ StoreError::Corrupt(_))) => error.to_string(),
                 Err(_) => "panic".to_owned(),
             };
             tries += 1;

@@ -444,15 +444,28 @@ impl ChatFacts {
     /// Takes in an answer of `getChatMember` about the bot itself.
     pub fn apply_own_lookup(&mut self, asked_ms: i64, answer: &ChatMember) {
         let Some(standing) = answer.standing else { return };
-        newest(&mut self.own_lookup, (asked_ms, standing, answer.rights), |l| l.0);
+        if self.own_lookup.is_some_and(|(held_ms, ..)| held_ms >= asked_ms) {
+            return;
+        }
+        self.own_lookup = Some((asked_ms, standing, answer.rights));
         self.found_admin_ms = standing.is_admin().then(|| self.found_admin_ms.unwrap_or(asked_ms));
     }
 
-    /// Where the bot stands and what it may do, if known: the newer of event and lookup.
+    /// When to look at our own place again, because a lookup contradicts an event within the time that Telegram may have
+    /// answered it from its cache (Unix milliseconds).
+    #[must_use]
+    pub fn own_again_ms(&self) -> Option<i64> {
+        let ((order, standing, rights), lookup) = self.own_event.zip(self.own_lookup)?;
+        let contradicts = (lookup.1, lookup.2) != (standing, rights);
+        let may_be_cached = (order.ms()..=order.ms() + LOOKUP_CACHE_MS).contains(&lookup.0);
+        (contradicts && may_be_cached).then_some(order.ms() + LOOKUP_CACHE_MS + 1_000)
+    }
+
+    /// Where the bot stands and what it may do, if known: the event, unless a lookup was asked more than 60 s after it.
     #[must_use]
     pub fn own(&self) -> Option<(Standing, Rights)> {
         match (self.own_event, self.own_lookup) {
-            (Some((order, standing, rights)), lookup) if lookup.is_none_or(|l| order.ms() + 999 >= l.0) => {
+            (Some((order, standing, rights)), lookup) if lookup.is_none_or(|l| order.ms() + LOOKUP_CACHE_MS >= l.0) => {
                 Some((standing, rights))
             }
             (_, Some((_, standing, rights))) => Some((standing, rights)),
@@ -467,7 +480,8 @@ impl ChatFacts {
         if !self.own().is_some_and(|(standing, _)| standing.is_admin()) {
             return Watched(None);
         }
-        let became = self.became_admin.or(self.own_event.map(|(order, ..)| order)).map(|order| order.date);
+        let by_event = self.own_event.filter(|(_, standing, _)| standing.is_admin());
+        let became = by_event.map(|(order, ..)| self.became_admin.unwrap_or(order).date);
         Watched(became.or_else(|| self.found_admin_ms.map(|ms| ms / 1000)))
     }
 

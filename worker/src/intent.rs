@@ -76,6 +76,9 @@ pub struct Command {
     pub update_id: UpdateId,
     /// Its first word, without slash and addressee.
     pub name: String,
+    /// The bot that it is addressed to, if any (`/help@that_bot`).
+    #[serde(default)]
+    pub addressee: Option<String>,
     /// What follows it.
     pub arguments: String,
     /// Where.
@@ -216,7 +219,12 @@ pub enum Settlement {
     Done,
     /// A step is done and this is what remains, due at once. A newer generation begins anew.
     Continue(Intent),
-    /// Again, not before this (Unix milliseconds). A newer generation is due at once.
+    /// Not yet, and not for a failure: a limiter, a cool-down, a 429. A newer generation is due at once.
+    Wait {
+        /// Unix milliseconds.
+        not_before_ms: i64,
+    },
+    /// It failed: again, not before this (Unix milliseconds). A newer generation is due at once.
     Retry {
         /// Unix milliseconds.
         not_before_ms: i64,

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    essential::essential,
     intent::{Claim, Lane},
     send::{CLAIM, Sender},
 };
@@ -37,10 +38,10 @@ pub(crate) fn run(sender: &Sender, stop: &CancellationToken, tracker: &TaskTrack
     let in_hand = Arc::new(AtomicUsize::new(0));
     for lane in Lane::ALL {
         let (sender, stop, tracker_of_lane, in_hand) = (sender.clone(), stop.clone(), tracker.clone(), in_hand.clone());
-        tracker.spawn(async move { run_lane(lane, sender, stop, tracker_of_lane, in_hand).await });
+        tracker.spawn(essential("a lane", run_lane(lane, sender, stop, tracker_of_lane, in_hand)));
     }
     let (sender, stop) = (sender.clone(), stop.clone());
-    tokio::spawn(async move { keep_claims(sender, stop, in_hand).await });
+    tokio::spawn(essential("keeping claims", keep_claims(sender, stop, in_hand)));
 }
 
 async fn run_lane(
@@ -78,7 +79,7 @@ async fn run_lane(
             let (sender, in_hand) = (sender.clone(), in_hand.clone());
             in_hand.fetch_add(1, Ordering::Relaxed);
             tracker.spawn(async move {
-                carry_out(&sender, &batch).await;
+                carry_out(sender, batch).await;
                 in_hand.fetch_sub(1, Ordering::Relaxed);
                 drop(slot);
             });
@@ -86,10 +87,20 @@ async fn run_lane(
     }
 }
 
-async fn carry_out(sender: &Sender, batch: &[Claim]) {
-    if let Err(error) = sender.carry_out(batch).await {
-        let trace_id = batch.first().map(|claim| claim.trace_id.as_str());
-        tracing::warn!(%error, trace_id, "an intent was not settled, it is taken up again when its claim runs out");
+/// Carries a batch out. One that fails or panics is given back as soon as the store takes it: its claims are prolonged
+/// with all others of this process, so that they would never run out.
+async fn carry_out(sender: Sender, batch: Vec<Claim>) {
+    let (of_task, claims) = (sender.clone(), batch.clone());
+    let failed = match tokio::spawn(async move { of_task.carry_out(&claims).await }).await {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(panic) => panic.to_string(),
+    };
+    let trace_id = batch.first().map(|claim| claim.trace_id.as_str());
+    tracing::error!(failed, trace_id, "an intent was not settled, giving it back");
+    while let Err(error) = sender.give_back(&batch).await {
+        tracing::warn!(%error, trace_id, "claims not given back, trying again");
+        tokio::time::sleep(STORE_AWAY).await;
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod consume;
+mod essential;
 pub mod facts;
 pub mod handle;
 pub mod intent;

@@ -52,7 +52,7 @@ async fn work(settings: &Settings) -> anyhow::Result<()> {
     let watched = tokio::spawn(ops.serve(ops_port, CancellationToken::new()));
 
     let database = Database::open(settings.profile.database().expose()).await?;
-    if !bring_up_to_date(&database, &stop).await {
+    if !bring_up_to_date(&database, &stop).await? {
         return Ok(());
     }
     let redis = settings.profile.redis().expect("invariant: the fleet's settings have Redis");

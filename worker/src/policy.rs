@@ -228,16 +228,16 @@ pub fn plan(decision: &Decision, member: &Member, mark: Mark, now_ms: i64) -> Pl
     let ledger_ignored = planted::has(Bug::LedgerIgnored);
     let imposed = member.theirs.filter(|theirs| theirs.limits.restricts_at(now_ms / 1000));
     if let Some(theirs) = imposed.filter(|_| !ledger_ignored) {
-        plan.look_again_ms = match theirs.limits {
-            Limits::Restricted { until, .. } | Limits::Banned { until } if until > 0 => Some((until + 1) * 1000),
-            _ => None,
-        };
+        plan.look_again_ms = ends_ms(theirs.limits);
         // An admin's act and ours can cross: theirs is put back, whether ours muted or released.
         let lifted = now.limits == Limits::Free && member.change.is_some_and(|c| c.by_us && c.order > theirs.order);
         let crossed = now.ours || lifted;
         let open = called == Some(Act::Restore) || planted::has(Bug::CrossingIgnored);
         plan.act = (crossed && !open).then_some(Act::Restore);
         return plan;
+    }
+    if !now.ours {
+        plan.look_again_ms = ends_ms(now.limits);
     }
     match decision {
         Decision::Restricted { .. } => {
@@ -254,9 +254,19 @@ pub fn plan(decision: &Decision, member: &Member, mark: Mark, now_ms: i64) -> Pl
                 plan.act = Some(Act::Release);
             }
         }
-        Decision::Unknown | Decision::HandsOff(_) => {}
+        // Who waited goes on waiting while it cannot be known whether they still have to.
+        Decision::Unknown => plan.waiting = member.waiting && now.ours,
+        Decision::HandsOff(_) => {}
     }
     plan
+}
+
+/// When limits end by themselves and the person is to be looked at again (Unix milliseconds).
+fn ends_ms(limits: Limits) -> Option<i64> {
+    match limits {
+        Limits::Restricted { until, .. } | Limits::Banned { until } if until > 0 => Some((until + 1) * 1000),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

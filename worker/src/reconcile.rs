@@ -11,7 +11,7 @@ use crate::{
     intent::{Intent, Put},
     planted,
     policy::{self, Decision, OfMessage, Plan, Reason, Required, Rule},
-    store::{PersonView, PersonWrites},
+    store::{LedgerEntry, PersonView, PersonWrites},
 };
 
 /// A person in a transaction: what was read, what the facts have become, and what follows from them.
@@ -99,7 +99,8 @@ impl<'a> Person<'a> {
     /// What is to be done about a message that the person wrote in `group` at `date`, and where to look them up for it.
     #[must_use]
     pub fn of_message(&self, group: ChatId, date: i64) -> (OfMessage, Vec<(ChatId, i64)>) {
-        let judge = |rule: &Rule<'_>, member: Option<&Member>| policy::of_message(rule, self.user, member, date, self.now_ms);
+        let judge =
+            |rule: &Rule<'_>, member: Option<&Member>| policy::of_message(rule, self.user, member, date, self.now_ms);
         self.with_rule(group, judge).unwrap_or((OfMessage::Keep, Vec::new()))
     }
 
@@ -139,6 +140,22 @@ impl<'a> Person<'a> {
         Outcome { writes: self.writes, verdicts }
     }
 
+    /// Keys of the person's open state intents.
+    #[must_use]
+    pub const fn open(&self) -> &'a BTreeSet<String> {
+        &self.view.open
+    }
+
+    /// Like [`Person::finish`], for a transaction that brings no new facts: intents that are open already keep their time,
+    /// or two of one person would undo each other's back-off.
+    #[must_use]
+    pub fn finish_unchanged(self, scope: ChatId) -> Outcome {
+        let open = &self.view.open;
+        let mut outcome = self.finish(scope);
+        outcome.writes.put.retain(|put| !open.contains(&put.intent.key()));
+        outcome
+    }
+
     /// Takes the facts in and decides nothing; only a planted bug does this.
     #[must_use]
     pub fn undecided(mut self) -> Outcome {
@@ -169,7 +186,8 @@ impl<'a> Person<'a> {
             }
             let settled = plan.act.is_none() && member.call.is_none() && !plan.waiting;
             if settled && !member.limits(Mark::of(self.bot, group, self.user), self.now_ms).ours {
-                member.mute_until = None;
+                let was_ours = member.mute_until.take().is_some();
+                self.writes.ledger.extend(was_ours.then_some(LedgerEntry { group, imposed: None }));
             }
             let is = (member.waiting, member.topic);
             // The prompt of the topic that they were named in, and of the one that they are named in now.

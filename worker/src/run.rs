@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context;
 use frankenstein::{AsyncTelegramApi, response::MethodResponse};
 use nezuko_shared::{
     cache::Cache, config::Settings, database::Database, limiter::Limiter, ops::Part, queue::Consumer,
@@ -17,8 +18,10 @@ use crate::{clock, consume::Reader, handle::Handler, lanes, send::Sender, store:
 
 /// Telegram absorbs flood waits of up to 8 s inside a call and advises clients to wait for half a minute.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// What giving back claims and entries may take at the end.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// How often the gauges are read.
-const GAUGES: Duration = Duration::from_secs(2);
+const GAUGES: Duration = Duration::from_secs(10);
 /// How often what is past its time is removed.
 const PURGE: Duration = Duration::from_hours(1);
 
@@ -79,11 +82,18 @@ impl Worker {
         if tokio::time::timeout(self.grace, drained).await.is_err() {
             tracing::warn!("not everything was finished in time, others will take it over");
         }
-        if let Err(error) = self.store.release(&holder).await {
-            tracing::warn!(%error, "claims not given back, they run out by themselves");
+        // Without the servers the end is no later: what is not given back runs out by itself.
+        match tokio::time::timeout(FAREWELL, self.store.release(&holder)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "claims not given back, they run out by themselves"),
+            Err(_) => tracing::warn!("claims not given back in time, they run out by themselves"),
         }
-        if let Err(error) = self.consumer.leave().await {
-            tracing::warn!(%error, "entries not given back, they are reclaimed after their idle time");
+        match tokio::time::timeout(FAREWELL, self.consumer.leave()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "entries not given back, they are reclaimed after their idle time")
+            }
+            Err(_) => tracing::warn!("entries not given back in time, they are reclaimed after their idle time"),
         }
         tracing::info!(holder, "worker stopped");
     }
@@ -99,15 +109,21 @@ pub fn telegram(settings: &Settings) -> anyhow::Result<Client> {
 }
 
 /// Brings the schema up to date, waiting for a database that is not there yet. Returns whether it was done before `stop`.
-pub async fn bring_up_to_date(database: &Database, stop: &CancellationToken) -> bool {
+///
+/// # Errors
+/// Where waiting does not help: the schema is not one that this version knows, or a migration fails.
+pub async fn bring_up_to_date(database: &Database, stop: &CancellationToken) -> anyhow::Result<bool> {
     while !stop.is_cancelled() {
         match database.migrate().await {
-            Ok(()) => return true,
-            Err(error) => tracing::warn!(%error, "database not ready, trying again; is DATABASE_URL right?"),
+            Ok(()) => return Ok(true),
+            Err(error) if error.is_absence() => {
+                tracing::warn!(%error, "database not there, trying again; is DATABASE_URL right?");
+            }
+            Err(error) => return Err(error).context("the database's schema cannot be brought up to date"),
         }
         wait(stop, Duration::from_secs(1)).await;
     }
-    false
+    Ok(false)
 }
 
 /// Asks Telegram for the bot's username, by which commands are addressed.

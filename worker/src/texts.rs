@@ -12,14 +12,20 @@ const ANSWER_CHARS: usize = 200;
 /// Shown of a name or title.
 const NAME_CHARS: usize = 32;
 
-/// For HTML: escaped, cut, without what turns the writing direction or hides.
-fn safe(name: &str) -> String {
-    let visible = |c: &char| {
-        !c.is_control()
-            && !matches!(*c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{0300}'..='\u{036f}')
+/// Cut, and without what turns the writing direction, hides or piles up.
+fn clean(name: &str) -> String {
+    let hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+            || matches!(c, '\u{0300}'..='\u{036f}')
     };
-    let cut: String = name.chars().filter(visible).take(NAME_CHARS).collect();
-    escape(cut.trim())
+    let cut: String = name.chars().filter(|c| !hidden(*c)).take(NAME_CHARS).collect();
+    cut.trim().to_owned()
+}
+
+/// For HTML.
+fn safe(name: &str) -> String {
+    escape(&clean(name))
 }
 
 fn escape(text: &str) -> String {
@@ -29,7 +35,7 @@ fn escape(text: &str) -> String {
 /// A channel by what people know it by, without HTML.
 fn plain_channel(facts: &ChatFacts) -> String {
     if facts.username.is_empty() {
-        let title: String = facts.title.chars().take(NAME_CHARS).collect();
+        let title = clean(&facts.title);
         if title.is_empty() { "the channel".to_owned() } else { title }
     } else {
         format!("@{}", facts.username)
@@ -143,7 +149,7 @@ pub(crate) fn missing_rights(group: &[&str], channels: &[String]) -> String {
     if !group.is_empty() {
         lines.push(format!("• here I need to be an administrator with the right to {}", group.join(" and to ")));
     }
-    lines.extend(channels.iter().map(|channel| format!("• in {} I need to be an administrator", escape(channel))));
+    lines.extend(channels.iter().map(|channel| format!("• in {} I need to be an administrator", safe(channel))));
     lines.join("\n")
 }
 

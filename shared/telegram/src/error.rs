@@ -55,6 +55,8 @@ pub enum ErrorClass {
     Permission,
     /// The target is an administrator of the chat.
     TargetIsAdmin,
+    /// Telegram knows nobody by that id in the chat (E31).
+    UserUnknown,
     /// The target cannot be acted upon, or does not exist.
     Target,
     /// The bot is out of the chat, or the chat is gone.
@@ -79,6 +81,7 @@ impl ErrorClass {
             Self::AlreadyDone => "already_done",
             Self::Permission => "permission",
             Self::TargetIsAdmin => "target_is_admin",
+            Self::UserUnknown => "user_unknown",
             Self::Target => "target",
             Self::BotOut => "bot_out",
             Self::Input => "input",
@@ -137,10 +140,10 @@ const BY_TEXT: &[(&str, ErrorClass)] = &[
     ("member list is inaccessible", ErrorClass::Permission),
     ("can't restrict self", ErrorClass::Target),
     ("can't restrict the chat", ErrorClass::Target),
-    ("participant_id_invalid", ErrorClass::Target),
-    ("user_id_invalid", ErrorClass::Target),
-    ("user not found", ErrorClass::Target),
-    ("member not found", ErrorClass::Target),
+    ("participant_id_invalid", ErrorClass::UserUnknown),
+    ("user_id_invalid", ErrorClass::UserUnknown),
+    ("user not found", ErrorClass::UserUnknown),
+    ("member not found", ErrorClass::UserUnknown),
     ("invalid user_id specified", ErrorClass::Target),
     ("other chats can be only banned or unbanned", ErrorClass::Target),
     ("can't ban members in private chats", ErrorClass::Target),
@@ -204,8 +207,8 @@ mod tests {
             (400, "Bad Request: user is an administrator of the chat", ErrorClass::TargetIsAdmin),
             (400, "Bad Request: not enough rights to restrict/unrestrict chat member", ErrorClass::Permission),
             (400, "Bad Request: CHAT_ADMIN_REQUIRED", ErrorClass::Permission),
-            (400, "Bad Request: PARTICIPANT_ID_INVALID", ErrorClass::Target),
-            (400, "Bad Request: user not found", ErrorClass::Target),
+            (400, "Bad Request: PARTICIPANT_ID_INVALID", ErrorClass::UserUnknown),
+            (400, "Bad Request: user not found", ErrorClass::UserUnknown),
             (400, "Bad Request: method is available only for supergroups", ErrorClass::Target),
             (400, "Bad Request: chat not found", ErrorClass::BotOut),
             (403, "Forbidden: bot was kicked from the supergroup chat", ErrorClass::BotOut),

@@ -54,10 +54,17 @@ async fn run(settings: &Settings) -> anyhow::Result<()> {
     let webhook_port = TcpListener::bind((settings.bind, settings.port)).await.context("cannot bind PORT")?;
     let ops_port = TcpListener::bind((settings.bind, settings.ops_port)).await.context("cannot bind OPS_PORT")?;
 
+    let ops_address = ops_port.local_addr()?;
+    // The operations port outlives the rest, so that a draining process can be watched.
+    let ops = Ops { program: "nezuko", readiness: readiness.clone(), metrics: metrics.clone() };
+    let watched = tokio::spawn(ops.serve(ops_port, CancellationToken::new()));
+    let started = readiness.needed("database schema");
+
     let database = Database::open(settings.profile.database().expose()).await?;
-    if !bring_up_to_date(&database, &shutdown).await {
+    if !bring_up_to_date(&database, &shutdown).await? {
         return Ok(());
     }
+    started.set(true);
     let queue = SqlQueue::new(database.clone());
     let gateway = Gateway::new(settings, Arc::new(queue.clone()), metrics.clone(), &readiness, shutdown.clone());
     let limits = LimiterSettings { jitter: settings.limiter_jitter, ..LimiterSettings::default() };
@@ -76,12 +83,10 @@ async fn run(settings: &Settings) -> anyhow::Result<()> {
     tracing::info!(
         bot_id = bot.0,
         webhook = %webhook_port.local_addr()?,
-        ops = %ops_port.local_addr()?,
+        ops = %ops_address,
         version = env!("CARGO_PKG_VERSION"),
         "nezuko is listening"
     );
-    // The operations port outlives the rest, so that a draining process can be watched.
-    let watched = tokio::spawn(Ops { program: "nezuko", readiness, metrics }.serve(ops_port, CancellationToken::new()));
     tokio::join!(gateway.serve(webhook_port), worker.run(shutdown));
     watched.abort();
     Ok(())

@@ -535,14 +535,27 @@ mod chats {
     }
 
     #[test]
-    fn the_newer_of_event_and_lookup_tells_where_the_bot_stands() {
-        for (asked_ms, standing) in
-            [(MS, Standing::Admin), (MS + 999, Standing::Admin), (MS + 1_000, Standing::Outside)]
-        {
+    fn within_a_minute_an_event_about_the_bot_is_believed_rather_than_a_lookup_which_is_asked_again() {
+        let again = Some(MS + 61_000);
+        for (asked_ms, standing, again) in [
+            (MS, Standing::Admin, again),
+            (MS + 60_000, Standing::Admin, again),
+            (MS + 60_001, Standing::Outside, None),
+        ] {
             let mut facts = told(&[(1, own(T, Standing::Outside, Standing::Admin))]);
             facts.apply_own_lookup(asked_ms, &found(Standing::Outside));
             assert_eq!(facts.own().unwrap().0, standing, "asked at {asked_ms}");
+            assert_eq!(facts.own_again_ms(), again, "asked at {asked_ms}");
         }
+    }
+
+    #[test]
+    fn a_lookup_of_the_bot_that_comes_late_changes_nothing() {
+        let mut facts = ChatFacts::default();
+        facts.apply_own_lookup(MS + 1_000, &found(Standing::Admin));
+        let before = facts.clone();
+        facts.apply_own_lookup(MS, &found(Standing::Inside));
+        assert_eq!(facts, before);
     }
 
     #[test]

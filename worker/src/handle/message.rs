@@ -17,7 +17,7 @@ impl Handler {
         let Some(from) = message.from.as_ref().filter(|_| !message.is_service && !message.is_automatic_forward) else {
             return Ok(false);
         };
-        let command = command::parse(message, from.id, receipt, self.username.get().map(String::as_str));
+        let command = command::parse(message, from.id, receipt);
         let now_ms = (self.clock)();
         let run = command.map(|command| Put { intent: Intent::Command(command), not_before_ms: now_ms });
         if !message.chat.kind.is_group() || message.sender_chat.is_some() || is_well_known(from.id) || from.is_bot {

@@ -101,7 +101,7 @@ impl Sender {
                     person.writes.verifications.push(Verification { group, outcome: found.label() });
                 }
                 judged = (found, ask);
-                person.finish(group)
+                person.finish_unchanged(group)
             })
             .await?;
         Ok(judged)
@@ -124,7 +124,7 @@ impl Sender {
 
     async fn reply_to_press(&self, claim: &Claim, press: &Press, found: &Found) -> Result<(), StoreError> {
         if let Err(refused) = self.leave(Budget::Answer, None).await {
-            return self.settle(claim, self.retry_in(refused.retry_in)).await;
+            return self.settle(claim, self.wait_for(refused.retry_in)).await;
         }
         let view = self.handler.store.prompt(press.group, None, 0).await?;
         let text = texts::press_answer(found, &view.channels);
@@ -138,7 +138,7 @@ impl Sender {
         let settlement = match result.map_err(|error| error.class()) {
             Err(class @ ErrorClass::RetryAfter(wait)) => {
                 self.obey(None, class).await;
-                self.retry_in(wait)
+                self.wait_for(wait)
             }
             Err(ErrorClass::Retry | ErrorClass::Ambiguous) => self.back_off(claim),
             _ => {

@@ -1,18 +1,13 @@
 //! Looking somebody up, because a decision waits for it or a call has not been confirmed.
 
-use std::time::Duration;
-
 use nezuko_shared::limiter::Budget;
 use nezuko_telegram::{CallError, ChatId, ChatMember, ErrorClass, Limits, Rights, Standing, User, UserId};
 
 use super::Sender;
 use crate::{
-    intent::{Claim, Intent, Settlement},
+    intent::{Claim, Intent, Put, Settlement},
     store::{ChatWrites, Settle, StoreError},
 };
-
-/// After an error that only somebody's doing can end.
-const BLOCKED: Duration = Duration::from_mins(1);
 
 impl Sender {
     pub(super) async fn check(&self, claim: &Claim, chat: ChatId, user: UserId) -> Result<(), StoreError> {
@@ -20,7 +15,7 @@ impl Sender {
             return self.check_own(claim, chat).await;
         }
         if let Err(refused) = self.leave(Budget::Lookup, Some(chat)).await {
-            return self.settle(claim, self.retry_in(refused.retry_in)).await;
+            return self.settle(claim, self.wait_for(refused.retry_in)).await;
         }
         if !self.still_wanted(claim, chat, user).await? {
             return Ok(());
@@ -33,9 +28,9 @@ impl Sender {
             }
             Err(class) => {
                 let settlement = match class {
-                    ErrorClass::RetryAfter(wait) => self.retry_in(wait),
+                    ErrorClass::RetryAfter(wait) => self.wait_for(wait),
                     ErrorClass::Retry | ErrorClass::Ambiguous => self.back_off(claim),
-                    _ => self.retry_in(BLOCKED),
+                    _ => self.back_off_slowly(claim),
                 };
                 let put = match class {
                     ErrorClass::Permission | ErrorClass::BotOut => vec![self.look_at_own_rights(chat)],
@@ -52,10 +47,13 @@ impl Sender {
         let mut wanted = false;
         self.handler
             .with_person(user, chat, None, &claim.trace_id, |person| {
+                let open = person.open();
                 let mut outcome = person.finish(chat);
                 let this = Intent::Check { chat, user };
                 let due = outcome.writes.put.iter().filter(|put| put.intent == this).map(|put| put.not_before_ms).min();
                 wanted = due.is_some_and(|due| due <= now_ms);
+                // Nothing is new, so that what is open already keeps its time.
+                outcome.writes.put.retain(|put| put.intent == this || !open.contains(&put.intent.key()));
                 if wanted {
                     outcome.writes.keep_claimed(claim);
                 } else {
@@ -82,7 +80,7 @@ impl Sender {
         let class = error.class();
         self.obey(Some(chat), class).await;
         // E31: "user not found" from a chat whose administrator we are means that they are not in it.
-        let is_stranger = class == ErrorClass::Target && {
+        let is_stranger = class == ErrorClass::UserUnknown && {
             let own = self.handler.store.chat(chat).await?.chat.facts.own();
             own.is_some_and(|(standing, _)| standing.is_admin())
         };
@@ -130,7 +128,7 @@ impl Sender {
     /// Looks at our own place in `chat`.
     async fn check_own(&self, claim: &Claim, chat: ChatId) -> Result<(), StoreError> {
         if let Err(refused) = self.leave(Budget::Lookup, Some(chat)).await {
-            return self.settle(claim, self.retry_in(refused.retry_in)).await;
+            return self.settle(claim, self.wait_for(refused.retry_in)).await;
         }
         let bot = self.handler.bot.user();
         let asked_ms = self.now_ms();
@@ -142,7 +140,7 @@ impl Sender {
                 match class {
                     // Out, and not told so by an event.
                     ErrorClass::BotOut => stranger(bot),
-                    ErrorClass::RetryAfter(wait) => return self.settle(claim, self.retry_in(wait)).await,
+                    ErrorClass::RetryAfter(wait) => return self.settle(claim, self.wait_for(wait)).await,
                     ErrorClass::Retry | ErrorClass::Ambiguous => {
                         return self.settle(claim, self.back_off(claim)).await;
                     }
@@ -150,8 +148,9 @@ impl Sender {
                 }
             }
         };
-        self.take_in_own_lookup(chat, asked_ms, &answer, &claim.trace_id).await?;
-        self.settle(claim, Settlement::Done).await
+        // Settled first, so that a second look is an intent of its own.
+        self.settle(claim, Settlement::Done).await?;
+        self.take_in_own_lookup(chat, asked_ms, &answer, &claim.trace_id).await
     }
 
     /// Takes in what a lookup has told about the bot itself.
@@ -174,6 +173,8 @@ impl Sender {
                 if rights_changed {
                     writes.put = view.redecide(chat, now_ms);
                 }
+                let intent = Intent::Check { chat, user: self.handler.bot.user() };
+                writes.put.extend(facts.own_again_ms().map(|not_before_ms| Put { intent, not_before_ms }));
                 writes.facts = (facts != view.chat.facts).then_some(facts);
                 writes
             })

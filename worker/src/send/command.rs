@@ -43,6 +43,14 @@ struct Candidate {
 
 impl Sender {
     pub(super) async fn command(&self, claim: &Claim, command: &Command) -> Result<(), StoreError> {
+        // E64: until Telegram has told our name, nobody knows whether an addressed command is for us.
+        if let Some(addressee) = &command.addressee {
+            match self.handler.username.get() {
+                None => return self.settle(claim, self.wait_for(Duration::from_secs(1))).await,
+                Some(own) if !own.eq_ignore_ascii_case(addressee) => return self.settle(claim, Settlement::Done).await,
+                Some(_) => {}
+            }
+        }
         let expired = self.now_ms() > command.received_ms + COMMAND_LIVES_MS;
         let html = if expired {
             texts::try_again()
@@ -51,7 +59,7 @@ impl Sender {
                 Ok(html) | Err(Stop::Say(html)) => html,
                 Err(Stop::Store(error)) => return Err(error),
                 Err(Stop::Later(ErrorClass::RetryAfter(wait))) => {
-                    let settlement = self.retry_in(wait.min(Duration::from_mins(1)));
+                    let settlement = self.wait_for(wait.min(Duration::from_mins(1)));
                     return self.settle(claim, settlement).await;
                 }
                 Err(Stop::Later(_)) => return self.settle(claim, self.back_off(claim)).await,
@@ -94,7 +102,7 @@ impl Sender {
         if references.is_empty() {
             return Err(Stop::Say(texts::protect_usage()));
         }
-        let group = self.describe_for_command(ChatReference::Integer(command.chat.0)).await?;
+        let group = self.describe_for_command(command.chat, ChatReference::Integer(command.chat.0)).await?;
         if group.kind != ChatKind::Supergroup {
             return Err(Stop::Say(texts::only_supergroups()));
         }
@@ -151,8 +159,8 @@ impl Sender {
             ChatReference::Integer(id) => id.to_string(),
             ChatReference::String(name) => name.clone(),
         };
-        let chat = match self.describe_for_command(reference).await {
-            Err(Stop::Later(ErrorClass::BotOut | ErrorClass::Input | ErrorClass::Target)) => {
+        let chat = match self.describe_for_command(command.chat, reference).await {
+            Err(Stop::Later(ErrorClass::BotOut | ErrorClass::Input | ErrorClass::Target | ErrorClass::UserUnknown)) => {
                 return Err(Stop::Say(texts::no_such_channel(&spelled)));
             }
             chat => chat?,
@@ -164,7 +172,9 @@ impl Sender {
         facts.describe(&chat);
         let asked_ms = self.now_ms();
         let own = match self.look_up_for_command(chat.id, self.handler.bot.user()).await {
-            Err(Stop::Later(ErrorClass::BotOut | ErrorClass::Permission | ErrorClass::Target)) => {
+            Err(Stop::Later(
+                ErrorClass::BotOut | ErrorClass::Permission | ErrorClass::Target | ErrorClass::UserUnknown,
+            )) => {
                 return Err(Stop::Say(texts::missing_rights(&[], &[chat.title.clone().unwrap_or(spelled)])));
             }
             own => own?,
@@ -174,7 +184,7 @@ impl Sender {
         }
         // E40: nobody can force a group to follow, or have watched, a channel of somebody else's.
         let asker = match self.look_up_for_command(chat.id, command.user).await {
-            Err(Stop::Later(ErrorClass::Target | ErrorClass::Permission)) => {
+            Err(Stop::Later(ErrorClass::Target | ErrorClass::UserUnknown | ErrorClass::Permission)) => {
                 return Err(Stop::Say(texts::not_your_channel(&facts)));
             }
             asker => asker?,
@@ -248,19 +258,14 @@ impl Sender {
     async fn look_up_for_command(&self, chat: ChatId, user: UserId) -> Result<ChatMember, Stop> {
         self.may_look_up(chat).await?;
         let answer = self.get_chat_member(chat, user).await;
-        self.or_later(Some(chat), answer).await
+        self.or_later(chat, answer).await
     }
 
-    async fn describe_for_command(&self, chat: ChatReference) -> Result<Chat, Stop> {
-        let asked = match chat {
-            ChatReference::Integer(id) => Some(ChatId(id)),
-            ChatReference::String(_) => None,
-        };
-        if let Some(chat) = asked {
-            self.may_look_up(chat).await?;
-        }
+    /// A 429 about `chat` holds up `asker`, the chat of the command: nobody's command can silence the bot elsewhere.
+    async fn describe_for_command(&self, asker: ChatId, chat: ChatReference) -> Result<Chat, Stop> {
+        self.may_look_up(asker).await?;
         let answer = self.get_chat(chat).await;
-        self.or_later(asked, answer).await
+        self.or_later(asker, answer).await
     }
 
     async fn may_look_up(&self, chat: ChatId) -> Result<(), Stop> {
@@ -268,11 +273,11 @@ impl Sender {
         leave.map(drop).map_err(|refused| Stop::Later(ErrorClass::RetryAfter(refused.retry_in)))
     }
 
-    async fn or_later<T>(&self, chat: Option<ChatId>, answer: Result<T, CallError>) -> Result<T, Stop> {
+    async fn or_later<T>(&self, chat: ChatId, answer: Result<T, CallError>) -> Result<T, Stop> {
         match answer {
             Ok(answer) => Ok(answer),
             Err(error) => {
-                self.obey(chat, error.class()).await;
+                self.obey(Some(chat), error.class()).await;
                 Err(Stop::Later(error.class()))
             }
         }

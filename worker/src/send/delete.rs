@@ -12,6 +12,9 @@ use crate::{
 /// `deleteMessages` takes no more (E55).
 const BATCH: usize = 100;
 
+/// Tries at growing distances of up to an hour, within the 48 h in which a message can be deleted (E55).
+const DELETABLE_TRIES: i64 = 48;
+
 impl Sender {
     pub(super) async fn delete(&self, chat: ChatId, claims: &[Claim]) -> Result<(), StoreError> {
         for batch in claims.chunks(BATCH) {
@@ -23,7 +26,7 @@ impl Sender {
     async fn delete_batch(&self, chat: ChatId, batch: &[Claim]) -> Result<(), StoreError> {
         let Some(first) = batch.first() else { return Ok(()) };
         let settlement = match self.leave(Budget::Deletion, Some(chat)).await {
-            Err(refused) => self.retry_in(refused.retry_in),
+            Err(refused) => self.wait_for(refused.retry_in),
             Ok(_) => {
                 let messages: Vec<i32> = batch.iter().filter_map(message_of).collect();
                 let count = messages.len() as u64;
@@ -39,13 +42,14 @@ impl Sender {
                     }
                     Err(class @ ErrorClass::RetryAfter(wait)) => {
                         self.obey(Some(chat), class).await;
-                        self.retry_in(wait)
+                        self.wait_for(wait)
                     }
                     // Deleting twice does no harm.
                     Err(ErrorClass::Retry | ErrorClass::Ambiguous) => self.back_off(first),
-                    Err(ErrorClass::Permission | ErrorClass::BotOut) => {
+                    // The right may come back before the message is too old to be deleted.
+                    Err(ErrorClass::Permission | ErrorClass::BotOut) if first.attempts < DELETABLE_TRIES => {
                         self.handler.put(&[self.look_at_own_rights(chat)], &first.trace_id).await?;
-                        Settlement::Done
+                        self.back_off_slowly(first)
                     }
                     Err(class) => {
                         tracing::warn!(chat = chat.0, count, class = class.label(), "messages cannot be deleted");

@@ -31,16 +31,11 @@ struct RestrictChatMember {
 
 impl Sender {
     pub(super) async fn member(&self, claim: &Claim, group: ChatId, user: UserId) -> Result<(), StoreError> {
-        let leave = match self.leave(Budget::Restriction, Some(group)).await {
-            Ok(leave) => leave,
-            Err(refused) => return self.settle(claim, self.retry_in(refused.retry_in)).await,
-        };
+        if let Err(refused) = self.leave(Budget::Restriction, Some(group)).await {
+            return self.settle(claim, self.wait_for(refused.retry_in)).await;
+        }
         let Some((act, limits)) = self.decide_act(claim, group, user).await? else { return Ok(()) };
-        let result = if leave.until.elapsed() > Duration::ZERO {
-            Err(None)
-        } else {
-            self.restrict(group, user, limits).await.map_err(Some)
-        };
+        let result = self.restrict(group, user, limits).await;
         self.settle_act(claim, group, user, (act, limits), result).await
     }
 
@@ -72,7 +67,7 @@ impl Sender {
                 let limits = match act {
                     Act::Mute => Limits::Restricted { until, left: Permissions::NONE },
                     Act::Release => Limits::Free,
-                    Act::Restore => member.theirs.map_or(Limits::Free, |theirs| theirs.limits),
+                    Act::Restore => member.theirs.map_or(Limits::Free, |theirs| not_for_ever(theirs.limits, now_ms)),
                 };
                 if act == Act::Mute {
                     member.mute_until = Some(until);
@@ -83,7 +78,7 @@ impl Sender {
                     person.writes.ledger.push(LedgerEntry { group, imposed: Some((until, missing)) });
                 }
                 decided = Some((act, limits));
-                let mut outcome = person.finish(group);
+                let mut outcome = person.finish_unchanged(group);
                 outcome.writes.keep_claimed(claim);
                 outcome
             })
@@ -122,32 +117,33 @@ impl Sender {
         self.call("restrictChatMember", &params).await
     }
 
-    /// `Err(None)`: the leave ran out and no call was made.
     async fn settle_act(
         &self,
         claim: &Claim,
         group: ChatId,
         user: UserId,
         (act, limits): (Act, Limits),
-        result: Result<(), Option<CallError>>,
+        result: Result<(), CallError>,
     ) -> Result<(), StoreError> {
-        let class = result.as_ref().err().map(|error| error.as_ref().map(CallError::class));
-        if let Some(Some(class)) = class {
+        let class = result.as_ref().err().map(CallError::class);
+        if let Some(class) = class {
             self.obey(Some(group), class).await;
         }
         let settlement = match class {
-            None | Some(Some(ErrorClass::Ambiguous | ErrorClass::AlreadyDone | ErrorClass::Target)) => Settlement::Done,
-            Some(None) => self.retry_in(Duration::ZERO),
-            Some(Some(ErrorClass::RetryAfter(wait))) => self.retry_in(wait),
-            Some(Some(ErrorClass::Retry)) => self.back_off(claim),
-            Some(Some(_)) => self.retry_in(Duration::from_mins(1)),
+            None
+            | Some(ErrorClass::Ambiguous | ErrorClass::AlreadyDone | ErrorClass::Target | ErrorClass::UserUnknown) => {
+                Settlement::Done
+            }
+            Some(ErrorClass::RetryAfter(wait)) => self.wait_for(wait),
+            Some(ErrorClass::Retry) => self.back_off(claim),
+            Some(_) => self.back_off_slowly(claim),
         };
         let now_ms = self.now_ms();
         let mut came_s = None;
         self.handler
             .with_person(user, group, None, &claim.trace_id, |mut person| {
                 // Whatever is not certain to have had no effect stays an open call, until an event or a lookup shows.
-                let open = matches!(class, None | Some(Some(ErrorClass::Ambiguous | ErrorClass::AlreadyDone)));
+                let open = matches!(class, None | Some(ErrorClass::Ambiguous | ErrorClass::AlreadyDone));
                 let member = person.member(group);
                 came_s = member.event.filter(|event| !event.was_in).map(|event| event.order.date);
                 if let Some(call) = member.call.as_mut().filter(|call| call.act == act) {
@@ -169,16 +165,13 @@ impl Sender {
                             Act::Restore => "restored",
                         };
                         person.writes.verifications.push(Verification { group, outcome });
-                        if act != Act::Mute {
-                            person.writes.ledger.push(LedgerEntry { group, imposed: None });
-                        }
                     }
                     // E42: they have become an administrator; have a look.
-                    Some(Some(ErrorClass::TargetIsAdmin)) => {
+                    Some(ErrorClass::TargetIsAdmin) => {
                         let intent = Intent::Check { chat: group, user };
                         person.writes.put.push(Put { intent, not_before_ms: now_ms });
                     }
-                    Some(Some(ErrorClass::Permission | ErrorClass::BotOut)) => {
+                    Some(ErrorClass::Permission | ErrorClass::BotOut) => {
                         person.writes.put.push(self.look_at_own_rights(group));
                     }
                     _ => {}
@@ -191,9 +184,9 @@ impl Sender {
                 outcome
             })
             .await?;
-        if let Some(Err(Some(error))) = class.map(|_| &result) {
+        if let Err(error) = result {
             tracing::warn!(group = group.0, user = user.0, ?act, %error, trace_id = claim.trace_id, "restriction failed");
-        } else if class.is_none() {
+        } else {
             tracing::info!(group = group.0, user = user.0, ?act, trace_id = claim.trace_id, "restriction changed");
             match act {
                 Act::Mute => {
@@ -206,5 +199,15 @@ impl Sender {
             }
         }
         Ok(())
+    }
+}
+
+/// The same limits, ending late enough for Telegram not to take the end for "for ever" (E47).
+fn not_for_ever(limits: Limits, now_ms: i64) -> Limits {
+    let at_least = |until: i64| if until == 0 { 0 } else { until.max(now_ms / 1000 + 60) };
+    match limits {
+        Limits::Free => Limits::Free,
+        Limits::Restricted { until, left } => Limits::Restricted { until: at_least(until), left },
+        Limits::Banned { until } => Limits::Banned { until: at_least(until) },
     }
 }

@@ -111,6 +111,15 @@ impl Sender {
         }
     }
 
+    /// Gives claims back that were not settled; they are due again after a while.
+    ///
+    /// # Errors
+    /// [`StoreError`]: they are still claimed.
+    pub async fn give_back(&self, batch: &[Claim]) -> Result<(), StoreError> {
+        let settle: Vec<Settle> = batch.iter().map(|claim| Settle::of(claim, self.back_off(claim))).collect();
+        self.handler.store.settle(&settle, &[], "", self.now_ms()).await
+    }
+
     fn now_ms(&self) -> i64 {
         (self.handler.clock)()
     }
@@ -126,14 +135,24 @@ impl Sender {
         Ok(())
     }
 
-    fn retry_in(&self, wait: Duration) -> Settlement {
-        Settlement::Retry { not_before_ms: self.now_ms() + wait.as_millis() as i64 }
+    /// Later, through nobody's fault.
+    fn wait_for(&self, wait: Duration) -> Settlement {
+        Settlement::Wait { not_before_ms: self.now_ms() + wait.as_millis() as i64 }
     }
 
     /// 1, 2, 4 … seconds, at most five minutes.
     fn back_off(&self, claim: &Claim) -> Settlement {
-        let doublings = claim.attempts.clamp(0, 9);
-        self.retry_in(Duration::from_secs(1 << doublings).min(Duration::from_mins(5)))
+        self.retry(claim, Duration::from_secs(1), Duration::from_mins(5))
+    }
+
+    /// 1, 2, 4 … minutes, at most an hour: for what only somebody's doing can end, which is told to us.
+    fn back_off_slowly(&self, claim: &Claim) -> Settlement {
+        self.retry(claim, Duration::from_mins(1), Duration::from_hours(1))
+    }
+
+    fn retry(&self, claim: &Claim, first: Duration, longest: Duration) -> Settlement {
+        let doubled = first * (1 << claim.attempts.clamp(0, 9));
+        Settlement::Retry { not_before_ms: self.now_ms() + doubled.min(longest).as_millis() as i64 }
     }
 
     /// Waits for the limiter, at most [`PATIENCE`], and not at all where it is this chat that has to wait.

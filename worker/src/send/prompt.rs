@@ -33,7 +33,7 @@ impl Sender {
         let now_ms = self.now_ms();
         if prompt.message == 0 && prompt.sending_ms > now_ms - UNKNOWN_OUTCOME_MS {
             let not_before_ms = prompt.sending_ms + UNKNOWN_OUTCOME_MS;
-            return self.settle(claim, Settlement::Retry { not_before_ms }).await;
+            return self.settle(claim, Settlement::Wait { not_before_ms }).await;
         }
         let text = (view.count > 0).then(|| texts::prompt(&view.waiting, view.count, &view.channels));
         match text {
@@ -41,9 +41,9 @@ impl Sender {
             Some(text) if prompt.message != 0 && prompt.shown == text => self.settle(claim, Settlement::Done).await,
             Some(_) if prompt.changed_ms > now_ms - COOL_DOWN_MS => {
                 let not_before_ms = prompt.changed_ms + COOL_DOWN_MS;
-                self.settle(claim, Settlement::Retry { not_before_ms }).await
+                self.settle(claim, Settlement::Wait { not_before_ms }).await
             }
-            Some(_) => self.show_prompt(claim, group, topic).await,
+            Some(text) => self.show_prompt(claim, group, topic, &view, text).await,
         }
     }
 
@@ -61,7 +61,7 @@ impl Sender {
             return Ok(());
         }
         if let Err(refused) = self.leave(Budget::Deletion, Some(group)).await {
-            return self.settle(claim, self.retry_in(refused.retry_in)).await;
+            return self.settle(claim, self.wait_for(refused.retry_in)).await;
         }
         // If this process dies here, nobody takes the prompt for one that still says what it said.
         prompt.shown.clear();
@@ -76,10 +76,13 @@ impl Sender {
         let settlement = match deleted.map_err(|error| error.class()) {
             Err(class @ ErrorClass::RetryAfter(wait)) => {
                 self.obey(Some(group), class).await;
-                self.retry_in(wait)
+                self.wait_for(wait)
             }
             Err(ErrorClass::Retry | ErrorClass::Ambiguous) => self.back_off(claim),
-            // What cannot be deleted, because it is gone or we are, is no concern of ours any more.
+            Err(ErrorClass::Token | ErrorClass::Conflict | ErrorClass::Input | ErrorClass::Migrated(_)) => {
+                self.back_off_slowly(claim)
+            }
+            // What is gone, too old to be deleted, or in a chat that we are out of, is no concern of ours any more.
             Ok(_) | Err(_) => {
                 self.handler.metrics.prompt(PromptAction::Removed);
                 store.save_prompt(group, topic, None, claim, Some(Settlement::Done)).await?;
@@ -89,40 +92,44 @@ impl Sender {
         self.settle(claim, settlement).await
     }
 
-    async fn show_prompt(&self, claim: &Claim, group: ChatId, topic: Option<i64>) -> Result<(), StoreError> {
-        let leave = match self.leave(Budget::Message, Some(group)).await {
-            Ok(leave) => leave,
-            Err(refused) => return self.settle(claim, self.retry_in(refused.retry_in)).await,
-        };
-        // What it has to say may have changed while we waited for leave.
-        let view = self.handler.store.prompt(group, topic, NAMES).await?;
+    /// Everything is read and written down before the limiter is asked: its leave is good for some milliseconds only.
+    async fn show_prompt(
+        &self,
+        claim: &Claim,
+        group: ChatId,
+        topic: Option<i64>,
+        view: &PromptView,
+        text: String,
+    ) -> Result<(), StoreError> {
+        let store = &self.handler.store;
+        let stands = view.prompt.clone().filter(|prompt| prompt.message != 0);
         let mut prompt = view.prompt.clone().unwrap_or_default();
-        if view.count == 0 {
-            return self.remove_prompt(claim, group, topic, prompt).await;
-        }
-        let text = texts::prompt(&view.waiting, view.count, &view.channels);
-        let is_new = prompt.message == 0;
-        prompt.changed_ms = self.now_ms();
-        if is_new {
-            prompt.sending_ms = prompt.changed_ms;
-            if !self.handler.store.save_prompt(group, topic, Some(&prompt), claim, None).await? {
+        if stands.is_none() {
+            prompt.sending_ms = self.now_ms();
+            if !store.save_prompt(group, topic, Some(&prompt), claim, None).await? {
                 return Ok(());
             }
         }
-        if leave.until.elapsed() > Duration::ZERO {
-            prompt.sending_ms = 0;
-            let again = Some(self.retry_in(Duration::ZERO));
-            self.handler.store.save_prompt(group, topic, is_new.then_some(&prompt), claim, again).await?;
+        let leave = self.leave(Budget::Message, Some(group)).await;
+        let refused = match leave {
+            Ok(leave) if leave.until.elapsed() == Duration::ZERO => None,
+            Ok(_) => Some(Duration::ZERO),
+            Err(refused) => Some(refused.retry_in),
+        };
+        if let Some(wait) = refused {
+            let settlement = Some(self.wait_for(wait));
+            store.save_prompt(group, topic, stands.as_ref(), claim, settlement).await?;
             return Ok(());
         }
-        if is_new {
-            let sent = self.send_prompt(group, topic, &text, &view).await;
+        prompt.changed_ms = self.now_ms();
+        if stands.is_none() {
+            let sent = self.send_prompt(group, topic, &text, view).await;
             if planted::has(Bug::PromptTwice) {
-                drop(self.send_prompt(group, topic, &text, &view).await);
+                drop(self.send_prompt(group, topic, &text, view).await);
             }
             self.save_sent(claim, group, topic, prompt, text, sent).await
         } else {
-            let edited = self.edit_prompt(group, &prompt, &text, &view).await;
+            let edited = self.edit_prompt(group, &prompt, &text, view).await;
             self.save_edited(claim, group, topic, prompt, text, edited).await
         }
     }
@@ -145,7 +152,7 @@ impl Sender {
                 self.handler.metrics.prompt(PromptAction::Sent);
                 Settlement::Done
             }
-            Err(ErrorClass::Ambiguous) => Settlement::Retry { not_before_ms: prompt.sending_ms + UNKNOWN_OUTCOME_MS },
+            Err(ErrorClass::Ambiguous) => Settlement::Wait { not_before_ms: prompt.sending_ms + UNKNOWN_OUTCOME_MS },
             Err(class) => {
                 prompt.sending_ms = 0;
                 self.after_refusal(claim, group, class).await?
@@ -180,7 +187,7 @@ impl Sender {
             // Somebody has deleted it (E72): the next one is sent anew.
             Err(ErrorClass::Target) => {
                 prompt = Prompt { changed_ms: prompt.changed_ms, ..Prompt::default() };
-                self.retry_in(Duration::ZERO)
+                self.wait_for(Duration::ZERO)
             }
             // Editing twice does no harm.
             Err(ErrorClass::Ambiguous) => self.back_off(claim),
@@ -193,15 +200,15 @@ impl Sender {
     async fn after_refusal(&self, claim: &Claim, group: ChatId, class: ErrorClass) -> Result<Settlement, StoreError> {
         self.obey(Some(group), class).await;
         Ok(match class {
-            ErrorClass::RetryAfter(wait) => self.retry_in(wait),
+            ErrorClass::RetryAfter(wait) => self.wait_for(wait),
             ErrorClass::Retry => self.back_off(claim),
             ErrorClass::Permission | ErrorClass::BotOut => {
                 self.handler.put(&[self.look_at_own_rights(group)], &claim.trace_id).await?;
-                self.retry_in(Duration::from_mins(5))
+                self.back_off_slowly(claim)
             }
             _ => {
                 tracing::warn!(group = group.0, class = class.label(), "prompt refused");
-                self.retry_in(Duration::from_mins(5))
+                self.back_off_slowly(claim)
             }
         })
     }

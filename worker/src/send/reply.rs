@@ -27,10 +27,10 @@ impl Sender {
     pub(super) async fn reply(&self, claim: &Claim, reply: &Reply) -> Result<(), StoreError> {
         let leave = match self.leave(Budget::Message, Some(reply.chat)).await {
             Ok(leave) => leave,
-            Err(refused) => return self.settle(claim, self.retry_in(refused.retry_in)).await,
+            Err(refused) => return self.settle(claim, self.wait_for(refused.retry_in)).await,
         };
         if leave.until.elapsed() > Duration::ZERO {
-            return self.settle(claim, self.retry_in(Duration::ZERO)).await;
+            return self.settle(claim, self.wait_for(Duration::ZERO)).await;
         }
         let settlement = match self.send_reply(reply).await.map_err(|error| error.class()) {
             // Whether a reply of unknown outcome stands cannot be found out; rather one too few than one too many.
@@ -40,7 +40,7 @@ impl Sender {
             }
             Err(class @ ErrorClass::RetryAfter(wait)) => {
                 self.obey(Some(reply.chat), class).await;
-                self.retry_in(wait)
+                self.wait_for(wait)
             }
             Err(ErrorClass::Retry) => self.back_off(claim),
             Err(class) => {

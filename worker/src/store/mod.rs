@@ -28,6 +28,21 @@ pub enum StoreError {
     Corrupt(#[from] serde_json::Error),
 }
 
+impl StoreError {
+    /// Whether the database is there and refuses this very content, now and whenever it is tried again (SQLSTATE classes
+    /// 22, data exception, and 23, integrity violation).
+    #[must_use]
+    pub fn is_about_content(&self) -> bool {
+        match self {
+            Self::Corrupt(_) => true,
+            Self::Unavailable(sqlx::Error::Database(error)) => {
+                error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+            }
+            Self::Unavailable(_) => false,
+        }
+    }
+}
+
 /// A group or channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chat {

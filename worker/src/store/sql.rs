@@ -82,19 +82,23 @@ impl SqlStore {
         Ok(row.try_get(0)?)
     }
 
-    /// Takes the chat and the groups that require it, shared.
+    /// Takes the chat, the groups that require it and all channels that those groups require, shared. (A group that is
+    /// linked meanwhile decides everybody again when it is.)
     async fn lock_chats_around(&self, tx: &mut AnyConnection, chat: ChatId) -> Result<(), StoreError> {
         if self.database.dialect == Dialect::Sqlite {
             return Ok(());
         }
         let mut chats = BTreeSet::from([chat]);
-        let rows = sqlx::query("SELECT group_id FROM links WHERE bot_id = $1 AND channel_id = $2 AND enabled = 1")
-            .bind(self.bot.0)
-            .bind(chat.0)
-            .fetch_all(&mut *tx)
-            .await?;
+        let rows = sqlx::query(
+            "SELECT group_id, channel_id FROM links WHERE bot_id = $1 AND enabled = 1 AND (group_id = $2 OR group_id IN
+                (SELECT group_id FROM links WHERE bot_id = $1 AND channel_id = $2 AND enabled = 1))",
+        )
+        .bind(self.bot.0)
+        .bind(chat.0)
+        .fetch_all(&mut *tx)
+        .await?;
         for row in rows {
-            chats.insert(ChatId(row.try_get(0)?));
+            chats.extend([ChatId(row.try_get(0)?), ChatId(row.try_get(1)?)]);
         }
         let keys: Vec<String> = chats.into_iter().map(|chat| self.lock_key(chat).to_string()).collect();
         sqlx::query("SELECT pg_advisory_xact_lock_shared(k::bigint) FROM string_to_table($1, ',') AS k")
@@ -157,10 +161,11 @@ impl SqlStore {
         let (bot, user) = (self.bot.0, scope.user.0);
         for (chat, member) in &writes.members {
             sqlx::query(
-                "INSERT INTO members (bot_id, chat_id, user_id, waiting, topic, facts, changed_ms)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (bot_id, user_id, chat_id) DO UPDATE SET
+                "INSERT INTO members (bot_id, chat_id, user_id, waiting, topic, facts, changed_ms, seen_ms)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $7) ON CONFLICT (bot_id, user_id, chat_id) DO UPDATE SET
                     changed_ms = CASE WHEN members.waiting = excluded.waiting THEN members.changed_ms ELSE excluded.changed_ms END,
-                    waiting = excluded.waiting, topic = excluded.topic, facts = excluded.facts",
+                    waiting = excluded.waiting, topic = excluded.topic, facts = excluded.facts,
+                    seen_ms = excluded.seen_ms",
             )
             .bind(bot)
             .bind(chat.0)
@@ -320,8 +325,8 @@ impl SqlStore {
             .execute(&mut *tx)
             .await?
             .rows_affected(),
-            Settlement::Retry { not_before_ms } => sqlx::query(
-                "UPDATE intents SET attempts = attempts + 1, claimed_by = '', claimed_until_ms = 0, not_before_ms = $5
+            Settlement::Wait { not_before_ms } | Settlement::Retry { not_before_ms } => sqlx::query(
+                "UPDATE intents SET attempts = attempts + $6, claimed_by = '', claimed_until_ms = 0, not_before_ms = $5
                  WHERE bot_id = $1 AND key = $2 AND claim = $3 AND generation = $4 AND done_ms IS NULL",
             )
             .bind(bot)
@@ -329,6 +334,7 @@ impl SqlStore {
             .bind(settle.claim)
             .bind(settle.generation)
             .bind(*not_before_ms)
+            .bind(i64::from(matches!(settle.settlement, Settlement::Retry { .. })))
             .execute(&mut *tx)
             .await?
             .rows_affected(),
@@ -568,8 +574,13 @@ impl Store for SqlStore {
             .await?;
         let mut claims = Vec::with_capacity(rows.len());
         for row in rows {
+            let Ok(intent) = serde_json::from_str(row.try_get(0)?) else {
+                // Of a newer version, say: a worker of that version takes it up when this claim has run out.
+                tracing::error!("an intent that this version cannot read is left to others");
+                continue;
+            };
             claims.push(Claim {
-                intent: serde_json::from_str(row.try_get(0)?)?,
+                intent,
                 generation: row.try_get(1)?,
                 claim,
                 attempts: row.try_get(2)?,
@@ -750,6 +761,13 @@ impl Store for SqlStore {
             ("DELETE FROM processed_updates WHERE bot_id = $1 AND at_ms < $2", now_ms - TOMBSTONE_MS),
             ("DELETE FROM held_messages WHERE bot_id = $1 AND date < $2", (now_ms - HELD_MS) / 1000),
             ("DELETE FROM verifications WHERE bot_id = $1 AND at_ms < $2", now_ms - VERIFICATION_MS),
+            ("DELETE FROM ledger WHERE bot_id = $1 AND lifted_ms < $2", now_ms - VERIFICATION_MS),
+            // People in chats that no rule concerns.
+            (
+                "DELETE FROM members WHERE bot_id = $1 AND seen_ms < $2 AND chat_id NOT IN
+                    (SELECT group_id FROM links WHERE bot_id = $1 UNION SELECT channel_id FROM links WHERE bot_id = $1)",
+                now_ms - TOMBSTONE_MS,
+            ),
         ];
         for (statement, before) in past {
             sqlx::query(statement).bind(self.bot.0).bind(before).execute(&self.database.pool).await?;

@@ -155,9 +155,12 @@ impl Tables {
             return;
         }
         match &settle.settlement {
-            Settlement::Done if row.intent.is_state() || planted::has(Bug::NoTombstones) => drop(self.intents.remove(&settle.key)),
+            Settlement::Done if row.intent.is_state() || planted::has(Bug::NoTombstones) => {
+                drop(self.intents.remove(&settle.key))
+            }
             Settlement::Done => row.done_ms = Some(now_ms),
             Settlement::Continue(rest) => row.intent = rest.clone(),
+            Settlement::Wait { not_before_ms } => row.not_before_ms = *not_before_ms,
             Settlement::Retry { not_before_ms } => {
                 row.attempts += 1;
                 row.not_before_ms = *not_before_ms;
@@ -291,10 +294,7 @@ impl Store for MemoryStore {
             if for_ever { row.claimed_by.is_empty() } else { row.claimed_until_ms < now_ms }
         };
         let is_due = |row: &&mut Row| {
-            row.intent.lane() == lane
-                && row.done_ms.is_none()
-                && row.not_before_ms <= now_ms
-                && is_free(row)
+            row.intent.lane() == lane && row.done_ms.is_none() && row.not_before_ms <= now_ms && is_free(row)
         };
         let mut due: Vec<&mut Row> = tables.intents.values_mut().filter(is_due).collect();
         due.sort_by_key(|row| row.not_before_ms);

@@ -12,7 +12,11 @@ fn breaks(bug: Bug, seeds: std::ops::Range<u64>, switches: Switches, faults: Fau
     plant(None);
     let violation = first.unwrap_or_else(|| panic!("{bug:?} ends well in all histories of {seeds:?}"));
     println!("{bug:?}: {} acts and calls, {}", violation.history.len(), violation.text);
-    assert!(all(violation.seed..violation.seed + 1, switches, faults).is_ok(), "seed {} ends wrong anyway", violation.seed);
+    assert!(
+        all(violation.seed..violation.seed + 1, switches, faults).is_ok(),
+        "seed {} ends wrong anyway",
+        violation.seed
+    );
 }
 
 fn breaks_usually(bug: Bug) {

@@ -37,7 +37,17 @@ fn one_of_each() -> [Intent; 8] {
         Intent::Redecide { chat, after: BOB },
         Intent::Answer(Press { callback: "77".to_owned(), group: GROUP, user, message, received_ms: NOW }),
         deletion(5),
-        Intent::Command(Command { update_id, name, arguments, chat, topic, message, user, received_ms: NOW }),
+        Intent::Command(Command {
+            update_id,
+            name,
+            addressee: None,
+            arguments,
+            chat,
+            topic,
+            message,
+            user,
+            received_ms: NOW,
+        }),
         Intent::Reply(Reply { update_id, chat, topic: None, message, html: "<b>'ä'</b>".to_owned() }),
     ]
 }
