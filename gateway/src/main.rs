@@ -4,29 +4,11 @@ use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use nezuko_shared::{
-    config::{ConfigErrors, Settings},
-    queue::redis::RedisProducer,
-    redis_pool::Redis,
-    shutdown,
-    telemetry::{logs, metrics::Metrics},
+    config::Settings, program, queue::redis::RedisProducer, redis_pool::Redis, shutdown, telemetry::metrics::Metrics,
 };
 
 fn main() -> ExitCode {
-    let settings = match Settings::fleet_from_env() {
-        Ok(settings) => settings,
-        Err(errors) => {
-            eprintln!("{errors}");
-            return ExitCode::from(ConfigErrors::EXIT_CODE);
-        }
-    };
-    logs::init(&settings);
-    match serve(&settings) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "gateway cannot run");
-            ExitCode::FAILURE
-        }
-    }
+    program::start(Settings::fleet_from_env, serve)
 }
 
 #[tokio::main]

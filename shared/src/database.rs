@@ -58,12 +58,12 @@ impl DatabaseError {
 }
 
 macro_rules! migrations {
-    ($dialect:literal: $($version:literal $name:literal),*) => {
+    ($($version:literal $name:literal),*) => {
         vec![$(Migration::new(
             $version,
             $name.into(),
             MigrationType::Simple,
-            include_str!(concat!("../../migrations/", $dialect, "/", $name, ".sql")).into_sql_str(),
+            include_str!(concat!("../../migrations/", $name, ".sql")).into_sql_str(),
             false,
         )),*]
     };
@@ -135,8 +135,8 @@ impl Database {
     /// [`DatabaseError`]; what was applied before the failing migration stays.
     pub async fn migrate(&self) -> Result<(), DatabaseError> {
         let migrations = match self.dialect {
-            Dialect::Postgres => migrations!("postgres": 1 "0001_state", 2 "0002_queue"),
-            Dialect::Sqlite => migrations!("sqlite": 1 "0001_state", 2 "0002_queue"),
+            Dialect::Postgres => migrations!(1 "both/0001_state", 2 "postgres/0002_queue"),
+            Dialect::Sqlite => migrations!(1 "both/0001_state", 2 "sqlite/0002_queue"),
         };
         let mut connection: sqlx::pool::PoolConnection<Any> = self.pool.acquire().await?;
         let connection: &mut AnyConnection = &mut connection;

@@ -10,6 +10,7 @@ pub mod envelope;
 pub mod keys;
 pub mod limiter;
 pub mod ops;
+pub mod program;
 pub mod queue;
 pub mod redis_pool;
 pub mod shutdown;

@@ -5,14 +5,15 @@ use std::{process::ExitCode, sync::Arc};
 use anyhow::Context;
 use nezuko_shared::{
     cache::redis::RedisCache,
-    config::{ConfigErrors, Settings},
+    config::Settings,
     database::Database,
     limiter::{LimiterSettings, redis::RedisLimiter},
     ops::{Ops, Readiness},
+    program,
     queue::redis::RedisConsumer,
     redis_pool::Redis,
     shutdown,
-    telemetry::{logs, metrics::Metrics},
+    telemetry::metrics::Metrics,
 };
 use nezuko_worker::{
     run::{Worker, bring_up_to_date, telegram},
@@ -22,21 +23,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
-    let settings = match Settings::fleet_from_env() {
-        Ok(settings) => settings,
-        Err(errors) => {
-            eprintln!("{errors}");
-            return ExitCode::from(ConfigErrors::EXIT_CODE);
-        }
-    };
-    logs::init(&settings);
-    match work(&settings) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "worker cannot run");
-            ExitCode::FAILURE
-        }
-    }
+    program::start(Settings::fleet_from_env, work)
 }
 
 #[tokio::main]

@@ -6,13 +6,14 @@ use anyhow::Context;
 use nezuko_gateway::Gateway;
 use nezuko_shared::{
     cache::memory::MemoryCache,
-    config::{ConfigErrors, Profile, Settings},
+    config::{ConfigError, ConfigErrors, Profile, Settings},
     database::Database,
     limiter::{LimiterSettings, memory::MemoryLimiter},
     ops::{Ops, Readiness},
+    program,
     queue::sql::SqlQueue,
     shutdown,
-    telemetry::{logs, metrics::Metrics},
+    telemetry::metrics::Metrics,
 };
 use nezuko_worker::{
     run::{Worker, bring_up_to_date, telegram},
@@ -22,26 +23,18 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
-    let settings = match Settings::from_env() {
-        Ok(settings) => settings,
-        Err(errors) => {
-            eprintln!("{errors}");
-            return ExitCode::from(ConfigErrors::EXIT_CODE);
-        }
-    };
-    if let Profile::Distributed { .. } = settings.profile {
-        eprintln!(
-            "REDIS_URL is for the fleet: start nezuko-gateway and nezuko-worker, or unset it to run nezuko alone"
-        );
-        return ExitCode::from(ConfigErrors::EXIT_CODE);
-    }
-    logs::init(&settings);
-    match run(&settings) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "nezuko cannot run");
-            ExitCode::FAILURE
-        }
+    program::start(settings, run)
+}
+
+fn settings() -> Result<Settings, ConfigErrors> {
+    let settings = Settings::from_env()?;
+    match settings.profile {
+        Profile::Embedded { .. } => Ok(settings),
+        Profile::Distributed { .. } => Err(ConfigErrors(vec![ConfigError {
+            name: "REDIS_URL".to_owned(),
+            problem: "is for the fleet: start nezuko-gateway and nezuko-worker, or unset it to run nezuko alone"
+                .to_owned(),
+        }])),
     }
 }
 
