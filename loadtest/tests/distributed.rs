@@ -12,11 +12,14 @@ use loadtest::{
 };
 use support::{
     Directory, Running, Settings, eventually, fresh_bot,
-    play::{BUSY_DAY, Day, SHORT, assert_clean, play},
+    play::{BUSY_DAY, Day, SHORT, assert_clean, assert_clean_but_for_a_death, play},
     servers::{Servers, Stream, with_servers},
     settings,
 };
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
+
+/// One fleet at a time: two would be too slow for each other's deadlines on two cores.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Two gateways and some workers.
 struct Fleet {
@@ -59,6 +62,8 @@ impl Fleet {
             let busy = self.busy_worker().await;
             let (name, worker) = self.workers.remove(busy);
             worker.kill().await;
+            // A round trip first: what the dead had sent to the last moment has been carried out then.
+            self.stream.unfinished().await;
             let left = self.stream.pending_of(&name).await;
             if !left.is_empty() {
                 println!("{name} was killed with {} entries pending: {left:?}", left.len());
@@ -104,7 +109,7 @@ impl Fleet {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn others_take_every_entry_of_a_killed_worker_and_nothing_is_lost() {
-    let bot = fresh_bot();
+    let (_turn, bot) = (TURN.lock().await, fresh_bot());
     with_servers(bot, async move |servers| {
         let options = PlayOptions { lasts: Duration::from_secs(16), drain: Duration::from_secs(45), ..SHORT };
         let mut run = Day::new(bot, 21, BUSY_DAY, options).begin(bot).await;
@@ -123,10 +128,11 @@ async fn others_take_every_entry_of_a_killed_worker_and_nothing_is_lost() {
             assert!(fleet.reclaimed().await >= left.len() as u64, "{} of {}", fleet.reclaimed().await, left.len());
             fleet
         };
-        let (verdict, fleet) = tokio::join!(play(&mut run, |progress| drop(tell.send_replace(progress))), killing);
+        let (verdict, fleet) =
+            tokio::join!(play(&mut run, |progress| tell.send_modify(|seen| *seen = progress)), killing);
         let counters = run.simulator().counters();
         assert!(counters.delivered >= 1_500, "{counters:?}");
-        assert_clean(&verdict);
+        assert_clean_but_for_a_death(&verdict);
         fleet.end().await;
         run.stop().await;
     })
@@ -135,7 +141,7 @@ async fn others_take_every_entry_of_a_killed_worker_and_nothing_is_lost() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_goes_and_comes_back_in_mid_stream_and_nothing_is_lost() {
-    let bot = fresh_bot();
+    let (_turn, bot) = (TURN.lock().await, fresh_bot());
     with_servers(bot, async move |servers| {
         let options = PlayOptions { drain: Duration::from_secs(45), ..SHORT };
         let mut run = Day::new(bot, 22, DayPlan::QUICK, options).begin(bot).await;
@@ -156,7 +162,8 @@ async fn a_gateway_goes_and_comes_back_in_mid_stream_and_nothing_is_lost() {
             fleet.gateways.push(again);
             fleet
         };
-        let (verdict, fleet) = tokio::join!(play(&mut run, |progress| drop(tell.send_replace(progress))), restarting);
+        let (verdict, fleet) =
+            tokio::join!(play(&mut run, |progress| tell.send_modify(|seen| *seen = progress)), restarting);
         assert_clean(&verdict);
         fleet.end().await;
         run.stop().await;
@@ -167,7 +174,7 @@ async fn a_gateway_goes_and_comes_back_in_mid_stream_and_nothing_is_lost() {
 /// Telegram may leave out the events about the bot's own acts: then lookups confirm them, some seconds later.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_echoes_all_ends_right_by_lookups() {
-    let bot = fresh_bot();
+    let (_turn, bot) = (TURN.lock().await, fresh_bot());
     with_servers(bot, async move |servers| {
         let options = PlayOptions {
             drain: Duration::from_secs(90),

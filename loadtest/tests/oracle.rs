@@ -142,6 +142,41 @@ fn what_came_late_to_the_bot_may_be_decided_late() {
     assert_eq!(verdict.by_kind().into_iter().collect::<Vec<_>>(), [(Kind::MessageNotDeleted, 1)], "{verdict}");
 }
 
+/// Somebody who has been in the channel for long presses, and is told this.
+fn told_at_a_press(answer: &str) -> Verdict {
+    let mut world = small_day(2).world(START);
+    let group = world.chats().find(|chat| chat.spec.open_to_outsiders).unwrap().spec.id;
+    let spec = world.chat(group).unwrap().spec.clone();
+    let (owner, channel) = (spec.members[0].0, spec.linked.unwrap());
+    let name = world.chat(channel).unwrap().spec.username.clone().unwrap();
+    let user = UserId(42);
+    world.add_person(Person::named(user, "Ann"));
+    for chat in [group, channel] {
+        world.act(START, Act::Promote { admin: owner, chat, user: BOT, rights: Rights::FULL }).unwrap();
+        world.act(START, Act::Join { user, chat }).unwrap();
+    }
+    let content = Content::Text(format!("/protect @{name}"));
+    world.act(START, Act::Write { user: owner, chat: group, content, thread: None }).unwrap();
+    let button = json!({"inline_keyboard": [[{"text": "I have joined", "callback_data": "x"}]]});
+    world.call(START, "sendMessage", &json!({"chat_id": group, "text": "join", "reply_markup": button}));
+    world.take_updates();
+    let pressed = START + 60_000;
+    world.act(pressed, Act::Press { user, chat: group, message: None }).unwrap();
+    let press: Value = serde_json::from_str(&world.take_updates()[0].body).unwrap();
+    let answer = answer.replace("CHANNEL", &world.chat(channel).unwrap().spec.title);
+    let params = json!({"callback_query_id": press["callback_query"]["id"], "text": answer});
+    assert_eq!(world.call(pressed, "answerCallbackQuery", &params).status, 200);
+    judge(&world, pressed + 60_000, Delivery::default(), Tolerance::default())
+}
+
+#[test]
+fn nobody_is_to_be_told_to_join_what_they_are_in() {
+    let wrong = told_at_a_press("You have not joined yet: CHANNEL");
+    assert_eq!(wrong.by_kind().get(&Kind::PressToldWrong), Some(&1), "{wrong}");
+    let right = told_at_a_press("You can already write here.");
+    assert!(!right.by_kind().contains_key(&Kind::PressToldWrong), "{right}");
+}
+
 #[test]
 fn a_day_is_the_same_for_the_same_seed_and_survives_its_file() {
     let day = small_day(5);

@@ -110,6 +110,22 @@ impl Judge<'_, '_> {
         }
     }
 
+    /// Whether an answer names a required channel in which the presser was all along, as if it were missing.
+    fn names_a_channel_they_are_in(&self, press: &Press, answered_ms: i64, answer: &str) -> bool {
+        let Press { at_ms, user, chat, .. } = press;
+        let from_ms = self.reasons_from(*at_ms);
+        self.record.required_during(*chat, from_ms, answered_ms).into_iter().any(|channel| {
+            let changes = self.record.standing(channel, *user).iter().map(|stood| stood.at_ms);
+            let changed = changes.into_iter().any(|at| (from_ms + 1..=answered_ms).contains(&at));
+            let is_in = !changed && self.record.member_at(channel, *user, from_ms).is_in();
+            let spec = self.record.world.chat(channel).map(|chat| &chat.spec);
+            is_in
+                && spec.is_some_and(|spec| {
+                    answer.contains(&spec.title) || spec.username.as_ref().is_some_and(|name| answer.contains(name))
+                })
+        })
+    }
+
     fn judge_press(&mut self, press: &Press) {
         let Press { at_ms, user, chat, answer } = press;
         let text = || format!("by {} in {chat} at {}", self.record.name(*user), self.record.time(*at_ms));
@@ -120,6 +136,9 @@ impl Judge<'_, '_> {
         let told = self.dues_during(*chat, *user, at_ms - 1_000, *answered_ms);
         if answer.is_empty() && told.iter().all(|due| *due == Due::Restricted) {
             self.verdict.find(Kind::PressToldNothing, text());
+        }
+        if self.names_a_channel_they_are_in(press, *answered_ms, answer) {
+            self.verdict.find(Kind::PressToldWrong, format!("{} was told: {answer}", text()));
         }
         let settled = self.settled(*at_ms).min(self.record.end_ms);
         let dues = self.dues_during(*chat, *user, at_ms - 1_000, settled);

@@ -52,6 +52,8 @@ pub enum Kind {
     PressFreedNobody,
     /// A press by somebody who lacks a channel was answered with nothing.
     PressToldNothing,
+    /// A press was answered with a channel to join that the presser is in.
+    PressToldWrong,
     /// The webhook's answer carried a method, which Telegram would have executed.
     MethodInAnswer,
     /// Two prompts stood at once in one place.

@@ -38,9 +38,15 @@ pub struct Options {
     pub max_connections: usize,
     /// One in so many updates that were taken in is sent again, as if the 2xx had been lost; 0: none.
     pub duplicate_one_in: u32,
+    /// One in so many updates comes again some seconds later, behind younger ones: a copy whose sender timed out while it
+    /// was under way; 0: none.
+    pub late_copy_one_in: u32,
     /// What chance is made of.
     pub seed: u64,
 }
+
+/// How late a late copy is.
+const LATE_MS: i64 = 3_000;
 
 impl Options {
     /// Telegram's defaults on a free port of the loopback.
@@ -51,6 +57,7 @@ impl Options {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             max_connections: 40,
             duplicate_one_in: 0,
+            late_copy_one_in: 0,
             seed: 0,
         }
     }
@@ -121,6 +128,7 @@ struct Shared {
     /// Wakes delivery.
     changed: Notify,
     duplicate_one_in: u32,
+    late_copy_one_in: u32,
     chance: Mutex<StdRng>,
 }
 
@@ -213,9 +221,14 @@ impl Shared {
         locked(&self.queues).take(now_ms)
     }
 
+    fn by_chance(&self, one_in: u32) -> bool {
+        one_in > 0 && locked(&self.chance).random_ratio(1, one_in)
+    }
+
     /// Puts down what became of a request; true if the update was taken in.
     fn settle(&self, update: &Emitted, outcome: &Outcome) -> bool {
-        if matches!(outcome, Outcome::Answered { status: 200..300, .. }) {
+        let is_late_copy = locked(&self.queues).is_late_copy(update.update_id);
+        if !is_late_copy && matches!(outcome, Outcome::Answered { status: 200..300, .. }) {
             locked(&self.world).delivered(self.clock.now_ms(), update.at_ms);
         }
         let mut counters = locked(&self.counters);
@@ -224,13 +237,18 @@ impl Shared {
         match outcome {
             Outcome::Answered { status, calls_a_method, .. } if (200..300).contains(status) => {
                 counters.methods_in_bodies += u64::from(*calls_a_method);
-                let again = self.duplicate_one_in > 0 && locked(&self.chance).random_ratio(1, self.duplicate_one_in);
-                if again {
+                if is_late_copy {
+                    counters.duplicates += 1;
+                    queues.succeeded(update.queue);
+                } else if self.by_chance(self.duplicate_one_in) {
                     counters.duplicates += 1;
                     queues.repeat(update.queue);
                 } else {
                     counters.delivered += 1;
                     queues.succeeded(update.queue);
+                    if self.by_chance(self.late_copy_one_in) {
+                        queues.send_late_copy(self.clock.now_ms() + LATE_MS, update.clone());
+                    }
                 }
                 return true;
             }
@@ -279,6 +297,7 @@ impl Simulator {
             target: Mutex::default(),
             changed: Notify::new(),
             duplicate_one_in: options.duplicate_one_in,
+            late_copy_one_in: options.late_copy_one_in,
             chance: Mutex::new(random(2)),
         });
         shared.with_world(|_| ()); // what the world emitted before it had a server

@@ -3,7 +3,7 @@
 //! Updates of one queue go one after the other, the next only after a 2xx for the one before; queues go side by side.
 //! Only a window of updates is loaded at a time, so that a queue that fails and fills it stalls the whole bot.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use rand::{Rng, rngs::StdRng};
 
@@ -26,13 +26,26 @@ pub(super) struct Queues {
     queues: HashMap<QueueKey, Queue>,
     /// Heads that are not in flight: when they may go, in order of update id.
     ready: BTreeSet<(i64, i64, QueueKey)>,
+    /// Copies of updates that were taken in, by when they come again.
+    late: BTreeMap<(i64, i64), Emitted>,
+    /// Those of them that have come again and are not taken in yet.
+    come_again: HashSet<i64>,
     random: StdRng,
 }
 
 impl Queues {
     /// Holds at most `window` updates loaded.
     pub(super) fn new(window: usize, random: StdRng) -> Self {
-        Self { backlog: VecDeque::new(), window, loaded: 0, queues: HashMap::new(), ready: BTreeSet::new(), random }
+        Self {
+            backlog: VecDeque::new(),
+            window,
+            loaded: 0,
+            queues: HashMap::new(),
+            ready: BTreeSet::new(),
+            late: BTreeMap::new(),
+            come_again: HashSet::new(),
+            random,
+        }
     }
 
     pub(super) fn push(&mut self, update: Emitted) {
@@ -55,16 +68,34 @@ impl Queues {
 
     /// Updates that are not delivered yet, those in flight included.
     pub(super) fn pending(&self) -> usize {
-        self.loaded + self.backlog.len()
+        self.loaded + self.backlog.len() + self.late.len()
     }
 
     /// When the next update may go, Unix ms.
     pub(super) fn next_at(&self) -> Option<i64> {
-        self.ready.first().map(|(at, ..)| *at)
+        let ready = self.ready.first().map(|(at, ..)| *at);
+        let late = self.late.first_key_value().map(|((at, _), _)| *at);
+        ready.into_iter().chain(late).min()
+    }
+
+    /// Sends an update that was taken in once more at `at_ms`, behind what is younger: as a copy does whose sender timed
+    /// out while it was still under way.
+    pub(super) fn send_late_copy(&mut self, at_ms: i64, update: Emitted) {
+        self.late.insert((at_ms, update.update_id), update);
+    }
+
+    /// Whether an update in flight is such a copy.
+    pub(super) fn is_late_copy(&self, update_id: i64) -> bool {
+        self.come_again.contains(&update_id)
     }
 
     /// Takes an update that may go now; it is in flight until [`Self::succeeded`] or [`Self::failed`].
     pub(super) fn take(&mut self, now_ms: i64) -> Option<Emitted> {
+        while let Some(copy) = self.late.first_entry().filter(|copy| copy.key().0 <= now_ms) {
+            let copy = copy.remove();
+            self.come_again.insert(copy.update_id);
+            self.push(copy);
+        }
         let (at, id, key) = *self.ready.first()?;
         if at > now_ms {
             return None;
@@ -115,8 +146,9 @@ impl Queues {
 
     fn forget_head(&mut self, key: QueueKey) {
         let Some(queue) = self.queues.get_mut(&key) else { return };
-        if queue.waiting.pop_front().is_some() {
+        if let Some(head) = queue.waiting.pop_front() {
             self.loaded -= 1;
+            self.come_again.remove(&head.update_id);
         }
         match queue.waiting.front() {
             Some(next) => {
@@ -163,6 +195,25 @@ mod tests {
         queues.succeeded(CHAT);
         assert_eq!(queues.take(0).unwrap().update_id, 2);
         assert_eq!(queues.pending(), 2);
+    }
+
+    #[test]
+    fn a_late_copy_comes_behind_what_is_younger() {
+        let mut queues = queues(80);
+        queues.push(update(1, CHAT));
+        let first = queues.take(0).unwrap();
+        queues.succeeded(CHAT);
+        queues.send_late_copy(3_000, first);
+        queues.push(update(2, CHAT));
+        assert_eq!(queues.take(0).unwrap().update_id, 2);
+        queues.succeeded(CHAT);
+        assert_eq!((queues.pending(), queues.next_at()), (1, Some(3_000)));
+        assert!(queues.take(2_999).is_none());
+        assert_eq!(queues.take(3_000).unwrap().update_id, 1);
+        assert!(queues.is_late_copy(1));
+        queues.succeeded(CHAT);
+        assert_eq!(queues.pending(), 0);
+        assert!(!queues.is_late_copy(1));
     }
 
     #[test]

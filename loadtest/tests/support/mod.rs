@@ -54,7 +54,7 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
-/// A directory for databases and logs. When the test fails, the ends of the logs are printed before it goes.
+/// A directory for databases and logs. When the test fails, the last warnings of the logs are printed before it goes.
 pub(crate) struct Directory(PathBuf);
 
 impl Directory {
@@ -83,11 +83,11 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        const LINES: usize = 30;
+        const LINES: usize = 10;
         if std::thread::panicking() {
             for (name, log) in self.logs() {
-                let lines: Vec<&str> = log.lines().collect();
-                println!("the end of {name}:\n{}", lines[lines.len().saturating_sub(LINES)..].join("\n"));
+                let telling: Vec<&str> = log.lines().filter(|line| !line.contains("\"level\":\"INFO\"")).collect();
+                println!("the end of {name}:\n{}", telling[telling.len().saturating_sub(LINES)..].join("\n"));
             }
         }
         fs::remove_dir_all(&self.0).ok();

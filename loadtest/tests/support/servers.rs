@@ -1,6 +1,11 @@
 //! PostgreSQL and Redis: a database that goes with its test, and what the stream of a bot holds.
 
-use std::env;
+use std::{
+    env,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    pin::pin,
+    task::Poll,
+};
 
 use loadtest::world::UserId;
 use redis::{aio::MultiplexedConnection, streams::StreamPendingCountReply};
@@ -18,10 +23,7 @@ pub(crate) fn server(variable: &str) -> Option<String> {
 
 /// Runs a test with a PostgreSQL database and a Redis, where both are there. The database and all of the bot's keys go
 /// afterwards, also when the test fails.
-pub(crate) async fn with_servers<F>(bot: UserId, test: impl FnOnce(Servers) -> F)
-where
-    F: Future<Output = ()> + Send + 'static,
-{
+pub(crate) async fn with_servers(bot: UserId, test: impl AsyncFnOnce(Servers)) {
     let (Some(postgres), Some(redis)) = (server("DATABASE_URL"), server("REDIS_URL")) else { return };
     let (base, _) = postgres.rsplit_once('/').unwrap();
     let name = format!("nezuko_e2e_{:016x}", rand::random::<u64>());
@@ -30,12 +32,17 @@ where
     let connection = redis::Client::open(redis.as_str()).unwrap().get_multiplexed_async_connection().await.unwrap();
     let stream = Stream { connection, bot };
     let servers = Servers { redis_url: redis, database_url: format!("{base}/{name}"), stream: stream.clone() };
-    // In a task of its own, so that a failed assertion comes back here first.
-    let outcome = tokio::spawn(test(servers)).await;
+    let mut test = pin!(test(servers));
+    let outcome = std::future::poll_fn(|context| {
+        // A failed assertion comes back here, after the test's programs have been dropped.
+        catch_unwind(AssertUnwindSafe(|| test.as_mut().poll(context)))
+            .map_or_else(|failed| Poll::Ready(Err(failed)), |poll| poll.map(Ok))
+    })
+    .await;
     stream.forget_bot().await;
     sqlx::query(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).execute(&mut admin).await.unwrap();
     if let Err(failed) = outcome {
-        std::panic::resume_unwind(failed.into_panic());
+        resume_unwind(failed);
     }
 }
 
