@@ -203,8 +203,9 @@ impl Member {
         newest(&mut self.lookup, Lookup { asked_ms, standing, limits: answer.limits }, |l| l.asked_ms);
         let Some(call) = self.call else { return };
         let shows_effect = mark.is_on(answer.limits) == (call.act == Act::Mute);
-        // Our until_date cannot be seen before our mute landed; the absence of a mute may come from Telegram's cache.
-        let proves = call.act == Act::Mute && shows_effect && asked_ms >= call.at_ms;
+        // Our until_date cannot be seen before our mute landed; the absence of a mute may come from Telegram's cache. But
+        // the call stays open until the lookup is believed over the newest event, or nobody would ask again.
+        let proves = call.act == Act::Mute && asked_ms >= call.at_ms && self.limits(mark, asked_ms).ours;
         // Where Telegram said ok and the mute is gone, an admin has lifted it more likely than Telegram has not acted, and
         // their event is on its way: only a call of unknown outcome is disproved so soon.
         let may_be_lifted = call.act == Act::Mute && call.answered;

@@ -34,10 +34,17 @@ async fn work(settings: &Settings) -> anyhow::Result<()> {
     let readiness = Readiness::default();
     let ready = readiness.needed("worker");
     let ops_port = TcpListener::bind((settings.bind, settings.ops_port)).await.context("cannot bind OPS_PORT")?;
+    let ops_address = ops_port.local_addr()?;
     let ops = Ops { program: "nezuko-worker", readiness: readiness.clone(), metrics: metrics.clone() };
     // The operations port outlives the work, so that a draining process can be watched.
     let watched = tokio::spawn(ops.serve(ops_port, CancellationToken::new()));
 
+    tracing::info!(
+        bot_id = bot.0,
+        ops = %ops_address,
+        version = env!("CARGO_PKG_VERSION"),
+        "worker is listening on its operations port"
+    );
     let database = Database::open(settings.profile.database().expose()).await?;
     if !bring_up_to_date(&database, &stop).await? {
         return Ok(());

@@ -1,5 +1,5 @@
 //! Seeded bugs that the tests must catch: compiled in only with the feature `planted-bugs`, which nothing but the tests
-//! turns on. Programs under test choose one by `NEZUKO_PLANTED_BUG`, tests in the same process by [`plant`]. Without the
+//! turns on. Programs under test choose one by `NEZUKO_PLANTED_BUG`, tests in the same process by `plant`. Without the
 //! feature every question here is answered `false` at compile time.
 
 use crate::policy::{Decision, Verdict};
