@@ -1,0 +1,115 @@
+//! A chat's transaction.
+
+use nezuko_shared::database::Dialect;
+use nezuko_telegram::{ChatId, UpdateId};
+use sqlx::{Any, AnyConnection, Row, Transaction, any::AnyRow};
+
+use super::{SqlStore, intents::in_order};
+use crate::{
+    facts::{ChatFacts, Setting},
+    store::{Chat, ChatStep, ChatView, ChatWrites, StoreError},
+};
+
+impl SqlStore {
+    pub(super) async fn read_chat_view(&self, tx: &mut AnyConnection, chat: ChatId) -> Result<ChatView, StoreError> {
+        let row = sqlx::query("SELECT version, facts FROM chats WHERE bot_id = $1 AND chat_id = $2")
+            .bind(self.bot.0)
+            .bind(chat.0)
+            .fetch_optional(&mut *tx)
+            .await?;
+        let mut view = ChatView {
+            chat: row.map(|row| read_chat(&row, 0)).transpose()?.unwrap_or_default(),
+            ..ChatView::default()
+        };
+        let links = sqlx::query(
+            "SELECT group_id, channel_id, enabled, set_by_update, set_ms FROM links
+             WHERE bot_id = $1 AND (group_id = $2 OR channel_id = $2) ORDER BY group_id, channel_id",
+        )
+        .bind(self.bot.0)
+        .bind(chat.0)
+        .fetch_all(tx)
+        .await?;
+        for row in links {
+            let (group, channel) = (ChatId(row.try_get(0)?), ChatId(row.try_get(1)?));
+            let value = row.try_get::<i64, _>(2)? == 1;
+            if group == chat {
+                let (update_id, received_ms) = (UpdateId(row.try_get(3)?), row.try_get(4)?);
+                view.links.insert(channel, Setting { value, update_id, received_ms });
+            } else if value {
+                view.required_by.push(group);
+            }
+        }
+        Ok(view)
+    }
+
+    async fn write_chat(
+        &self,
+        tx: &mut AnyConnection,
+        chat: ChatId,
+        view: &ChatView,
+        writes: &ChatWrites,
+        trace_id: &str,
+    ) -> Result<i64, StoreError> {
+        let mut version = view.chat.version;
+        if writes.facts.is_some() || !writes.links.is_empty() {
+            version += 1;
+            let facts = writes.facts.as_ref().unwrap_or(&view.chat.facts);
+            sqlx::query(
+                "INSERT INTO chats (bot_id, chat_id, version, facts) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (bot_id, chat_id) DO UPDATE SET version = excluded.version, facts = excluded.facts",
+            )
+            .bind(self.bot.0)
+            .bind(chat.0)
+            .bind(version)
+            .bind(serde_json::to_string(facts)?)
+            .execute(&mut *tx)
+            .await?;
+        }
+        for (channel, setting) in &writes.links {
+            sqlx::query(
+                "INSERT INTO links (bot_id, group_id, channel_id, enabled, set_by_update, set_ms)
+                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (bot_id, group_id, channel_id) DO UPDATE SET
+                    enabled = excluded.enabled, set_by_update = excluded.set_by_update, set_ms = excluded.set_ms",
+            )
+            .bind(self.bot.0)
+            .bind(chat.0)
+            .bind(channel.0)
+            .bind(i64::from(setting.value))
+            .bind(setting.update_id.0)
+            .bind(setting.received_ms)
+            .execute(&mut *tx)
+            .await?;
+        }
+        for put in in_order(&writes.put) {
+            self.put_one(tx, put, trace_id).await?;
+        }
+        Ok(version)
+    }
+
+    pub(super) async fn chat_once(
+        &self,
+        chat: ChatId,
+        trace_id: &str,
+        step: &mut ChatStep<'_>,
+    ) -> Result<i64, StoreError> {
+        let mut tx = self.database.begin().await?;
+        self.lock_chat(&mut tx, chat).await?;
+        let view = self.read_chat_view(&mut tx, chat).await?;
+        let writes = step(&view);
+        let version = self.write_chat(&mut tx, chat, &view, &writes, trace_id).await?;
+        tx.commit().await?;
+        Ok(version)
+    }
+
+    async fn lock_chat(&self, tx: &mut Transaction<'static, Any>, chat: ChatId) -> Result<(), StoreError> {
+        if self.database.dialect == Dialect::Postgres {
+            sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(self.lock_key(chat)).execute(&mut **tx).await?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn read_chat(row: &AnyRow, at: usize) -> Result<Chat, StoreError> {
+    let facts: ChatFacts = serde_json::from_str(row.try_get(at + 1)?)?;
+    Ok(Chat { facts, version: row.try_get(at)? })
+}

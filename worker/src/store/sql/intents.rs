@@ -1,0 +1,158 @@
+//! Intents in the database: made, settled, prolonged and given back.
+
+use nezuko_shared::database::Dialect;
+use sqlx::AnyConnection;
+
+use super::SqlStore;
+use crate::{
+    intent::{Intent, Put, Settlement},
+    store::{Settle, StoreError},
+};
+
+impl SqlStore {
+    pub(super) async fn put_one(&self, tx: &mut AnyConnection, put: &Put, trace_id: &str) -> Result<(), StoreError> {
+        // A state intent is made again, due at the earlier of both times; an effect, or its tombstone, stays as it is.
+        let statement = if put.intent.is_state() {
+            "INSERT INTO intents (bot_id, key, lane, kind, user_id, payload, generation, not_before_ms, attempts, claim,
+                claimed_by, claimed_until_ms, trace_id) VALUES ($1, $2, $3, $4, $5, $6, 1, $7, 0, 0, '', 0, $8)
+             ON CONFLICT (bot_id, key) DO UPDATE SET generation = intents.generation + 1, trace_id = excluded.trace_id,
+                payload = excluded.payload, not_before_ms = CASE WHEN intents.not_before_ms < excluded.not_before_ms
+                    THEN intents.not_before_ms ELSE excluded.not_before_ms END"
+        } else {
+            "INSERT INTO intents (bot_id, key, lane, kind, user_id, payload, generation, not_before_ms, attempts, claim,
+                claimed_by, claimed_until_ms, trace_id) VALUES ($1, $2, $3, $4, $5, $6, 1, $7, 0, 0, '', 0, $8)
+             ON CONFLICT DO NOTHING"
+        };
+        let user = match &put.intent {
+            Intent::Member { user, .. } | Intent::Check { user, .. } => user.0,
+            _ => 0,
+        };
+        sqlx::query(statement)
+            .bind(self.bot.0)
+            .bind(put.intent.key())
+            .bind(put.intent.lane() as i64)
+            .bind(put.intent.kind())
+            .bind(user)
+            .bind(serde_json::to_string(&put.intent)?)
+            .bind(put.not_before_ms)
+            .bind(trace_id)
+            .execute(tx)
+            .await?;
+        Ok(())
+    }
+
+    /// Returns whether the claim was still held.
+    pub(super) async fn settle_one(
+        &self,
+        tx: &mut AnyConnection,
+        settle: &Settle,
+        now_ms: i64,
+    ) -> Result<bool, StoreError> {
+        let (bot, key) = (self.bot.0, settle.key.as_str());
+        let ended = match &settle.settlement {
+            Settlement::Done => {
+                // What was wanted when it was claimed is done; a newer generation stays. Effects have one generation
+                // and leave a tombstone, state intents leave nothing.
+                let state = ["member:", "check:", "prompt:", "redecide:"].iter().any(|kind| key.starts_with(kind));
+                let statement = if state {
+                    "DELETE FROM intents WHERE bot_id = $1 AND key = $2 AND claim = $3 AND generation = $4 AND $5 > 0"
+                } else {
+                    "UPDATE intents SET done_ms = $5, payload = '', claimed_until_ms = 0
+                     WHERE bot_id = $1 AND key = $2 AND claim = $3 AND generation = $4 AND done_ms IS NULL"
+                };
+                sqlx::query(statement)
+                    .bind(bot)
+                    .bind(key)
+                    .bind(settle.claim)
+                    .bind(settle.generation)
+                    .bind(now_ms)
+                    .execute(&mut *tx)
+                    .await?
+                    .rows_affected()
+            }
+            Settlement::Continue(rest) => sqlx::query(
+                "UPDATE intents SET payload = $5, claimed_by = '', claimed_until_ms = 0
+                 WHERE bot_id = $1 AND key = $2 AND claim = $3 AND generation = $4 AND done_ms IS NULL",
+            )
+            .bind(bot)
+            .bind(key)
+            .bind(settle.claim)
+            .bind(settle.generation)
+            .bind(serde_json::to_string(rest)?)
+            .execute(&mut *tx)
+            .await?
+            .rows_affected(),
+            Settlement::Wait { not_before_ms } | Settlement::Retry { not_before_ms } => sqlx::query(
+                "UPDATE intents SET attempts = attempts + $6, claimed_by = '', claimed_until_ms = 0, not_before_ms = $5
+                 WHERE bot_id = $1 AND key = $2 AND claim = $3 AND generation = $4 AND done_ms IS NULL",
+            )
+            .bind(bot)
+            .bind(key)
+            .bind(settle.claim)
+            .bind(settle.generation)
+            .bind(*not_before_ms)
+            .bind(i64::from(matches!(settle.settlement, Settlement::Retry { .. })))
+            .execute(&mut *tx)
+            .await?
+            .rows_affected(),
+        };
+        if ended > 0 {
+            return Ok(true);
+        }
+        let freed = sqlx::query(
+            "UPDATE intents SET claimed_by = '', claimed_until_ms = 0
+             WHERE bot_id = $1 AND key = $2 AND claim = $3 AND done_ms IS NULL",
+        )
+        .bind(bot)
+        .bind(key)
+        .bind(settle.claim)
+        .execute(tx)
+        .await?;
+        Ok(freed.rows_affected() > 0)
+    }
+
+    pub(super) async fn settle_once(
+        &self,
+        settle: &[Settle],
+        put: &[Put],
+        trace_id: &str,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.database.begin().await?;
+        let mut ordered: Vec<&Settle> = settle.iter().collect();
+        ordered.sort_by_key(|settle| &settle.key);
+        for settle in ordered {
+            self.settle_one(&mut tx, settle, now_ms).await?;
+        }
+        for put in in_order(put) {
+            self.put_one(&mut tx, put, trace_id).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Gives all claims of `holder` another end; 0 gives them back.
+    pub(super) async fn end_claims_once(&self, holder: &str, until_ms: i64) -> Result<(), StoreError> {
+        // Locked in the order of their keys, as everywhere.
+        let statement = match self.database.dialect {
+            Dialect::Postgres => {
+                "UPDATE intents SET claimed_until_ms = $3, claimed_by = CASE WHEN $3 > 0 THEN claimed_by ELSE '' END
+                 WHERE bot_id = $1 AND key IN (SELECT key FROM intents WHERE bot_id = $1 AND claimed_by = $2
+                    AND claimed_until_ms > 0 AND done_ms IS NULL ORDER BY key FOR UPDATE)"
+            }
+            Dialect::Sqlite => {
+                "UPDATE intents SET claimed_until_ms = $3, claimed_by = CASE WHEN $3 > 0 THEN claimed_by ELSE '' END
+                 WHERE bot_id = $1 AND claimed_by = $2 AND claimed_until_ms > 0 AND done_ms IS NULL"
+            }
+        };
+        sqlx::query(statement).bind(self.bot.0).bind(holder).bind(until_ms).execute(&self.database.pool).await?;
+        Ok(())
+    }
+}
+
+/// Intents in the order in which every transaction writes them, so that two of them seldom wait for each other.
+pub(super) fn in_order(put: &[Put]) -> Vec<&Put> {
+    let mut ordered: Vec<&Put> = put.iter().collect();
+    ordered.sort_by_cached_key(|put| put.intent.key());
+    ordered
+}
