@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::Sender;
 use crate::{
-    facts::{Act, Call, LOOKUP_CACHE_MS, Lookup},
+    facts::{Act, CONFIRM_AFTER_MS, Call, LOOKUP_CACHE_MS, Lookup},
     intent::{Claim, Intent, Put, Settlement},
     planted::{self, Bug},
     policy::Decision,
@@ -166,10 +166,11 @@ impl Sender {
                         };
                         person.writes.verifications.push(Verification { group, outcome });
                     }
-                    // E42: they have become an administrator; have a look.
+                    // E42: they have become an administrator; have a look, but not at once: Telegram's cache may not know
+                    // it yet, and each answer has the person decided again.
                     Some(ErrorClass::TargetIsAdmin) => {
                         let intent = Intent::Check { chat: group, user };
-                        person.writes.put.push(Put { intent, not_before_ms: now_ms });
+                        person.writes.put.push(Put { intent, not_before_ms: now_ms + CONFIRM_AFTER_MS });
                     }
                     Some(ErrorClass::Permission | ErrorClass::BotOut) => {
                         person.writes.put.push(self.look_at_own_rights(group));
