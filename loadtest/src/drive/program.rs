@@ -85,12 +85,32 @@ impl Program {
         if let Some(status) = self.child.try_wait()? {
             bail!("the program had ended by itself ({status}); its log is {}", self.log.display());
         }
-        let pid = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)).context("no process id")?;
-        kill_process(pid, Signal::TERM)?;
+        self.signal(Signal::TERM)?;
         match tokio::time::timeout(within, self.child.wait()).await {
             Ok(status) => Ok(status?),
             Err(_) => bail!("the program did not stop within {within:?}; its log is {}", self.log.display()),
         }
+    }
+
+    /// Makes it stand still in the middle of whatever it does (SIGSTOP).
+    ///
+    /// # Errors
+    /// Where it has ended.
+    pub fn freeze(&self) -> anyhow::Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on (SIGCONT).
+    ///
+    /// # Errors
+    /// Where it has ended.
+    pub fn thaw(&self) -> anyhow::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)).context("no process id")?;
+        Ok(kill_process(pid, signal)?)
     }
 
     /// Kills it at once (SIGKILL) and waits.

@@ -153,6 +153,20 @@ impl Running {
         self.program.kill().await.unwrap();
     }
 
+    /// SIGKILL in the middle of its work: when it has been stopped at a moment at which `is_busy` says so.
+    pub(crate) async fn kill_when(self, what: &str, mut is_busy: impl AsyncFnMut() -> bool) {
+        eventually(what, async || {
+            self.program.freeze().unwrap();
+            let hit = is_busy().await;
+            if !hit {
+                self.program.thaw().unwrap();
+            }
+            hit
+        })
+        .await;
+        self.kill().await;
+    }
+
     /// A metric, summed over its labels.
     pub(crate) async fn metric(&self, name: &str) -> u64 {
         let (status, text) = page(&format!("http://127.0.0.1:{}/metrics", self.ops_port)).await.unwrap();
