@@ -6,16 +6,13 @@ use std::{
     time::Duration,
 };
 
-use nezuko_shared::{
-    ops::Part,
-    queue::{Backlog, Producer, QueueError},
-    telemetry::metrics::Metrics,
-};
+use nezuko_shared::{ops::Part, queue::Backlog, telemetry::metrics::Metrics};
 use nezuko_telegram::BotId;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::intake::Intake;
 
 const ASK_EVERY: Duration = Duration::from_millis(500);
-const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Whether new updates are let in. Where the queue cannot be asked they are: then each push decides for itself.
 #[derive(Debug)]
@@ -42,16 +39,13 @@ impl Admission {
     }
 
     /// Watches the queue for ever; drop it to stop.
-    pub(crate) async fn watch(&self, bot: BotId, producer: &dyn Producer, tell: Watchers<'_>) {
+    pub(crate) async fn watch(&self, bot: BotId, intake: &Intake, tell: Watchers<'_>) {
         let mut ticks = interval(ASK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut answered_before = true;
         loop {
             ticks.tick().await;
-            let answer = match timeout(ASK_TIMEOUT, producer.backlog(bot)).await {
-                Ok(answer) => answer,
-                Err(_) => Err(QueueError::Unavailable("no answer in time".into())),
-            };
+            let answer = intake.backlog().await;
             let answers = answer.is_ok();
             tell.health.set(answers);
             (tell.gauge)(tell.metrics, answers);

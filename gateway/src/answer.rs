@@ -69,7 +69,7 @@ impl Answer {
             ),
             Self::Unknown => problem(
                 StatusCode::NOT_FOUND,
-                "updates are taken at /webhook and /webhook/{bot_id}, where the bot is the one that runs here",
+                "updates are taken at /webhook/{bot_id} for the bots that run here, and at /webhook where there is only one",
             ),
             Self::Method => with(problem(StatusCode::METHOD_NOT_ALLOWED, "updates are POSTed"), header::ALLOW, "POST"),
             Self::TooLarge => problem(StatusCode::PAYLOAD_TOO_LARGE, "an update has at most 1 MiB"),

@@ -1,14 +1,19 @@
 //! The gateway: takes updates from Telegram and answers when, and only when, the queue has them.
 //!
 //! `connections` accepts, `webhook` leads a request through the checks (`secret`, `body`, `admission`), `peek` finds number
-//! and person, the queue's producer stores, `answer` says so. The gateway keeps no state: Telegram is the spool.
+//! and person, `intake` stores, `answer` says so. `registration` sees to it that Telegram knows the webhook; without one
+//! `polling` asks for updates. The gateway keeps no state: Telegram is the spool.
 
 mod admission;
 mod answer;
 mod body;
+mod bot;
 mod connections;
+mod intake;
 mod peek;
+mod polling;
 mod refusals;
+mod registration;
 mod secret;
 mod webhook;
 
@@ -19,6 +24,8 @@ mod memory_queue;
 
 use std::{io, sync::Arc, time::Duration};
 
+use anyhow::Context;
+use futures_util::future::join_all;
 use nezuko_shared::{
     config::{Profile, Settings},
     ops::{Ops, Part, Readiness},
@@ -28,11 +35,23 @@ use nezuko_shared::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{admission::Watchers, webhook::Webhook};
+pub use crate::registration::Turn;
+use crate::{admission::Watchers, bot::Bot, polling::Poller, registration::Registrar, webhook::Webhook};
 
-/// One bot's webhook.
+/// How the updates of one bot come here.
+enum Source {
+    Webhook(Registrar),
+    /// The webhook, and asking where Telegram refuses it.
+    WebhookOrPolling(Registrar, Poller),
+    Polling(Poller),
+}
+
+/// The way of all bots' updates from Telegram into the queue.
 pub struct Gateway {
+    bots: Vec<Arc<Bot>>,
+    sources: Vec<Source>,
     webhook: Arc<Webhook>,
+    shutdown: CancellationToken,
     grace: Duration,
     accepting: Part,
     queue: Part,
@@ -44,46 +63,98 @@ impl Gateway {
     /// wants no traffic, and `queue`, which is only reported: while the queue is away every gateway answers 503 with
     /// `Retry-After`, which Telegram understands better than a closed door.
     ///
-    /// `shutdown` is the moment from which nothing new is taken in.
-    #[must_use]
+    /// `turn` keeps several gateways from registering at once; `shutdown` is the moment from which nothing new is taken in.
+    ///
+    /// # Errors
+    /// Where no HTTP client can be built.
     pub fn new(
         settings: &Settings,
         producer: Arc<dyn Producer>,
-        metrics: Metrics,
+        metrics: &Metrics,
         readiness: &Readiness,
+        turn: &Turn,
         shutdown: CancellationToken,
-    ) -> Self {
+    ) -> anyhow::Result<Self> {
         let queue_gauge = match settings.profile {
             Profile::Embedded { .. } => Metrics::set_db_connected,
-            Profile::Distributed { .. } => Metrics::set_redis_connected,
+            Profile::Gateway { .. } | Profile::Worker { .. } => Metrics::set_redis_connected,
         };
-        Self {
+        let (mut bots, mut sources) = (Vec::new(), Vec::new());
+        for of_bot in &settings.bots {
+            let bot = Arc::new(Bot::new(settings, of_bot, producer.clone(), metrics));
+            let registrar = || Registrar::new(settings, of_bot, bot.clone(), turn.clone());
+            let poller = || Poller::new(settings, of_bot, bot.clone());
+            let alone = matches!(settings.profile, Profile::Embedded { .. });
+            sources.push(match (alone, &settings.webhook_url) {
+                (true, None) => Source::Polling(poller()?),
+                (true, Some(_)) if settings.polling_fallback => Source::WebhookOrPolling(registrar()?, poller()?),
+                _ => Source::Webhook(registrar()?),
+            });
+            bots.push(bot);
+        }
+        Ok(Self {
+            webhook: Arc::new(Webhook::new(&bots, metrics, shutdown.clone())),
+            bots,
+            sources,
+            shutdown,
             queue_gauge,
-            webhook: Arc::new(Webhook::new(settings, producer, metrics, shutdown)),
             grace: settings.shutdown_grace,
             accepting: readiness.needed("webhook"),
             queue: readiness.reported("queue"),
-        }
+        })
     }
 
-    /// Answers on `listener` until the shutdown; returns when what was in hand is finished or the grace period is over.
-    /// Dropping it closes every connection at once.
-    pub async fn serve(self, listener: TcpListener) {
-        let Self { webhook, grace, accepting, queue, queue_gauge } = self;
-        let shutdown = webhook.shutdown.clone();
+    /// Brings updates in until the shutdown, through `listener` if there is one; returns when what was in hand is finished
+    /// or the grace period is over. Dropping it closes every connection at once.
+    pub async fn serve(self, listener: Option<TcpListener>) {
+        let Self { bots, sources, webhook, shutdown, grace, accepting, queue, queue_gauge } = self;
         let leaving = async {
             shutdown.cancelled().await;
             accepting.set(false);
             std::future::pending::<()>().await;
         };
         accepting.set(true);
-        let router = Arc::clone(&webhook).router();
-        let tell = Watchers { metrics: &webhook.metrics, gauge: queue_gauge, health: &queue };
-        let watching = webhook.admission.watch(webhook.bot, &*webhook.producer, tell);
+        let serving = async {
+            match listener {
+                Some(listener) => connections::serve(listener, webhook.router(), shutdown.clone(), grace).await,
+                None => shutdown.cancelled().await,
+            }
+        };
+        let watching = join_all(bots.iter().map(|bot| {
+            let tell = Watchers { metrics: &bot.metrics, gauge: queue_gauge, health: &queue };
+            bot.admission.watch(bot.id, &bot.intake, tell)
+        }));
+        // Given up at the shutdown: what Telegram has not been told is stored comes again.
+        let bringing = async {
+            tokio::select! {
+                _ = join_all(sources.iter().map(Source::bring)) => {}
+                () = shutdown.cancelled() => {}
+            }
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
-            () = connections::serve(listener, router, shutdown.clone(), grace) => {}
-            () = watching => {}
+            () = serving => {}
+            _ = watching => {}
+            () = bringing => {}
             () = leaving => {}
+        }
+    }
+}
+
+impl Source {
+    /// Sees to it that updates come, for ever.
+    async fn bring(&self) {
+        match self {
+            Self::Webhook(registrar) => registrar.keep().await,
+            Self::WebhookOrPolling(registrar, poller) => {
+                registrar.keep_unless_refused().await;
+                tracing::error!(
+                    "TELEGRAM REFUSED THE WEBHOOK, so updates are asked for instead (POLLING_FALLBACK); \
+                     correct WEBHOOK_URL and start again"
+                );
+                poller.run().await;
+            }
+            Self::Polling(poller) => poller.run().await,
         }
     }
 }
@@ -96,13 +167,18 @@ pub async fn run(
     settings: &Settings,
     producer: Arc<dyn Producer>,
     metrics: Metrics,
+    turn: &Turn,
     shutdown: CancellationToken,
-) -> io::Result<()> {
+) -> anyhow::Result<()> {
     let readiness = Readiness::default();
-    let webhook_port = TcpListener::bind((settings.bind, settings.port)).await?;
-    let ops_port = TcpListener::bind((settings.bind, settings.ops_port)).await?;
+    let bind = async |port, name| {
+        let bound: io::Result<TcpListener> = TcpListener::bind((settings.bind, port)).await;
+        bound.with_context(|| format!("cannot bind {name} ({port})"))
+    };
+    let webhook_port = bind(settings.port, "PORT").await?;
+    let ops_port = bind(settings.ops_port, "OPS_PORT").await?;
     tracing::info!(
-        bot_id = settings.bot.id.0,
+        bots = ?settings.bot_ids(),
         environment = settings.environment,
         webhook = %webhook_port.local_addr()?,
         ops = %ops_port.local_addr()?,
@@ -110,11 +186,11 @@ pub async fn run(
         "gateway is listening"
     );
 
-    let gateway = Gateway::new(settings, producer, metrics.clone(), &readiness, shutdown);
+    let gateway = Gateway::new(settings, producer, &metrics, &readiness, turn, shutdown)?;
     let ops = Ops { program: "nezuko-gateway", readiness, metrics };
     // The operations port outlives the webhook, so that a draining process can be watched.
     tokio::select! {
-        () = gateway.serve(webhook_port) => {}
+        () = gateway.serve(Some(webhook_port)) => {}
         failed = ops.serve(ops_port, CancellationToken::new()) => failed?,
     }
     tracing::info!("gateway has stopped");

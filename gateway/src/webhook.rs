@@ -5,51 +5,47 @@
 //! chat for 24 h.
 
 use std::{
+    collections::HashMap,
     sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use axum::{
     Router,
     body::Body,
-    extract::{Request, State},
+    extract::{Path, Request, State},
     http::{Method, Response},
     routing::any,
 };
-use nezuko_shared::{
-    config::Settings,
-    envelope::Envelope,
-    queue::{Producer, QueueError},
-    telemetry::{metrics::Metrics, trace::Traceparent},
-};
+use nezuko_shared::telemetry::metrics::{Metrics, WebhookOutcome};
 use nezuko_telegram::{BotId, UpdateId};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admission::Admission,
     answer::{Answer, Doubt},
     body::{self, BodyError},
-    peek::{NotAnUpdate, Peek, peek},
+    bot::Bot,
+    intake::Taken,
     refusals::{Refusal, RefusalLog},
-    secret::WebhookSecrets,
+    secret::Accepted,
 };
 
 /// Telegram gives a request 60 s; a body of 1 MiB needs far less.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longer than a stall of Redis that goes by, far shorter than Telegram's 60 s.
-const PUSH_TIMEOUT: Duration = Duration::from_secs(2);
+/// In the log, a bot that does not run here.
+const NOBODY: BotId = BotId(0);
 
 /// What every request needs.
 pub(crate) struct Webhook {
-    pub(crate) bot: BotId,
-    pub(crate) secrets: WebhookSecrets,
-    pub(crate) admission: Admission,
-    pub(crate) producer: Arc<dyn Producer>,
-    pub(crate) metrics: Metrics,
+    /// By the text in the path.
+    bots: HashMap<String, Arc<Bot>>,
+    /// Where there is one only, it needs no name.
+    only: Option<Arc<Bot>>,
     /// Cancelled: nothing new is taken in.
-    pub(crate) shutdown: CancellationToken,
-    pub(crate) refusals: RefusalLog,
+    shutdown: CancellationToken,
+    strays: Metrics,
+    stray_log: RefusalLog,
 }
 
 /// What a log line says beside the answer.
@@ -61,63 +57,50 @@ struct About {
 }
 
 impl Webhook {
-    pub(crate) fn new(
-        settings: &Settings,
-        producer: Arc<dyn Producer>,
-        metrics: Metrics,
-        shutdown: CancellationToken,
-    ) -> Self {
+    pub(crate) fn new(bots: &[Arc<Bot>], metrics: &Metrics, shutdown: CancellationToken) -> Self {
+        let only = if let [bot] = bots { Some(bot.clone()) } else { None };
         Self {
-            bot: settings.bot.id,
-            secrets: WebhookSecrets::new(&settings.bot),
-            admission: Admission::new(settings.max_backlog),
-            producer,
-            metrics,
+            bots: bots.iter().map(|bot| (bot.id.to_string(), bot.clone())).collect(),
+            only,
             shutdown,
-            refusals: RefusalLog::default(),
+            strays: metrics.of_nobody(),
+            stray_log: RefusalLog::default(),
         }
     }
 
-    /// The routes. A bot that does not run here has none, so that it is unknown whatever is asked of it.
+    /// The routes. A bot that does not run here is unknown whatever is asked of it.
     pub(crate) fn router(self: Arc<Self>) -> Router {
         Router::new()
-            .route("/webhook", any(known))
-            .route(&format!("/webhook/{}", self.bot), any(known))
+            .route("/webhook", any(unnamed))
+            .route("/webhook/{bot}", any(named))
             .fallback(unknown)
             .with_state(self)
     }
 
-    /// Takes one request from its head to its answer.
-    pub(crate) async fn receive(&self, request: Request) -> Response<Body> {
+    /// Takes one request for `bot` from its head to its answer.
+    pub(crate) async fn receive(&self, bot: Option<&Bot>, request: Request) -> Response<Body> {
         let start = Instant::now();
         let mut about = About::default();
-        let answer = self.take_in(request, &mut about).await;
-        self.finish(answer, start, &about)
+        let Some(bot) = bot else {
+            about.reason = "unknown bot or path".into();
+            return finish(NOBODY, &self.strays, &self.stray_log, Answer::Unknown, start, &about);
+        };
+        let answer = self.take_in(bot, request, &mut about).await;
+        finish(bot.id, &bot.metrics, &bot.refusals, answer, start, &about)
     }
 
-    fn finish(&self, answer: Answer, start: Instant, about: &About) -> Response<Body> {
-        let outcome = answer.outcome();
-        self.metrics.webhook_answered(outcome, start.elapsed());
-        if answer != Answer::Stored {
-            self.refusals.write(Refusal {
-                bot: self.bot,
-                outcome,
-                reason: &about.reason,
-                trace_id: about.trace_id.as_deref(),
-                update_id: about.update_id,
-            });
-        }
-        answer.response()
-    }
-
-    async fn take_in(&self, request: Request, about: &mut About) -> Answer {
+    async fn take_in(&self, bot: &Bot, request: Request, about: &mut About) -> Answer {
         if request.method() != Method::POST {
             about.reason = "not a POST".into();
             return Answer::Method;
         }
-        if !self.secrets.accept(request.headers()) {
-            about.reason = "secret missing or wrong".into();
-            return Answer::Unauthorized;
+        match bot.secrets.accept(request.headers()) {
+            Some(Accepted::Current) => {}
+            Some(Accepted::Previous) => bot.previous_secret_seen.notify_one(),
+            None => {
+                about.reason = "secret missing or wrong".into();
+                return Answer::Unauthorized;
+            }
         }
         let body = request.into_body();
         if body::announces_too_much(&body) {
@@ -127,11 +110,11 @@ impl Webhook {
         if self.shutdown.is_cancelled() {
             return doubtful(Doubt::ShuttingDown, about);
         }
-        if self.admission.is_full() {
+        if bot.admission.is_full() {
             return doubtful(Doubt::BacklogFull, about);
         }
         match timeout(BODY_TIMEOUT, body::read(body)).await {
-            Ok(Ok(payload)) => self.store(payload, about).await,
+            Ok(Ok(payload)) => store(bot, payload, about).await,
             Ok(Err(BodyError::TooLarge)) => {
                 about.reason = "too large".into();
                 Answer::TooLarge
@@ -139,74 +122,56 @@ impl Webhook {
             Ok(Err(BodyError::BrokenOff)) | Err(_) => doubtful(Doubt::BodyIncomplete, about),
         }
     }
+}
 
-    async fn store(&self, payload: bytes::Bytes, about: &mut About) -> Answer {
-        let Peek { update_id, routing_key } = match peek(&payload) {
-            Ok(peek) => peek,
-            Err(not_an_update) => return self.quarantine(&payload, not_an_update, about).await,
-        };
-        let envelope = Envelope {
-            bot: self.bot,
-            update_id,
-            routing_key,
-            received_ms: unix_ms(),
-            traceparent: Traceparent::fresh(),
-            payload,
-        };
-        match in_time(self.producer.push(&envelope)).await {
-            Ok(()) => {
-                tracing::debug!(bot_id = self.bot.0, update_id = update_id.0, trace_id = envelope.trace_id(), "stored");
-                Answer::Stored
-            }
-            Err(error) => {
-                about.reason = error.to_string();
-                about.trace_id = Some(envelope.trace_id().to_owned());
-                about.update_id = Some(update_id);
-                Answer::Unavailable(Doubt::QueueUnavailable)
-            }
+async fn store(bot: &Bot, payload: bytes::Bytes, about: &mut About) -> Answer {
+    match bot.intake.take(payload).await {
+        Ok(Taken::Stored(_)) => Answer::Stored,
+        Ok(Taken::Quarantined(reason)) => {
+            about.reason = reason.into();
+            Answer::Quarantined
         }
-    }
-
-    async fn quarantine(&self, payload: &[u8], not_an_update: NotAnUpdate, about: &mut About) -> Answer {
-        let reason = not_an_update.reason();
-        match in_time(self.producer.quarantine(self.bot, payload, reason)).await {
-            Ok(()) => {
-                about.reason = reason.into();
-                Answer::Quarantined
-            }
-            Err(error) => {
-                about.reason = error.to_string();
-                Answer::Unavailable(Doubt::QueueUnavailable)
-            }
+        Err(not_taken) => {
+            about.reason = not_taken.error.to_string();
+            about.trace_id = not_taken.trace_id;
+            about.update_id = not_taken.update_id;
+            Answer::Unavailable(Doubt::QueueUnavailable)
         }
     }
 }
 
-async fn known(State(webhook): State<Arc<Webhook>>, request: Request) -> Response<Body> {
-    webhook.receive(request).await
+fn finish(
+    bot: BotId,
+    metrics: &Metrics,
+    refusals: &RefusalLog,
+    answer: Answer,
+    start: Instant,
+    about: &About,
+) -> Response<Body> {
+    let outcome = answer.outcome();
+    metrics.webhook_answered(outcome, start.elapsed());
+    if outcome != WebhookOutcome::Stored {
+        let About { reason, trace_id, update_id } = about;
+        refusals.write(Refusal { bot, outcome, reason, trace_id: trace_id.as_deref(), update_id: *update_id });
+    }
+    answer.response()
 }
 
-async fn unknown(State(webhook): State<Arc<Webhook>>) -> Response<Body> {
-    let about = About { reason: "unknown bot or path".into(), ..About::default() };
-    webhook.finish(Answer::Unknown, Instant::now(), &about)
+async fn unnamed(State(webhook): State<Arc<Webhook>>, request: Request) -> Response<Body> {
+    webhook.receive(webhook.only.as_deref(), request).await
+}
+
+async fn named(State(webhook): State<Arc<Webhook>>, Path(bot): Path<String>, request: Request) -> Response<Body> {
+    webhook.receive(webhook.bots.get(&bot).map(|bot| &**bot), request).await
+}
+
+async fn unknown(State(webhook): State<Arc<Webhook>>, request: Request) -> Response<Body> {
+    webhook.receive(None, request).await
 }
 
 fn doubtful(doubt: Doubt, about: &mut About) -> Answer {
     about.reason = doubt.reason().into();
     Answer::Unavailable(doubt)
-}
-
-/// A push that is given up may still have taken effect; the update then comes again as a duplicate, which is harmless.
-async fn in_time(storing: impl Future<Output = Result<(), QueueError>>) -> Result<(), QueueError> {
-    match timeout(PUSH_TIMEOUT, storing).await {
-        Ok(stored) => stored,
-        Err(_) => Err(QueueError::Unavailable("no answer in time".into())),
-    }
-}
-
-fn unix_ms() -> i64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

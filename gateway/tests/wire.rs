@@ -10,8 +10,12 @@ use std::{net::SocketAddr, sync::Arc};
 
 use client::{Answer, Connection, PATIENCE, SECRET, ask, telegram_post};
 use memory_queue::{MemoryQueue, Mode};
-use nezuko_gateway::Gateway;
-use nezuko_shared::{config::Settings, ops::Readiness, telemetry::metrics::Metrics};
+use nezuko_gateway::{Gateway, Turn};
+use nezuko_shared::{
+    config::{Role, Settings},
+    ops::Readiness,
+    telemetry::metrics::Metrics,
+};
 use tokio::{net::TcpListener, sync::Barrier, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -30,20 +34,23 @@ impl Running {
         Self::start_with(|_| None).await
     }
 
-    async fn start_with(extra: impl Fn(&str) -> Option<&'static str>) -> Self {
-        let settings = Settings::from_vars(|name| match name {
-            "BOT_TOKEN" => Some("42:abcdefghijklmnopqrstuvwxyz".into()),
-            "WEBHOOK_SECRET" => Some(SECRET.into()),
-            other => extra(other).map(str::to_owned),
+    async fn start_with(extra: impl Fn(&str) -> Option<String>) -> Self {
+        let settings = Settings::from_vars(Role::Gateway, |name| match name {
+            "BOT_TOKEN" if extra("BOTS_FILE").is_none() => Some("42:abcdefghijklmnopqrstuvwxyz".into()),
+            "WEBHOOK_SECRET" if extra("BOTS_FILE").is_none() => Some(SECRET.into()),
+            "REDIS_URL" => Some("redis://127.0.0.1:1".into()),
+            "TELEGRAM_API_URL" => Some("http://127.0.0.1:1".into()),
+            other => extra(other),
         })
         .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let queue = Arc::new(MemoryQueue::default());
         let (readiness, shutdown) = (Readiness::default(), CancellationToken::new());
-        let metrics = Metrics::new(settings.bot.id);
-        let gateway = Gateway::new(&settings, queue.clone(), metrics, &readiness, shutdown.clone());
-        let serving = tokio::spawn(gateway.serve(listener));
+        let metrics = Metrics::new(settings.bots[0].id);
+        let gateway =
+            Gateway::new(&settings, queue.clone(), &metrics, &readiness, &Turn::Alone, shutdown.clone()).unwrap();
+        let serving = tokio::spawn(gateway.serve(Some(listener)));
         Self { address, queue, readiness, shutdown, serving }
     }
 
@@ -90,6 +97,31 @@ async fn unknown_bots_and_paths_are_404_whatever_else_is_wrong() {
 }
 
 #[tokio::test]
+async fn each_of_several_bots_has_its_own_path_and_secret() {
+    let file = std::env::temp_dir().join(format!("nezuko-bots-{:016x}", rand::random::<u64>()));
+    let bots = r#"[{"token": "42:abcdefghijklmnopqrstuvwxyz", "webhook_secret": "right-secret"},
+                   {"token": "43:abcdefghijklmnopqrstuvwxyz", "webhook_secret": "other-secret"}]"#;
+    std::fs::write(&file, bots).unwrap();
+    let path = file.to_str().unwrap().to_owned();
+    let gateway = Running::start_with(|name| (name == "BOTS_FILE").then(|| path.clone())).await;
+    std::fs::remove_file(&file).unwrap();
+
+    for (path, secret, status) in [
+        ("/webhook/42", "right-secret", 200),
+        ("/webhook/43", "other-secret", 200),
+        ("/webhook/42", "other-secret", 401),
+        ("/webhook/43", "right-secret", 401),
+        ("/webhook/44", "right-secret", 404),
+        ("/webhook", "right-secret", 404),
+    ] {
+        let answer = gateway.ask(telegram_post(path, UPDATE).replace(SECRET, secret)).await;
+        assert_eq!(answer.status, status, "{path} with {secret}");
+    }
+    let stored = gateway.queue.stored.lock().unwrap();
+    assert_eq!(stored.iter().map(|envelope| envelope.bot.0).collect::<Vec<_>>(), [42, 43]);
+}
+
+#[tokio::test]
 async fn other_methods_are_405_before_the_secret_is_looked_at() {
     let gateway = Running::start().await;
     for method in ["GET", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"] {
@@ -118,7 +150,8 @@ async fn a_wrong_or_missing_secret_is_401_before_the_body_is_read() {
 
 #[tokio::test]
 async fn after_a_change_both_secrets_are_accepted() {
-    let gateway = Running::start_with(|name| (name == "WEBHOOK_SECRET_PREVIOUS").then_some("old-secret")).await;
+    let gateway =
+        Running::start_with(|name| (name == "WEBHOOK_SECRET_PREVIOUS").then(|| "old-secret".to_owned())).await;
     for (secret, status) in [(SECRET, 200), ("old-secret", 200), ("older-secret", 401)] {
         let request = telegram_post("/webhook", UPDATE).replace(SECRET, secret);
         assert_eq!(gateway.ask(request).await.status, status, "{secret}");
@@ -214,7 +247,7 @@ async fn a_stopping_gateway_finishes_what_is_in_hand_and_refuses_the_rest() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_takes_no_longer_than_the_grace_period() {
-    let gateway = Running::start_with(|name| (name == "SHUTDOWN_GRACE_SECONDS").then_some("1")).await;
+    let gateway = Running::start_with(|name| (name == "SHUTDOWN_GRACE_SECONDS").then(|| "1".to_owned())).await;
     // Answers after two seconds at the earliest, which is longer than the grace period.
     gateway.queue.set_mode(Mode::Hangs);
     let mut busy = Connection::open(gateway.address).await.unwrap();

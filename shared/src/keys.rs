@@ -8,6 +8,7 @@
 //! | `…:updates` | stream, group [`WORKERS`] | updates that no worker has finished | until acknowledged; never trimmed |
 //! | `…:quarantine` | stream | authenticated bodies that are no update | the newest [`QUARANTINE_LENGTH`] or so |
 //! | `…:dead` | stream | entries that were given up, with the reason | until an operator drops or replays them |
+//! | `…:registration` | string | a gateway registers the webhook | half a minute |
 //! | `…:limiter` | hash | state of the limiter of messages | for ever |
 //! | `…:limiter:grants:<budget>` | list | last grants of a budget, newest first | for ever |
 //! | `…:limiter:chat:<chat>` | list | last grants of messages to a chat, newest first | a little over a minute |
@@ -47,6 +48,12 @@ pub fn quarantine(bot: BotId) -> String {
 #[must_use]
 pub fn dead_letters(bot: BotId) -> String {
     of_bot(bot, "dead")
+}
+
+/// The mark that a gateway registers the bot's webhook.
+#[must_use]
+pub fn registration(bot: BotId) -> String {
+    of_bot(bot, "registration")
 }
 
 /// The hash with the limiter's state.
@@ -104,6 +111,7 @@ mod tests {
             updates(bot),
             quarantine(bot),
             dead_letters(bot),
+            registration(bot),
             limiter(bot),
             limiter_grants(bot, "message"),
             limiter_chat(bot, chat),

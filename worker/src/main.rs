@@ -3,9 +3,10 @@
 use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Context;
+use futures_util::future::join_all;
 use nezuko_shared::{
     cache::redis::RedisCache,
-    config::Settings,
+    config::{Role, Settings},
     database::Database,
     limiter::{LimiterSettings, redis::RedisLimiter},
     ops::{Ops, Readiness},
@@ -16,21 +17,20 @@ use nezuko_shared::{
     telemetry::metrics::Metrics,
 };
 use nezuko_worker::{
-    run::{Worker, bring_up_to_date, telegram},
+    run::{CALL_TIMEOUT, Worker, bring_up_to_date},
     store::SqlStore,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
-    program::start(Settings::fleet_from_env, work)
+    program::start(|| Settings::from_env(Role::Worker), work)
 }
 
 #[tokio::main]
 async fn work(settings: &Settings) -> anyhow::Result<()> {
     let stop = shutdown::on_signal().context("cannot listen to signals")?;
-    let bot = settings.bot.id;
-    let metrics = Metrics::new(bot);
+    let metrics = Metrics::new(settings.bots[0].id);
     let readiness = Readiness::default();
     let ready = readiness.needed("worker");
     let ops_port = TcpListener::bind((settings.bind, settings.ops_port)).await.context("cannot bind OPS_PORT")?;
@@ -40,37 +40,42 @@ async fn work(settings: &Settings) -> anyhow::Result<()> {
     let watched = tokio::spawn(ops.serve(ops_port, CancellationToken::new()));
 
     tracing::info!(
-        bot_id = bot.0,
+        bots = ?settings.bot_ids(),
         ops = %ops_address,
         version = env!("CARGO_PKG_VERSION"),
         "worker is listening on its operations port"
     );
-    let database = Database::open(settings.profile.database().expose()).await?;
+    let database = settings.profile.database().expect("invariant: a worker's settings have a database");
+    let database = Database::open(database.expose()).await?;
     if !bring_up_to_date(&database, &stop).await? {
         return Ok(());
     }
     let redis = settings.profile.redis().expect("invariant: the fleet's settings have Redis");
     let redis = Redis::new(redis.expose())?;
     let limits = LimiterSettings { jitter: settings.limiter_jitter, ..LimiterSettings::default() };
-    let worker = Worker {
-        store: Arc::new(SqlStore::new(database, bot)),
-        consumer: Arc::new(RedisConsumer::new(&redis, bot, &settings.worker_name)),
-        cache: Arc::new(RedisCache::new(redis.clone())),
-        limiter: Arc::new(RedisLimiter::new(redis, bot, limits)),
-        api: telegram(settings)?,
-        metrics,
-        name: settings.worker_name.clone(),
-        reclaim_idle: settings.reclaim_idle,
-        grace: settings.shutdown_grace,
-        database_works: readiness.reported("database"),
-    };
+    let database_works = readiness.reported("database");
+    let mut workers = Vec::new();
+    for bot in &settings.bots {
+        workers.push(Worker {
+            store: Arc::new(SqlStore::new(database.clone(), bot.id)),
+            consumer: Arc::new(RedisConsumer::new(&redis, bot.id, &settings.worker_name)),
+            cache: Arc::new(RedisCache::new(redis.clone())),
+            limiter: Arc::new(RedisLimiter::new(redis.clone(), bot.id, limits)),
+            api: settings.telegram(bot, CALL_TIMEOUT)?,
+            metrics: metrics.of(bot.id),
+            name: settings.worker_name.clone(),
+            reclaim_idle: settings.reclaim_idle,
+            grace: settings.shutdown_grace,
+            database_works: database_works.clone(),
+        });
+    }
     ready.set(true);
     let unready = stop.clone();
     tokio::spawn(async move {
         unready.cancelled().await;
         ready.set(false);
     });
-    worker.run(stop).await;
+    join_all(workers.into_iter().map(|worker| worker.run(stop.clone()))).await;
     watched.abort();
     Ok(())
 }

@@ -8,16 +8,15 @@ use std::{
 use anyhow::Context;
 use frankenstein::{AsyncTelegramApi, response::MethodResponse};
 use nezuko_shared::{
-    cache::Cache, config::Settings, database::Database, limiter::Limiter, ops::Part, queue::Consumer,
-    telemetry::metrics::Metrics,
+    cache::Cache, database::Database, limiter::Limiter, ops::Part, queue::Consumer, telemetry::metrics::Metrics,
 };
-use nezuko_telegram::{CallError, Client, HttpTransport, User};
+use nezuko_telegram::{CallError, Client, User};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{clock, consume::Reader, handle::Handler, lanes, send::Sender, store::Store};
 
 /// Telegram absorbs flood waits of up to 8 s inside a call and advises clients to wait for half a minute.
-const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// What giving back claims and entries may take at the end.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// How often the gauges are read.
@@ -25,7 +24,7 @@ const GAUGES: Duration = Duration::from_secs(10);
 /// How often what is past its time is removed.
 const PURGE: Duration = Duration::from_hours(1);
 
-/// Everything that a worker works with.
+/// Everything that a worker works with for one bot.
 pub struct Worker {
     /// Facts and intents.
     pub store: Arc<dyn Store>,
@@ -97,15 +96,6 @@ impl Worker {
         }
         tracing::info!(holder, "worker stopped");
     }
-}
-
-/// The Bot API of the bot in `settings`.
-///
-/// # Errors
-/// Where no HTTP client can be built.
-pub fn telegram(settings: &Settings) -> anyhow::Result<Client> {
-    let http = HttpTransport::new(&settings.telegram_api_url, settings.bot.token.expose(), CALL_TIMEOUT)?;
-    Ok(Client::new(Arc::new(http)))
 }
 
 /// Brings the schema up to date, waiting for a database that is not there yet. Returns whether it was done before `stop`.

@@ -6,17 +6,23 @@ use axum::http::{StatusCode, header};
 use bytes::Bytes;
 use futures_util::{StreamExt, future::join_all, stream};
 use http_body_util::BodyExt;
-use nezuko_shared::queue::Backlog;
+use nezuko_shared::{
+    config::{Role, Settings},
+    queue::Backlog,
+};
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert_eq, prop_oneof, proptest};
 use tokio::sync::Barrier;
 
 use super::*;
-use crate::memory_queue::{MemoryQueue, Mode};
+use crate::{
+    intake::unix_ms,
+    memory_queue::{MemoryQueue, Mode},
+};
 
 const UPDATE: &str = r#"{"update_id":9,"message":{"from":{"id":5},"chat":{"id":-100}}}"#;
 
 fn settings() -> Settings {
-    Settings::from_vars(|name| match name {
+    Settings::from_vars(Role::Alone, |name| match name {
         "BOT_TOKEN" => Some("42:abcdefghijklmnopqrstuvwxyz".into()),
         "WEBHOOK_SECRET" => Some("right".into()),
         "MAX_BACKLOG" => Some("10".into()),
@@ -25,10 +31,29 @@ fn settings() -> Settings {
     .unwrap()
 }
 
-fn webhook() -> (Webhook, Arc<MemoryQueue>) {
+/// The webhook of one bot without a socket.
+struct Door {
+    bot: Arc<Bot>,
+    webhook: Webhook,
+}
+
+impl Door {
+    async fn receive(&self, request: Request) -> Response<Body> {
+        self.webhook.receive(Some(&self.bot), request).await
+    }
+
+    fn page(&self) -> String {
+        self.bot.metrics.encode()
+    }
+}
+
+fn webhook() -> (Door, Arc<MemoryQueue>) {
     let queue = Arc::new(MemoryQueue::default());
     let metrics = Metrics::new(BotId(42));
-    (Webhook::new(&settings(), queue.clone(), metrics, CancellationToken::new()), queue)
+    let settings = settings();
+    let bot = Arc::new(Bot::new(&settings, &settings.bots[0], queue.clone(), &metrics));
+    let webhook = Webhook::new(std::slice::from_ref(&bot), &metrics, CancellationToken::new());
+    (Door { bot, webhook }, queue)
 }
 
 fn post(body: impl Into<Body>) -> Request {
@@ -157,7 +182,11 @@ async fn a_queue_that_fails_or_hangs_is_a_503_with_retry_after() {
         let start = tokio::time::Instant::now();
         assert_doubt(&webhook.receive(post(UPDATE)).await);
         assert_doubt(&webhook.receive(post("no update")).await);
-        assert!(start.elapsed() <= PUSH_TIMEOUT * 2 + Duration::from_millis(10), "{:?}", start.elapsed());
+        assert!(
+            start.elapsed() <= crate::intake::PUSH_TIMEOUT * 2 + Duration::from_millis(10),
+            "{:?}",
+            start.elapsed()
+        );
     }
     queue.set_mode(Mode::Works);
     assert_eq!(webhook.receive(post(UPDATE)).await.status(), StatusCode::OK);
@@ -166,21 +195,22 @@ async fn a_queue_that_fails_or_hangs_is_a_503_with_retry_after() {
 #[tokio::test]
 async fn after_the_shutdown_nothing_is_taken_in() {
     let (webhook, queue) = webhook();
-    webhook.shutdown.cancel();
+    webhook.webhook.shutdown.cancel();
     assert_doubt(&webhook.receive(post(UPDATE)).await);
     assert!(queue.stored.lock().unwrap().is_empty());
 }
 
 /// Polls the watcher while it waits for the admission to change its mind.
-async fn watch_until(webhook: &Webhook, health: &nezuko_shared::ops::Part, full: bool) {
-    let tell = crate::admission::Watchers { metrics: &webhook.metrics, gauge: Metrics::set_redis_connected, health };
+async fn watch_until(webhook: &Door, health: &nezuko_shared::ops::Part, full: bool) {
+    let tell =
+        crate::admission::Watchers { metrics: &webhook.bot.metrics, gauge: Metrics::set_redis_connected, health };
     let changed = async {
-        while webhook.admission.is_full() != full {
+        while webhook.bot.admission.is_full() != full {
             tokio::task::yield_now().await;
         }
     };
     tokio::select! {
-        () = webhook.admission.watch(webhook.bot, &*webhook.producer, tell) => {}
+        () = webhook.bot.admission.watch(webhook.bot.id, &webhook.bot.intake, tell) => {}
         changed = timeout(Duration::from_secs(60), changed) => changed.unwrap(),
     }
 }
@@ -193,7 +223,7 @@ async fn beyond_the_backlog_limit_updates_wait_at_telegram() {
     *queue.backlog.lock().unwrap() = Backlog { unread: 6, pending: 5 };
     watch_until(&webhook, &health, true).await;
     assert_doubt(&webhook.receive(post(UPDATE)).await);
-    assert!(webhook.metrics.encode().contains(r#"nezuko_queue_unread{bot_id="42"} 6"#));
+    assert!(webhook.page().contains(r#"nezuko_queue_unread{bot_id="42"} 6"#));
 
     *queue.backlog.lock().unwrap() = Backlog { unread: 5, pending: 5 };
     watch_until(&webhook, &health, false).await;
@@ -202,10 +232,10 @@ async fn beyond_the_backlog_limit_updates_wait_at_telegram() {
     // A queue that cannot be asked does not keep the door shut: each push decides.
     *queue.backlog.lock().unwrap() = Backlog { unread: 11, pending: 0 };
     watch_until(&webhook, &health, true).await;
-    assert!(webhook.metrics.encode().contains(r#"bot_redis_connected{bot_id="42"} 1"#));
+    assert!(webhook.page().contains(r#"bot_redis_connected{bot_id="42"} 1"#));
     queue.set_mode(Mode::Fails);
     watch_until(&webhook, &health, false).await;
-    assert!(webhook.metrics.encode().contains(r#"bot_redis_connected{bot_id="42"} 0"#));
+    assert!(webhook.page().contains(r#"bot_redis_connected{bot_id="42"} 0"#));
 }
 
 #[tokio::test]
@@ -220,13 +250,12 @@ async fn a_thousand_updates_are_stored_side_by_side() {
     ids.sort_unstable();
     assert_eq!(ids, (1..=1000).collect::<Vec<_>>());
     let counted = r#"nezuko_webhook_requests_total{bot_id="42",outcome="stored"} 1000"#;
-    assert!(webhook.metrics.encode().contains(counted));
+    assert!(webhook.page().contains(counted));
 }
 
 #[tokio::test]
 async fn the_answers_are_counted_by_outcome() {
     let (webhook, queue) = webhook();
-    let webhook = Arc::new(webhook);
     webhook.receive(post(UPDATE)).await;
     webhook.receive(post("{}")).await;
     webhook.receive(Request::get("/webhook").body(Body::empty()).unwrap()).await;
@@ -234,10 +263,12 @@ async fn the_answers_are_counted_by_outcome() {
     webhook.receive(post(vec![0; body::MAX_BYTES + 1])).await;
     queue.set_mode(Mode::Fails);
     webhook.receive(post(UPDATE)).await;
-    unknown(State(Arc::clone(&webhook))).await;
-    let page = webhook.metrics.encode();
-    for outcome in ["stored", "quarantined", "method", "unauthorized", "too_large", "unavailable", "unknown"] {
-        let line = format!("nezuko_webhook_requests_total{{bot_id=\"42\",outcome=\"{outcome}\"}} 1\n");
+    webhook.webhook.receive(None, post(UPDATE)).await;
+    let page = webhook.page();
+    let of_bot =
+        ["stored", "quarantined", "method", "unauthorized", "too_large", "unavailable"].map(|outcome| (42, outcome));
+    for (bot, outcome) in of_bot.into_iter().chain([(0, "unknown")]) {
+        let line = format!("nezuko_webhook_requests_total{{bot_id=\"{bot}\",outcome=\"{outcome}\"}} 1\n");
         assert!(page.contains(&line), "{line} is not in {page}");
     }
 }

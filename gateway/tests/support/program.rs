@@ -36,7 +36,7 @@ impl Program {
             .env("BOT_TOKEN", format!("{bot}:abcdefghijklmnopqrstuvwxyz"))
             .env("WEBHOOK_SECRET", SECRET)
             .env("REDIS_URL", redis_url)
-            .env("DATABASE_URL", "postgres://nobody@127.0.0.1/unused")
+            .env("TELEGRAM_API_URL", "http://127.0.0.1:1")
             .envs([("BIND", "127.0.0.1"), ("PORT", "0"), ("OPS_PORT", "0")])
             .stderr(Stdio::piped())
             .spawn()

@@ -24,7 +24,8 @@ pub(crate) const SHORT: PlayOptions = PlayOptions {
     patience: Duration::from_secs(4),
     quiet: Duration::from_secs(3),
     drain: Duration::from_secs(30),
-    tolerance: Tolerance { settle_ms: 10_000, crossing_ms: 3_000 },
+    // On a machine that does other things an update may wait some seconds in the queue while older facts are acted on.
+    tolerance: Tolerance { settle_ms: 10_000, crossing_ms: 8_000 },
 };
 
 /// Unix milliseconds.

@@ -1,24 +1,37 @@
 //! Configuration: environment variables, read once, checked as a whole, secrets never shown.
 
+mod bots;
+mod database_url;
 mod reader;
 mod secret;
 pub mod table;
 
-use std::{net::IpAddr, str::FromStr, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::http::Uri;
-use nezuko_telegram::BotId;
+use nezuko_telegram::{BotId, Client, HttpTransport, Unsuitable};
 
 use reader::Reader;
 pub use reader::{ConfigError, ConfigErrors};
 pub use secret::Secret;
 use table::Setting;
 
+/// Which program asks. They share the settings' names and meanings, but need different ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// `nezuko`: one process with nothing beside it but a database.
+    Alone,
+    /// `nezuko-gateway`: takes updates into Redis.
+    Gateway,
+    /// `nezuko-worker`: takes them from there and decides on PostgreSQL.
+    Worker,
+}
+
 /// Everything that the programs can be told from outside, valid as a whole.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The bot.
-    pub bot: BotSettings,
+    /// The bots, at least one, each once.
+    pub bots: Vec<BotSettings>,
     /// Name of this installation, for logs and reports.
     pub environment: String,
     /// What stands beside the process.
@@ -29,6 +42,11 @@ pub struct Settings {
     pub port: u16,
     /// Operations port; 0 takes a free one.
     pub ops_port: u16,
+    /// The address under which Telegram reaches the webhook port, without a slash at its end. `None`: the process that
+    /// stands alone asks Telegram for updates; a gateway leaves the registration to its operator.
+    pub webhook_url: Option<String>,
+    /// Whether the process that stands alone asks for updates where Telegram refuses its webhook.
+    pub polling_fallback: bool,
     /// Base address of the Bot API server, without a slash at its end.
     pub telegram_api_url: String,
     /// How a log line looks.
@@ -39,11 +57,11 @@ pub struct Settings {
     pub shutdown_grace: Duration,
     /// How long a silent consumer's entries stay its own.
     pub reclaim_idle: Duration,
-    /// Entries (unread and pending) beyond which the gateway answers 503.
+    /// Entries of a bot (unread and pending) beyond which the gateway answers 503.
     pub max_backlog: u64,
     /// What the limiter allows for delays between here and Telegram.
     pub limiter_jitter: Duration,
-    /// The worker's name in the consumer group.
+    /// The worker's name in the consumer groups.
     pub worker_name: String,
 }
 
@@ -54,8 +72,8 @@ pub struct BotSettings {
     pub id: BotId,
     /// For calling the Bot API.
     pub token: Secret,
-    /// What Telegram must send with every update.
-    pub webhook_secret: Secret,
+    /// What Telegram must send with every update. Whoever takes updates by webhook has it.
+    pub webhook_secret: Option<Secret>,
     /// What it may still send after a change of the secret.
     pub webhook_secret_previous: Option<Secret>,
 }
@@ -68,8 +86,13 @@ pub enum Profile {
         /// SQLite or PostgreSQL address.
         database: Secret,
     },
-    /// A fleet around Redis and PostgreSQL.
-    Distributed {
+    /// Redis: a gateway of a fleet.
+    Gateway {
+        /// Redis address.
+        redis: Secret,
+    },
+    /// Redis and PostgreSQL: a worker of a fleet.
+    Worker {
         /// PostgreSQL address.
         database: Secret,
         /// Redis address.
@@ -78,11 +101,12 @@ pub enum Profile {
 }
 
 impl Profile {
-    /// The database's address, which either profile has.
+    /// The database's address, which all but a gateway have.
     #[must_use]
-    pub fn database(&self) -> &Secret {
+    pub fn database(&self) -> Option<&Secret> {
         match self {
-            Self::Embedded { database } | Self::Distributed { database, .. } => database,
+            Self::Embedded { database } | Self::Worker { database, .. } => Some(database),
+            Self::Gateway { .. } => None,
         }
     }
 
@@ -91,7 +115,7 @@ impl Profile {
     pub fn redis(&self) -> Option<&Secret> {
         match self {
             Self::Embedded { .. } => None,
-            Self::Distributed { redis, .. } => Some(redis),
+            Self::Gateway { redis } | Self::Worker { redis, .. } => Some(redis),
         }
     }
 }
@@ -110,39 +134,34 @@ impl Settings {
     ///
     /// # Errors
     /// [`ConfigErrors`] with everything that is wrong.
-    pub fn from_env() -> Result<Self, ConfigErrors> {
-        Self::from_vars(environment)
-    }
-
-    /// Reads the environment of a process of the fleet, which cannot do without Redis.
-    ///
-    /// # Errors
-    /// [`ConfigErrors`] with everything that is wrong.
-    pub fn fleet_from_env() -> Result<Self, ConfigErrors> {
-        Self::fleet_from_vars(environment)
+    pub fn from_env(role: Role) -> Result<Self, ConfigErrors> {
+        Self::from_vars(role, environment)
     }
 
     /// Reads the variables that `var` knows.
     ///
     /// # Errors
     /// [`ConfigErrors`] with everything that is wrong.
-    pub fn from_vars(var: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
-        Self::read_whole(var, &table::REDIS_URL)
-    }
-
-    /// As [`fleet_from_env`](Self::fleet_from_env), from the variables that `var` knows.
-    ///
-    /// # Errors
-    /// [`ConfigErrors`] with everything that is wrong.
-    pub fn fleet_from_vars(var: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
-        Self::read_whole(var, &Setting { default: table::Default::Required, ..table::REDIS_URL })
-    }
-
-    fn read_whole(var: impl Fn(&str) -> Option<String>, redis_url: &Setting) -> Result<Self, ConfigErrors> {
+    pub fn from_vars(role: Role, var: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
         let mut reader = Reader::new(var);
-        let settings = read(&mut reader, redis_url);
+        let settings = read(&mut reader, role);
         reader.finish()?;
         Ok(settings.expect("invariant: a setting that could not be read left an error"))
+    }
+
+    /// The Bot API as `bot` calls it, each call within `timeout`.
+    ///
+    /// # Errors
+    /// [`Unsuitable`] where no HTTP client can be built.
+    pub fn telegram(&self, bot: &BotSettings, timeout: Duration) -> Result<Client, Unsuitable> {
+        let http = HttpTransport::new(&self.telegram_api_url, bot.token.expose(), timeout)?;
+        Ok(Client::new(Arc::new(http)))
+    }
+
+    /// The ids of the bots.
+    #[must_use]
+    pub fn bot_ids(&self) -> Vec<i64> {
+        self.bots.iter().map(|bot| bot.id.0).collect()
     }
 }
 
@@ -152,19 +171,28 @@ fn environment(name: &str) -> Option<String> {
 }
 
 /// Reads every setting before it gives up on any, so that the reader has heard of all that is wrong.
-fn read(reader: &mut Reader<impl Fn(&str) -> Option<String>>, redis_url: &Setting) -> Option<Settings> {
-    let token = reader.take(
-        &table::BOT_TOKEN,
-        "the token from BotFather, <digits>:<at least 20 of A-Z a-z 0-9 _ ->",
-        |value| bot_id(value).map(|id| (id, Secret::new(value))),
-    );
-    let secret_form = "1 to 256 of A-Z a-z 0-9 _ - (for example from `openssl rand -hex 32`)";
-    let webhook_secret = reader.secret(&table::WEBHOOK_SECRET, secret_form, is_webhook_secret);
-    let webhook_secret_previous = reader.secret(&table::WEBHOOK_SECRET_PREVIOUS, secret_form, is_webhook_secret);
+fn read(reader: &mut Reader<impl Fn(&str) -> Option<String>>, role: Role) -> Option<Settings> {
+    let telegram_api_url =
+        reader.take(&table::TELEGRAM_API_URL, "an address such as https://api.telegram.org", http_base);
+    let public = telegram_api_url.as_deref() == Some("https://api.telegram.org");
+    let wanted = if public {
+        "an https address with port 443, 80, 88 or 8443, as Telegram demands, such as https://bot.example.org"
+    } else {
+        "an address such as https://bot.example.org"
+    };
+    let webhook_url = reader
+        .take(&table::WEBHOOK_URL, wanted, |value| http_base(value).filter(|url| !public || telegram_reaches(url)));
+    let takes_webhooks = match role {
+        Role::Alone => reader.is_given(&table::WEBHOOK_URL),
+        Role::Gateway => true,
+        Role::Worker => false,
+    };
+    let polling_fallback = reader.take(&table::POLLING_FALLBACK, "true or false", |value| value.parse().ok());
+    let bots = bots::read(reader, takes_webhooks);
     let environment = reader.take(&table::ENVIRONMENT, "1 to 64 of A-Z a-z 0-9 . _ -", |value| {
         is_name(value, 64).then(|| value.to_owned())
     });
-    let profile = profile(reader, redis_url);
+    let profile = profile(reader, role);
     let bind = reader.take(&table::BIND, "an IP address such as 0.0.0.0 or 127.0.0.1", |value| value.parse().ok());
     let port = reader.take(&table::PORT, "a port from 0 to 65535", |value| value.parse().ok());
     let ops_port = reader.take(&table::OPS_PORT, "a port from 0 to 65535", |value| value.parse().ok());
@@ -174,8 +202,6 @@ fn read(reader: &mut Reader<impl Fn(&str) -> Option<String>>, redis_url: &Settin
     {
         reader.wrong(table::OPS_PORT.name, format!("must differ from {}, which is {port} too", table::PORT.name));
     }
-    let telegram_api_url =
-        reader.take(&table::TELEGRAM_API_URL, "an address such as https://api.telegram.org", http_base);
     let log_format = reader.take(&table::LOG_FORMAT, "json or text", |value| match value {
         "json" => Some(LogFormat::Json),
         "text" => Some(LogFormat::Text),
@@ -192,14 +218,15 @@ fn read(reader: &mut Reader<impl Fn(&str) -> Option<String>>, redis_url: &Settin
         is_name(value, 128).then(|| value.to_owned())
     });
 
-    let (id, token) = token?;
     Some(Settings {
-        bot: BotSettings { id, token, webhook_secret: webhook_secret?, webhook_secret_previous },
+        bots: bots?,
         environment: environment?,
         profile: profile?,
         bind: bind?,
         port: port?,
         ops_port: ops_port?,
+        webhook_url,
+        polling_fallback: polling_fallback?,
         telegram_api_url: telegram_api_url?,
         log_format: log_format?,
         log_level: log_level?,
@@ -211,39 +238,48 @@ fn read(reader: &mut Reader<impl Fn(&str) -> Option<String>>, redis_url: &Settin
     })
 }
 
-fn profile(reader: &mut Reader<impl Fn(&str) -> Option<String>>, redis_url: &Setting) -> Option<Profile> {
-    let database =
-        reader.secret(&table::DATABASE_URL, "sqlite://FILE or postgres://USER:PASSWORD@HOST/NAME", |value| {
-            is_postgres(value) || is_sqlite(value)
-        });
+fn profile(reader: &mut Reader<impl Fn(&str) -> Option<String>>, role: Role) -> Option<Profile> {
+    let redis_url = match role {
+        Role::Alone => table::REDIS_URL,
+        Role::Gateway | Role::Worker => Setting { default: table::Default::Required, ..table::REDIS_URL },
+    };
     let redis = reader
-        .secret(redis_url, "redis://[USER:PASSWORD@]HOST[:PORT][/DB]", |value| redis::Client::open(value).is_ok());
-    let database = database?;
-    let Some(redis) = redis else { return Some(Profile::Embedded { database }) };
-    if !is_postgres(database.expose()) {
+        .secret(&redis_url, "redis://[USER:PASSWORD@]HOST[:PORT][/DB]", |value| redis::Client::open(value).is_ok());
+    if role == Role::Alone && redis.is_some() {
+        reader.wrong(
+            table::REDIS_URL.name,
+            "is for a fleet: start nezuko-gateway and nezuko-worker, or unset it to run nezuko alone",
+        );
+    }
+    let database_url = match role {
+        Role::Alone => table::DATABASE_URL,
+        // A gateway needs none; one that is given anyway is read like the workers' own.
+        Role::Gateway => Setting { default: table::Default::Otherwise(""), ..table::DATABASE_URL },
+        Role::Worker => Setting { default: table::Default::Required, ..table::DATABASE_URL },
+    };
+    let database = reader.take(&database_url, "sqlite://FILE or postgres://USER:PASSWORD@HOST/NAME", |value| {
+        database_url::understood(value).map(Secret::new)
+    });
+    if let (Role::Gateway | Role::Worker, Some(database)) = (role, &database)
+        && !database_url::is_postgres(database.expose())
+    {
         reader.wrong(
             table::DATABASE_URL.name,
-            format!(
-                "must be a PostgreSQL address (postgres://…), because {} is given: a fleet cannot share a SQLite file; \
-                 without {} the embedded profile runs on SQLite",
-                table::REDIS_URL.name,
-                table::REDIS_URL.name
-            ),
+            "must be a PostgreSQL address (postgres://…): a fleet around Redis cannot share a SQLite file; the program \
+             nezuko runs alone on SQLite, without REDIS_URL",
         );
-        return None;
     }
-    Some(Profile::Distributed { database, redis })
+    Some(match role {
+        Role::Alone => Profile::Embedded { database: database? },
+        Role::Gateway => Profile::Gateway { redis: redis? },
+        Role::Worker => Profile::Worker { database: database?, redis: redis? },
+    })
 }
 
-fn bot_id(token: &str) -> Option<BotId> {
-    let (id, key) = token.split_once(':')?;
-    let digits = !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit());
-    let id = id.parse().ok().filter(|id| digits && *id > 0)?;
-    (key.len() >= 20 && key.bytes().all(is_url_safe)).then_some(BotId(id))
-}
-
-fn is_webhook_secret(value: &str) -> bool {
-    (1..=256).contains(&value.len()) && value.bytes().all(is_url_safe)
+/// What the public Bot API server accepts as a webhook (core.telegram.org/bots/api#setwebhook).
+fn telegram_reaches(url: &str) -> bool {
+    let Ok(uri) = url.parse::<Uri>() else { return false };
+    uri.scheme_str() == Some("https") && matches!(uri.port_u16(), None | Some(443 | 80 | 88 | 8443))
 }
 
 fn is_url_safe(b: u8) -> bool {
@@ -252,15 +288,6 @@ fn is_url_safe(b: u8) -> bool {
 
 fn is_name(value: &str, longest: usize) -> bool {
     (1..=longest).contains(&value.len()) && value.bytes().all(|b| is_url_safe(b) || b == b'.')
-}
-
-fn is_postgres(url: &str) -> bool {
-    let scheme = url.starts_with("postgres://") || url.starts_with("postgresql://");
-    scheme && sqlx::postgres::PgConnectOptions::from_str(url).is_ok()
-}
-
-fn is_sqlite(url: &str) -> bool {
-    url.starts_with("sqlite:") && sqlx::sqlite::SqliteConnectOptions::from_str(url).is_ok()
 }
 
 fn http_base(value: &str) -> Option<String> {

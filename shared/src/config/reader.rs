@@ -4,7 +4,7 @@ use std::{fmt, fs};
 
 use super::{
     secret::Secret,
-    table::{Default, Setting},
+    table::{self, Default, Setting},
 };
 
 /// One thing that is wrong: the setting and what to do about it. Never holds the value of a secret.
@@ -85,6 +85,13 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         parsed
     }
 
+    /// Whether there is a value, right or wrong, in the variable or in its file.
+    pub(super) fn is_given(&self, setting: &Setting) -> bool {
+        let names = [setting.name.to_owned(), format!("{}_FILE", setting.name)];
+        let names = &names[..if setting.secret { 2 } else { 1 }];
+        names.iter().any(|name| (self.var)(name).is_some_and(|value| !value.is_empty()))
+    }
+
     /// A secret whose value satisfies `valid`.
     pub(super) fn secret(
         &mut self,
@@ -105,7 +112,13 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         self.take(setting, &wanted, |value| value.parse().ok().filter(|number| range.contains(number)))
     }
 
-    pub(super) fn finish(self) -> Result<(), ConfigErrors> {
+    /// What is wrong, in the order of the documentation.
+    pub(super) fn finish(mut self) -> Result<(), ConfigErrors> {
+        self.errors.sort_by_key(|error| {
+            let of_error =
+                |setting: &Setting| [setting.name, &format!("{}_FILE", setting.name)].contains(&&*error.name);
+            table::ALL.iter().position(of_error)
+        });
         if self.errors.is_empty() { Ok(()) } else { Err(ConfigErrors(self.errors)) }
     }
 

@@ -38,9 +38,28 @@ pub(super) const BOT_TOKEN: Setting = secret(
     Default::Required,
     "The bot's token from BotFather. The number before the colon is the bot's id.",
 );
+pub(super) const BOTS_FILE: Setting = Setting {
+    name: "BOTS_FILE",
+    default: Default::Otherwise("the one bot of `BOT_TOKEN`"),
+    secret: false,
+    meaning: "Instead of `BOT_TOKEN`, a file with several bots: `[{\"token\":\"…\",\"webhook_secret\":\"…\"}]`, and `webhook_secret_previous` after a change. Each has a queue, a limiter, rows and the webhook path `/webhook/<bot id>` of its own.",
+};
+pub(super) const WEBHOOK_URL: Setting = Setting {
+    name: "WEBHOOK_URL",
+    default: Default::Otherwise(
+        "`nezuko` asks Telegram for updates (long polling); a gateway leaves the registration to you",
+    ),
+    secret: false,
+    meaning: "The public address that leads to the webhook port; `/webhook/<bot id>` under it is registered with Telegram, and again where something else is found there.",
+};
+pub(super) const POLLING_FALLBACK: Setting = plain(
+    "POLLING_FALLBACK",
+    "false",
+    "Whether `nezuko` asks for updates where Telegram refuses its webhook: `true` or `false`.",
+);
 pub(super) const WEBHOOK_SECRET: Setting = secret(
     "WEBHOOK_SECRET",
-    Default::Required,
+    Default::Otherwise("an error where updates come by webhook"),
     "What Telegram sends in `X-Telegram-Bot-Api-Secret-Token`: 1–256 of `A-Z a-z 0-9 _ -`.",
 );
 pub(super) const WEBHOOK_SECRET_PREVIOUS: Setting = secret(
@@ -53,12 +72,12 @@ pub(super) const ENVIRONMENT: Setting =
 pub(super) const DATABASE_URL: Setting = secret(
     "DATABASE_URL",
     Default::Value("sqlite://nezuko.sqlite"),
-    "`sqlite://FILE` or `postgres://USER:PASSWORD@HOST/NAME`. With `REDIS_URL` it must be PostgreSQL.",
+    "`sqlite://FILE` or `postgres://USER:PASSWORD@HOST/NAME[?sslmode=verify-full&sslrootcert=FILE]`. Workers of a fleet must be given PostgreSQL; gateways need none.",
 );
 pub(super) const REDIS_URL: Setting = secret(
     "REDIS_URL",
-    Default::Otherwise("one process with nothing beside it (the embedded profile)"),
-    "`redis://[USER:PASSWORD@]HOST[:PORT][/DB]`. Given, the queue, the cache and the limiter live in Redis (the distributed profile).",
+    Default::Otherwise("`nezuko` runs alone; an error in a fleet"),
+    "`redis://[USER:PASSWORD@]HOST[:PORT][/DB]`. Where a fleet has its queue, cache and limiter.",
 );
 pub(super) const BIND: Setting = plain("BIND", "0.0.0.0", "The address that both ports listen on.");
 pub(super) const PORT: Setting =
@@ -104,10 +123,13 @@ pub(super) const WORKER_NAME: Setting = Setting {
 };
 
 /// All of them, in the order of the documentation.
-pub const ALL: [Setting; 17] = [
+pub const ALL: [Setting; 20] = [
     BOT_TOKEN,
+    BOTS_FILE,
+    WEBHOOK_URL,
     WEBHOOK_SECRET,
     WEBHOOK_SECRET_PREVIOUS,
+    POLLING_FALLBACK,
     ENVIRONMENT,
     DATABASE_URL,
     REDIS_URL,

@@ -1,17 +1,18 @@
 //! Every metric, with its name, meaning and labels: no metric is named anywhere else.
 //!
-//! All carry the label `bot_id`; no chat or person ever becomes a label. Names that begin with `bot_` or `db_` are those
+//! All but the build's carry the label `bot_id`; no chat or person ever becomes a label. Names that begin with `bot_` or `db_` are those
 //! of the earlier Nezuko, so that dashboards go on working; new ones have the form `nezuko_<what>_<unit>[_total]`.
 //! (`prometheus-client` appends `_total` to counters by itself.)
 
 use std::{
+    fmt,
     sync::{Arc, atomic::AtomicU64},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use nezuko_telegram::BotId;
 use prometheus_client::{
-    encoding::text,
+    encoding::{EncodeLabel, EncodeLabelSet, LabelSetEncoder, text},
     metrics::{
         counter::Counter,
         family::{Family, MetricConstructor},
@@ -75,6 +76,30 @@ label! {
 }
 
 label! {
+    /// What asking Telegram for updates came to.
+    PollOutcome {
+        /// Updates came and are in the queue.
+        Updates = "updates",
+        /// None came while it waited.
+        Empty = "empty",
+        /// Telegram delivers to a webhook or to another poller.
+        Conflict = "conflict",
+        /// Telegram or the queue did not answer as it should.
+        Failed = "failed",
+    }
+}
+
+label! {
+    /// What registering the webhook came to.
+    RegistrationOutcome {
+        /// Telegram took it.
+        Registered = "registered",
+        /// Telegram refused it or did not answer.
+        Failed = "failed",
+    }
+}
+
+label! {
     /// How a worker ended an update.
     UpdateOutcome {
         /// The cache knew that its sender may write there; nothing to do.
@@ -116,11 +141,26 @@ const fn budget_label(budget: Budget) -> &'static str {
     }
 }
 
+/// The labels of a sample: the bot, and what the metric itself distinguishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Of<L> {
+    bot: BotId,
+    labels: L,
+}
+
+impl<L: EncodeLabelSet> EncodeLabelSet for Of<L> {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        ("bot_id", self.bot.0).encode(encoder.encode_label())?;
+        self.labels.encode(encoder)
+    }
+}
+
 type Labels<const N: usize> = [(&'static str, &'static str); N];
-type Counters<const N: usize> = Family<Labels<N>, Counter>;
+type Counters<const N: usize> = Family<Of<Labels<N>>, Counter>;
 /// For labels that come as borrowed text; their number is small all the same.
-type NamedCounters<const N: usize> = Family<[(&'static str, String); N], Counter>;
-type Histograms<const N: usize> = Family<Labels<N>, Histogram, Buckets>;
+type NamedCounters<const N: usize> = Family<Of<[(&'static str, String); N]>, Counter>;
+type Gauges<const N: usize> = Family<Of<Labels<N>>, Gauge>;
+type Histograms<const N: usize> = Family<Of<Labels<N>>, Histogram, Buckets>;
 
 /// Upper bounds of a histogram's buckets in seconds.
 #[derive(Clone, Copy)]
@@ -139,46 +179,54 @@ impl MetricConstructor<Histogram> for Buckets {
     }
 }
 
-/// All metrics of one process. Cheap to clone; clones count together.
+/// The metrics of one bot among those of its process. Cheap to clone; clones count together.
 #[derive(Clone, Debug)]
-pub struct Metrics(Arc<Inner>);
+pub struct Metrics {
+    all: Arc<Inner>,
+    bot: BotId,
+}
 
 #[derive(Debug)]
 struct Inner {
     registry: Registry,
+    start_time: Family<Of<Labels<0>>, Gauge<f64, AtomicU64>>,
 
     webhook_requests: Counters<1>,
-    webhook_duration: Histogram,
-    queue_unread: Gauge,
-    queue_pending: Gauge,
+    webhook_duration: Histograms<0>,
+    webhook_registrations: Counters<1>,
+    webhook_pending: Gauges<0>,
+    webhook_last_error: Gauges<0>,
+    polls: Counters<1>,
+    queue_unread: Gauges<0>,
+    queue_pending: Gauges<0>,
 
     updates: Counters<2>,
-    duplicate_updates: Counter,
-    updates_reclaimed: Counter,
+    duplicate_updates: Counters<0>,
+    updates_reclaimed: Counters<0>,
     dead_letters: Counters<1>,
-    intents_waiting: Family<Labels<1>, Gauge>,
+    intents_waiting: Gauges<1>,
 
-    mutes: Counter,
-    releases: Counter,
-    messages_deleted: Counter,
+    mutes: Counters<0>,
+    releases: Counters<0>,
+    messages_deleted: Counters<0>,
     prompts: Counters<1>,
     presses: Counters<1>,
-    replies: Counter,
+    replies: Counters<0>,
     verifications: Counters<1>,
-    join_to_mute: Histogram,
-    press_to_answer: Histogram,
+    join_to_mute: Histograms<0>,
+    press_to_answer: Histograms<0>,
 
     api_calls: NamedCounters<1>,
     api_errors: NamedCounters<2>,
     limiter_grants: Counters<1>,
     limiter_denials: Counters<1>,
-    rate_limit_delay: Histogram,
+    rate_limit_delay: Histograms<0>,
 
-    cache_hits: Counter,
-    cache_misses: Counter,
+    cache_hits: Counters<0>,
+    cache_misses: Counters<0>,
     query_duration: Histograms<1>,
-    redis_connected: Gauge,
-    db_connected: Gauge,
+    redis_connected: Gauges<0>,
+    db_connected: Gauges<0>,
 }
 
 /// Registers what it makes, so that no metric is made and forgotten.
@@ -189,17 +237,8 @@ impl Maker {
         self.given(name, help, M::default())
     }
 
-    fn histogram(&mut self, name: &str, help: &str, buckets: Buckets) -> Histogram {
-        self.given(name, help, buckets.new_metric())
-    }
-
-    /// With every value of the label at zero from the start, so that a first event shows as a rise.
-    fn counters<L: Label>(&mut self, name: &str, help: &str, label: &'static str) -> Counters<1> {
-        let counters: Counters<1> = self.plain(name, help);
-        for value in L::VALUES {
-            drop(counters.get_or_create(&[(label, value)]));
-        }
-        counters
+    fn histogram<const N: usize>(&mut self, name: &str, help: &str, buckets: Buckets) -> Histograms<N> {
+        self.given(name, help, Histograms::new_with_constructor(buckets))
     }
 
     fn given<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
@@ -209,28 +248,28 @@ impl Maker {
 }
 
 impl Metrics {
-    /// The metrics of `bot`, all at zero, with the start time set to now.
+    /// The metrics of `bot`, all at zero, with the start time set to now; those of other bots of the process by
+    /// [`of`](Self::of).
     #[must_use]
     pub fn new(bot: BotId) -> Self {
-        let labels = [("bot_id".into(), bot.to_string().into())];
-        let mut make = Maker(Registry::with_labels(labels.into_iter()));
-
+        let mut make = Maker(Registry::default());
         make.0.register("nezuko_build", "What runs here", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
-        let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        let start_time: Gauge<f64, AtomicU64> = make.plain("bot_start_time_seconds", "Unix time of the start");
-        start_time.set(started);
-
         let inner = Inner {
-            webhook_requests: make.counters::<WebhookOutcome>(
-                "nezuko_webhook_requests",
-                "Webhook requests by answer",
-                "outcome",
-            ),
+            start_time: make.plain("bot_start_time_seconds", "Unix time of the start"),
+            webhook_requests: make.plain("nezuko_webhook_requests", "Webhook requests by answer"),
             webhook_duration: make.histogram(
                 "nezuko_webhook_duration_seconds",
                 "From the head of a webhook request to its answer",
                 Buckets::CALL,
             ),
+            webhook_registrations: make
+                .plain("nezuko_webhook_registrations", "Registrations of the webhook, by outcome"),
+            webhook_pending: make.plain("nezuko_webhook_pending_updates", "Updates that wait at Telegram"),
+            webhook_last_error: make.plain(
+                "nezuko_webhook_last_error_timestamp_seconds",
+                "When Telegram last failed to deliver an update, Unix time; 0: not lately",
+            ),
+            polls: make.plain("nezuko_polls", "Requests for updates, by outcome"),
             queue_unread: make.plain("nezuko_queue_unread", "Queue entries that no worker has read"),
             queue_pending: make.plain("nezuko_queue_pending", "Queue entries read and not acknowledged"),
 
@@ -243,7 +282,7 @@ impl Metrics {
             mutes: make.plain("nezuko_mutes", "People muted"),
             releases: make.plain("nezuko_releases", "People freed"),
             messages_deleted: make.plain("nezuko_messages_deleted", "Messages deleted"),
-            prompts: make.counters::<PromptAction>("nezuko_prompts", "What happened to prompts", "action"),
+            prompts: make.plain("nezuko_prompts", "What happened to prompts"),
             presses: make.plain("nezuko_presses", "Presses of the button, by outcome"),
             replies: make.plain("nezuko_replies", "Replies to commands"),
             verifications: make.plain("bot_verifications", "Decisions about people, by status"),
@@ -260,8 +299,8 @@ impl Metrics {
 
             api_calls: make.plain("bot_api_calls", "Calls of the Bot API, by method"),
             api_errors: make.plain("bot_api_errors", "Failed calls of the Bot API, by method and kind of error"),
-            limiter_grants: make.counters::<Budget>("nezuko_limiter_grants", "Calls that the limiter let go", "budget"),
-            limiter_denials: make.counters::<Budget>("nezuko_limiter_denials", "Calls told to wait", "budget"),
+            limiter_grants: make.plain("nezuko_limiter_grants", "Calls that the limiter let go, by budget"),
+            limiter_denials: make.plain("nezuko_limiter_denials", "Calls told to wait, by budget"),
             rate_limit_delay: make.histogram(
                 "bot_rate_limit_delay_seconds",
                 "How long calls waited for the limiter",
@@ -270,157 +309,219 @@ impl Metrics {
 
             cache_hits: make.plain("bot_cache_hits", "Senders that the cache knew to be free"),
             cache_misses: make.plain("bot_cache_misses", "Senders that the database had to decide"),
-            query_duration: make.given(
+            query_duration: make.histogram(
                 "db_query_duration_seconds",
                 "Statements and transactions, by what they are for",
-                Histograms::new_with_constructor(Buckets::CALL),
+                Buckets::CALL,
             ),
             redis_connected: make.plain("bot_redis_connected", "1 where Redis answers"),
             db_connected: make.plain("bot_db_connected", "1 where the database answers"),
             registry: make.0,
         };
-        Self(Arc::new(inner))
+        Self { all: Arc::new(inner), bot }.of(bot)
     }
 
-    /// Everything in the OpenMetrics text format.
+    /// The metrics of another bot of the same process, all at zero when they are asked for first: so a first event shows
+    /// as a rise.
+    #[must_use]
+    pub fn of(&self, bot: BotId) -> Self {
+        let metrics = Self { all: self.all.clone(), bot };
+        let Inner { webhook_requests, prompts, limiter_grants, limiter_denials, .. } = &*metrics.all;
+        metrics.at_zero::<WebhookOutcome>(webhook_requests, "outcome");
+        metrics.at_zero::<PromptAction>(prompts, "action");
+        metrics.at_zero::<Budget>(limiter_grants, "budget");
+        metrics.at_zero::<Budget>(limiter_denials, "budget");
+        let Inner { duplicate_updates, updates_reclaimed, mutes, releases, messages_deleted, .. } = &*metrics.all;
+        let Inner { replies, cache_hits, cache_misses, .. } = &*metrics.all;
+        for counter in
+            [duplicate_updates, updates_reclaimed, mutes, releases, messages_deleted, replies, cache_hits, cache_misses]
+        {
+            drop(counter.get_or_create(&metrics.label([])));
+        }
+        let Inner { queue_unread, queue_pending, redis_connected, db_connected, .. } = &*metrics.all;
+        for gauge in [queue_unread, queue_pending, redis_connected, db_connected] {
+            drop(gauge.get_or_create(&metrics.label([])));
+        }
+        let Inner { webhook_duration, join_to_mute, press_to_answer, rate_limit_delay, .. } = &*metrics.all;
+        for histogram in [webhook_duration, join_to_mute, press_to_answer, rate_limit_delay] {
+            drop(histogram.get_or_create(&metrics.label([])));
+        }
+        let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        metrics.all.start_time.get_or_create(&metrics.label([])).set(started);
+        metrics
+    }
+
+    /// Where to count what was meant for no bot of this process: under `bot_id` 0.
+    #[must_use]
+    pub fn of_nobody(&self) -> Self {
+        Self { all: self.all.clone(), bot: BotId(0) }
+    }
+
+    fn at_zero<L: Label>(&self, counters: &Counters<1>, label: &'static str) {
+        for value in L::VALUES {
+            drop(counters.get_or_create(&self.label([(label, value)])));
+        }
+    }
+
+    const fn label<L>(&self, labels: L) -> Of<L> {
+        Of { bot: self.bot, labels }
+    }
+
+    /// Everything that the process counts, of all its bots, in the OpenMetrics text format.
     #[must_use]
     pub fn encode(&self) -> String {
         let mut page = String::new();
-        text::encode(&mut page, &self.0.registry).expect("invariant: a String takes every write");
+        text::encode(&mut page, &self.all.registry).expect("invariant: a String takes every write");
         page
     }
 
     /// A webhook request was answered `elapsed` after its head was read.
     pub fn webhook_answered(&self, outcome: WebhookOutcome, elapsed: Duration) {
-        self.0.webhook_requests.get_or_create(&[("outcome", outcome.as_str())]).inc();
-        self.0.webhook_duration.observe(elapsed.as_secs_f64());
+        self.all.webhook_requests.get_or_create(&self.label([("outcome", outcome.as_str())])).inc();
+        self.all.webhook_duration.get_or_create(&self.label([])).observe(elapsed.as_secs_f64());
+    }
+
+    /// The webhook was to be registered.
+    pub fn webhook_registration(&self, outcome: RegistrationOutcome) {
+        self.all.webhook_registrations.get_or_create(&self.label([("outcome", outcome.as_str())])).inc();
+    }
+
+    /// What Telegram says of its deliveries: how many updates wait, and when it last failed (Unix seconds).
+    pub fn set_webhook_state(&self, pending: u64, last_error: Option<i64>) {
+        self.all.webhook_pending.get_or_create(&self.label([])).set(gauge_value(pending));
+        self.all.webhook_last_error.get_or_create(&self.label([])).set(last_error.unwrap_or(0));
+    }
+
+    /// Telegram was asked for updates.
+    pub fn poll(&self, outcome: PollOutcome) {
+        self.all.polls.get_or_create(&self.label([("outcome", outcome.as_str())])).inc();
     }
 
     /// How much waits in the queue.
     pub fn set_backlog(&self, backlog: Backlog) {
-        self.0.queue_unread.set(gauge_value(backlog.unread));
-        self.0.queue_pending.set(gauge_value(backlog.pending));
+        self.all.queue_unread.get_or_create(&self.label([])).set(gauge_value(backlog.unread));
+        self.all.queue_pending.get_or_create(&self.label([])).set(gauge_value(backlog.pending));
     }
 
     /// A worker ended an update of this kind (`message`, `chat_member` …).
     pub fn update_ended(&self, kind: &'static str, outcome: UpdateOutcome) {
-        self.0.updates.get_or_create(&[("kind", kind), ("outcome", outcome.as_str())]).inc();
+        self.all.updates.get_or_create(&self.label([("kind", kind), ("outcome", outcome.as_str())])).inc();
     }
 
     /// An update came that had been handled before.
     pub fn duplicate_update(&self) {
-        self.0.duplicate_updates.inc();
+        self.all.duplicate_updates.get_or_create(&self.label([])).inc();
     }
 
     /// So many entries were taken over from a silent worker.
     pub fn updates_reclaimed(&self, count: u64) {
-        self.0.updates_reclaimed.inc_by(count);
+        self.all.updates_reclaimed.get_or_create(&self.label([])).inc_by(count);
     }
 
     /// An update was given up.
     pub fn dead_letter(&self, reason: &'static str) {
-        self.0.dead_letters.get_or_create(&[("reason", reason)]).inc();
+        self.all.dead_letters.get_or_create(&self.label([("reason", reason)])).inc();
     }
 
     /// So many intents of this kind (`member`, `prompt`, `delete` …) wait.
     pub fn set_intents_waiting(&self, kind: &'static str, count: u64) {
-        self.0.intents_waiting.get_or_create(&[("kind", kind)]).set(gauge_value(count));
+        self.all.intents_waiting.get_or_create(&self.label([("kind", kind)])).set(gauge_value(count));
     }
 
     /// Telegram muted a person for us.
     pub fn mute(&self) {
-        self.0.mutes.inc();
+        self.all.mutes.get_or_create(&self.label([])).inc();
     }
 
     /// Telegram freed a person for us.
     pub fn release(&self) {
-        self.0.releases.inc();
+        self.all.releases.get_or_create(&self.label([])).inc();
     }
 
     /// Telegram deleted so many messages for us.
     pub fn messages_deleted(&self, count: u64) {
-        self.0.messages_deleted.inc_by(count);
+        self.all.messages_deleted.get_or_create(&self.label([])).inc_by(count);
     }
 
     /// Something happened to a prompt.
     pub fn prompt(&self, action: PromptAction) {
-        self.0.prompts.get_or_create(&[("action", action.as_str())]).inc();
+        self.all.prompts.get_or_create(&self.label([("action", action.as_str())])).inc();
     }
 
     /// A press was answered this way.
     pub fn press(&self, outcome: &'static str) {
-        self.0.presses.get_or_create(&[("outcome", outcome)]).inc();
+        self.all.presses.get_or_create(&self.label([("outcome", outcome)])).inc();
     }
 
     /// A reply to a command was sent.
     pub fn reply(&self) {
-        self.0.replies.inc();
+        self.all.replies.get_or_create(&self.label([])).inc();
     }
 
     /// A person was decided about.
     pub fn verification(&self, status: &'static str) {
-        self.0.verifications.get_or_create(&[("status", status)]).inc();
+        self.all.verifications.get_or_create(&self.label([("status", status)])).inc();
     }
 
     /// A mute took effect so long after the join that called for it.
     pub fn join_to_mute(&self, elapsed: Duration) {
-        self.0.join_to_mute.observe(elapsed.as_secs_f64());
+        self.all.join_to_mute.get_or_create(&self.label([])).observe(elapsed.as_secs_f64());
     }
 
     /// A press was answered so long after the gateway had it.
     pub fn press_to_answer(&self, elapsed: Duration) {
-        self.0.press_to_answer.observe(elapsed.as_secs_f64());
+        self.all.press_to_answer.get_or_create(&self.label([])).observe(elapsed.as_secs_f64());
     }
 
     /// The Bot API was called. `method` is the Bot API's name of it.
     pub fn api_call(&self, method: &str) {
-        self.0.api_calls.get_or_create(&[("method", method.to_owned())]).inc();
+        self.all.api_calls.get_or_create(&self.label([("method", method.to_owned())])).inc();
     }
 
     /// A call failed. `error_type` is one of a few classes, never Telegram's text.
     pub fn api_error(&self, method: &str, error_type: &str) {
         let labels = [("method", method.to_owned()), ("error_type", error_type.to_owned())];
-        self.0.api_errors.get_or_create(&labels).inc();
+        self.all.api_errors.get_or_create(&self.label(labels)).inc();
     }
 
     /// The limiter let a call go.
     pub fn limiter_grant(&self, budget: Budget) {
-        self.0.limiter_grants.get_or_create(&[("budget", budget_label(budget))]).inc();
+        self.all.limiter_grants.get_or_create(&self.label([("budget", budget_label(budget))])).inc();
     }
 
     /// The limiter told a call to wait.
     pub fn limiter_denial(&self, budget: Budget) {
-        self.0.limiter_denials.get_or_create(&[("budget", budget_label(budget))]).inc();
+        self.all.limiter_denials.get_or_create(&self.label([("budget", budget_label(budget))])).inc();
     }
 
     /// A call waited so long for the limiter.
     pub fn rate_limit_delay(&self, waited: Duration) {
-        self.0.rate_limit_delay.observe(waited.as_secs_f64());
+        self.all.rate_limit_delay.get_or_create(&self.label([])).observe(waited.as_secs_f64());
     }
 
     /// The cache knew so many senders to be free.
     pub fn cache_hits(&self, count: u64) {
-        self.0.cache_hits.inc_by(count);
+        self.all.cache_hits.get_or_create(&self.label([])).inc_by(count);
     }
 
     /// So many senders had to be decided in the database.
     pub fn cache_misses(&self, count: u64) {
-        self.0.cache_misses.inc_by(count);
+        self.all.cache_misses.get_or_create(&self.label([])).inc_by(count);
     }
 
     /// A statement or transaction of this purpose took so long.
     pub fn query(&self, query_type: &'static str, elapsed: Duration) {
-        self.0.query_duration.get_or_create(&[("query_type", query_type)]).observe(elapsed.as_secs_f64());
+        self.all.query_duration.get_or_create(&self.label([("query_type", query_type)])).observe(elapsed.as_secs_f64());
     }
 
     /// Whether Redis answers.
     pub fn set_redis_connected(&self, connected: bool) {
-        self.0.redis_connected.set(i64::from(connected));
+        self.all.redis_connected.get_or_create(&self.label([])).set(i64::from(connected));
     }
 
     /// Whether the database answers.
     pub fn set_db_connected(&self, connected: bool) {
-        self.0.db_connected.set(i64::from(connected));
+        self.all.db_connected.get_or_create(&self.label([])).set(i64::from(connected));
     }
 }
 
@@ -438,6 +539,10 @@ mod tests {
         metrics.webhook_answered(WebhookOutcome::Stored, moment);
         metrics.set_backlog(Backlog { unread: 7, pending: u64::MAX });
         metrics.update_ended("message", UpdateOutcome::Acquitted);
+        metrics.webhook_registration(RegistrationOutcome::Registered);
+        metrics.set_webhook_state(12, Some(1_800_000_000));
+        metrics.poll(PollOutcome::Empty);
+        metrics.of(BotId(43)).mute();
         metrics.duplicate_update();
         metrics.updates_reclaimed(2);
         metrics.dead_letter("handler");
@@ -472,8 +577,12 @@ mod tests {
         for line in [
             r#"nezuko_webhook_requests_total{bot_id="42",outcome="stored"} 1"#,
             r#"nezuko_webhook_requests_total{bot_id="42",outcome="too_large"} 0"#,
-            r#"nezuko_webhook_duration_seconds_bucket{bot_id="42",le="0.005"} 1"#,
-            r#"nezuko_webhook_duration_seconds_bucket{bot_id="42",le="0.0025"} 0"#,
+            r#"nezuko_webhook_duration_seconds_bucket{le="0.005",bot_id="42"} 1"#,
+            r#"nezuko_webhook_duration_seconds_bucket{le="0.0025",bot_id="42"} 0"#,
+            r#"nezuko_webhook_registrations_total{bot_id="42",outcome="registered"} 1"#,
+            r#"nezuko_webhook_pending_updates{bot_id="42"} 12"#,
+            r#"nezuko_webhook_last_error_timestamp_seconds{bot_id="42"} 1800000000"#,
+            r#"nezuko_polls_total{bot_id="42",outcome="empty"} 1"#,
             r#"nezuko_queue_unread{bot_id="42"} 7"#,
             r#"nezuko_queue_pending{bot_id="42"} 9223372036854775807"#,
             r#"nezuko_updates_total{bot_id="42",kind="message",outcome="acquitted"} 1"#,
@@ -482,6 +591,7 @@ mod tests {
             r#"nezuko_dead_letters_total{bot_id="42",reason="handler"} 1"#,
             r#"nezuko_intents_waiting{bot_id="42",kind="member"} 5"#,
             r#"nezuko_mutes_total{bot_id="42"} 2"#,
+            r#"nezuko_mutes_total{bot_id="43"} 1"#,
             r#"nezuko_releases_total{bot_id="42"} 1"#,
             r#"nezuko_messages_deleted_total{bot_id="42"} 100"#,
             r#"nezuko_prompts_total{bot_id="42",action="edited"} 1"#,
@@ -501,13 +611,18 @@ mod tests {
             r#"db_query_duration_seconds_count{bot_id="42",query_type="batch"} 1"#,
             r#"bot_redis_connected{bot_id="42"} 1"#,
             r#"bot_db_connected{bot_id="42"} 0"#,
-            concat!(r#"nezuko_build_info{bot_id="42",version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
+            concat!(r#"nezuko_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
         ] {
             assert!(page.lines().any(|shown| shown == line), "no line {line} in\n{page}");
         }
         let series = |name: &str| page.lines().filter(|line| line.starts_with(name)).count();
-        assert_eq!(series("nezuko_limiter_grants_total"), 5, "a budget is counted under one of the listed labels");
-        assert_eq!(series("nezuko_limiter_denials_total"), 5);
+        assert_eq!(
+            series("nezuko_limiter_grants_total{bot_id=\"42\""),
+            5,
+            "a budget is counted under one of the listed labels"
+        );
+        assert_eq!(series("nezuko_limiter_denials_total{bot_id=\"42\""), 5);
+        assert_eq!(series("# TYPE nezuko_mutes counter"), 1, "each name is described once");
         assert!(page.contains(r#"bot_start_time_seconds{bot_id="42"} "#), "{page}");
         assert!(page.ends_with("# EOF\n"));
     }
@@ -518,8 +633,8 @@ mod tests {
         let mut page = String::from(
             "# Metrics\n\n\
              <!-- Made from shared/src/telemetry/metrics.rs by `make docs`; a test compares the two. -->\n\n\
-             In the OpenMetrics format at `/metrics` of the operations port. All of them carry `bot_id`; no chat or person is ever\n\
-             a label. Histograms are in seconds.\n\n\
+             In the OpenMetrics format at `/metrics` of the operations port. All but the build's carry `bot_id` (0 where a\n\
+             request was for no bot that runs there); no chat or person is ever a label. Histograms are in seconds.\n\n\
              | name | kind | further labels | meaning |\n|---|---|---|---|\n",
         );
         for help in shown.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
@@ -530,8 +645,7 @@ mod tests {
                 "info" => "_info",
                 _ => "",
             };
-            let series =
-                shown.lines().find(|line| line.starts_with(name) && line.contains("bot_id")).unwrap_or_default();
+            let series = shown.lines().find(|line| line.starts_with(name) && line.contains('{')).unwrap_or_default();
             let labels =
                 series.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map_or("", |(inside, _)| inside);
             let labels: Vec<_> = labels

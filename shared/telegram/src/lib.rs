@@ -4,12 +4,14 @@
 //! field that nobody knew when this was written must never cost the whole update.
 
 mod client;
+mod delivery;
 mod error;
 mod ids;
 mod member;
 mod update;
 
 pub use client::{Client, HttpTransport, RawResponse, Transport, TransportError, Unsuitable};
+pub use delivery::{UPDATE_KINDS, WEBHOOK_CONNECTIONS, WebhookInfo};
 pub use error::{CallError, ErrorClass};
 pub use ids::{BotId, ChatId, MessageId, UpdateId, UserId};
 pub use member::{ChatMember, Limits, Permissions, Rights, Standing};

@@ -3,10 +3,11 @@
 use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Context;
-use nezuko_gateway::Gateway;
+use futures_util::future::join_all;
+use nezuko_gateway::{Gateway, Turn};
 use nezuko_shared::{
     cache::memory::MemoryCache,
-    config::{ConfigError, ConfigErrors, Profile, Settings},
+    config::{Role, Settings},
     database::Database,
     limiter::{LimiterSettings, memory::MemoryLimiter},
     ops::{Ops, Readiness},
@@ -16,35 +17,26 @@ use nezuko_shared::{
     telemetry::metrics::Metrics,
 };
 use nezuko_worker::{
-    run::{Worker, bring_up_to_date, telegram},
+    run::{CALL_TIMEOUT, Worker, bring_up_to_date},
     store::SqlStore,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
-    program::start(settings, run)
-}
-
-fn settings() -> Result<Settings, ConfigErrors> {
-    let settings = Settings::from_env()?;
-    match settings.profile {
-        Profile::Embedded { .. } => Ok(settings),
-        Profile::Distributed { .. } => Err(ConfigErrors(vec![ConfigError {
-            name: "REDIS_URL".to_owned(),
-            problem: "is for the fleet: start nezuko-gateway and nezuko-worker, or unset it to run nezuko alone"
-                .to_owned(),
-        }])),
-    }
+    program::start(|| Settings::from_env(Role::Alone), run)
 }
 
 #[tokio::main]
 async fn run(settings: &Settings) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal().context("cannot listen to signals")?;
-    let bot = settings.bot.id;
-    let metrics = Metrics::new(bot);
+    let metrics = Metrics::new(settings.bots[0].id);
     let readiness = Readiness::default();
-    let webhook_port = TcpListener::bind((settings.bind, settings.port)).await.context("cannot bind PORT")?;
+    // Where updates are asked for, nobody needs a door.
+    let webhook_port = match settings.webhook_url {
+        Some(_) => Some(TcpListener::bind((settings.bind, settings.port)).await.context("cannot bind PORT")?),
+        None => None,
+    };
     let ops_port = TcpListener::bind((settings.bind, settings.ops_port)).await.context("cannot bind OPS_PORT")?;
 
     let ops_address = ops_port.local_addr()?;
@@ -53,34 +45,41 @@ async fn run(settings: &Settings) -> anyhow::Result<()> {
     let watched = tokio::spawn(ops.serve(ops_port, CancellationToken::new()));
     let started = readiness.needed("database schema");
 
-    let database = Database::open(settings.profile.database().expose()).await?;
+    let database = settings.profile.database().expect("invariant: who stands alone has a database");
+    let database = Database::open(database.expose()).await?;
     if !bring_up_to_date(&database, &shutdown).await? {
         return Ok(());
     }
     started.set(true);
     let queue = SqlQueue::new(database.clone());
-    let gateway = Gateway::new(settings, Arc::new(queue.clone()), metrics.clone(), &readiness, shutdown.clone());
+    let producer = Arc::new(queue.clone());
+    let gateway = Gateway::new(settings, producer, &metrics, &readiness, &Turn::Alone, shutdown.clone())?;
     let limits = LimiterSettings { jitter: settings.limiter_jitter, ..LimiterSettings::default() };
-    let worker = Worker {
-        store: Arc::new(SqlStore::new(database, bot)),
-        consumer: Arc::new(queue.consumer(bot, &settings.worker_name)),
-        cache: Arc::new(MemoryCache::default()),
-        limiter: Arc::new(MemoryLimiter::new(limits)),
-        api: telegram(settings)?,
-        metrics: metrics.clone(),
-        name: settings.worker_name.clone(),
-        reclaim_idle: settings.reclaim_idle,
-        grace: settings.shutdown_grace,
-        database_works: readiness.reported("database"),
-    };
+    let database_works = readiness.reported("database");
+    let mut workers = Vec::new();
+    for bot in &settings.bots {
+        workers.push(Worker {
+            store: Arc::new(SqlStore::new(database.clone(), bot.id)),
+            consumer: Arc::new(queue.consumer(bot.id, &settings.worker_name)),
+            cache: Arc::new(MemoryCache::default()),
+            limiter: Arc::new(MemoryLimiter::new(limits)),
+            api: settings.telegram(bot, CALL_TIMEOUT)?,
+            metrics: metrics.of(bot.id),
+            name: settings.worker_name.clone(),
+            reclaim_idle: settings.reclaim_idle,
+            grace: settings.shutdown_grace,
+            database_works: database_works.clone(),
+        });
+    }
     tracing::info!(
-        bot_id = bot.0,
-        webhook = %webhook_port.local_addr()?,
+        bots = ?settings.bot_ids(),
+        webhook = webhook_port.as_ref().map(TcpListener::local_addr).transpose()?.map(tracing::field::display),
         ops = %ops_address,
         version = env!("CARGO_PKG_VERSION"),
         "nezuko is listening"
     );
-    tokio::join!(gateway.serve(webhook_port), worker.run(shutdown));
+    let working = join_all(workers.into_iter().map(|worker| worker.run(shutdown.clone())));
+    tokio::join!(gateway.serve(webhook_port), working);
     watched.abort();
     Ok(())
 }
