@@ -168,6 +168,7 @@ pub async fn run(
     producer: Arc<dyn Producer>,
     metrics: Metrics,
     turn: &Turn,
+    revision: &'static str,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let readiness = Readiness::default();
@@ -183,11 +184,12 @@ pub async fn run(
         webhook = %webhook_port.local_addr()?,
         ops = %ops_port.local_addr()?,
         version = env!("CARGO_PKG_VERSION"),
+        revision,
         "gateway is listening"
     );
 
     let gateway = Gateway::new(settings, producer, &metrics, &readiness, turn, shutdown)?;
-    let ops = Ops { program: "nezuko-gateway", readiness, metrics };
+    let ops = Ops { program: "nezuko-gateway", revision, readiness, metrics };
     // The operations port outlives the webhook, so that a draining process can be watched.
     tokio::select! {
         () = gateway.serve(Some(webhook_port)) => {}

@@ -3,7 +3,9 @@
 use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Context;
+use clap::Parser;
 use nezuko_gateway::Turn;
+use nezuko_revision::{REVISION, VERSION};
 use nezuko_shared::{
     config::{Role, Settings},
     program,
@@ -13,7 +15,17 @@ use nezuko_shared::{
     telemetry::metrics::Metrics,
 };
 
+/// Takes Telegram bots' updates by webhook and stores them in Redis, where nezuko-worker takes them.
+///
+/// Any number of gateways may run beside each other. Each answers Telegram's POST /webhook/<bot id> on PORT when, and only
+/// when, Redis has the update, and tells of itself on OPS_PORT (/live /ready /health /metrics /version). TLS ends in front
+/// of it. SIGTERM finishes what is in hand.
+#[derive(Parser)]
+#[command(name = "nezuko-gateway", version = VERSION, after_long_help = program::settings_help())]
+struct Cli {}
+
 fn main() -> ExitCode {
+    let Cli {} = Cli::parse();
     program::start(|| Settings::from_env(Role::Gateway), serve)
 }
 
@@ -24,5 +36,5 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let redis = Redis::new(redis.expose())?;
     let producer = Arc::new(RedisProducer::new(&redis));
     let metrics = Metrics::new(settings.bots[0].id);
-    nezuko_gateway::run(settings, producer, metrics, &Turn::Shared(redis), shutdown).await
+    nezuko_gateway::run(settings, producer, metrics, &Turn::Shared(redis), REVISION, shutdown).await
 }

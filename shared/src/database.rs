@@ -129,18 +129,39 @@ impl Database {
         }
     }
 
+    /// The steps that lead to the schema of this version.
+    fn migrations(&self) -> Vec<Migration> {
+        match self.dialect {
+            Dialect::Postgres => migrations!(1 "both/0001_state", 2 "postgres/0002_queue"),
+            Dialect::Sqlite => migrations!(1 "both/0001_state", 2 "sqlite/0002_queue"),
+        }
+    }
+
+    /// How many steps are due.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Sql`] where the database cannot be asked.
+    pub async fn pending_migrations(&self) -> Result<usize, DatabaseError> {
+        let migrations = self.migrations();
+        let applied = sqlx::query_scalar::<_, i64>("SELECT version FROM _sqlx_migrations WHERE success");
+        match applied.fetch_all(&self.pool).await {
+            Ok(applied) => Ok(migrations.iter().filter(|migration| !applied.contains(&migration.version)).count()),
+            // No such table: nothing was ever applied.
+            Err(sqlx::Error::Database(error)) if matches!(error.code().as_deref(), Some("42P01" | "1")) => {
+                Ok(migrations.len())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Brings the schema up to date. Several processes may do so at once.
     ///
     /// # Errors
     /// [`DatabaseError`]; what was applied before the failing migration stays.
     pub async fn migrate(&self) -> Result<(), DatabaseError> {
-        let migrations = match self.dialect {
-            Dialect::Postgres => migrations!(1 "both/0001_state", 2 "postgres/0002_queue"),
-            Dialect::Sqlite => migrations!(1 "both/0001_state", 2 "sqlite/0002_queue"),
-        };
         let mut connection: sqlx::pool::PoolConnection<Any> = self.pool.acquire().await?;
         let connection: &mut AnyConnection = &mut connection;
-        Migrator::with_migrations(migrations).run(connection).await?;
+        Migrator::with_migrations(self.migrations()).run(connection).await?;
         Ok(())
     }
 }

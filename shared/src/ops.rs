@@ -80,6 +80,8 @@ impl Readiness {
 pub struct Ops {
     /// Name of the program, for `/version`.
     pub program: &'static str,
+    /// The revision of its source, for `/version`.
+    pub revision: &'static str,
     /// For `/ready` and `/health`.
     pub readiness: Readiness,
     /// For `/metrics`.
@@ -140,7 +142,8 @@ async fn metrics(State(ops): State<Ops>) -> Response {
 }
 
 async fn version(State(ops): State<Ops>) -> Response {
-    let body = serde_json::json!({ "program": ops.program, "version": env!("CARGO_PKG_VERSION") });
+    let Ops { program, revision, .. } = ops;
+    let body = serde_json::json!({ "program": program, "version": env!("CARGO_PKG_VERSION"), "revision": revision });
     ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }
 
@@ -154,7 +157,7 @@ mod tests {
     async fn only_needed_parts_decide_readiness_and_all_of_them_health() {
         let readiness = Readiness::default();
         let (needed, reported) = (readiness.needed("webhook"), readiness.reported("queue"));
-        let ops = Ops { program: "test", readiness, metrics: Metrics::new(BotId(42)) };
+        let ops = Ops { program: "test", revision: "abc", readiness, metrics: Metrics::new(BotId(42)) };
         let (ok, unavailable) = (StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE);
         for (needed_works, reported_works, code, status) in [
             (false, false, unavailable, "not ready"),

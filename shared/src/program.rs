@@ -1,9 +1,12 @@
-//! What every program does first and last: settings, logs, an exit code.
+//! What every program does first and last: settings, logs, an exit code; and what its `--help` says about settings.
 
-use std::process::ExitCode;
+use std::{fmt::Write, process::ExitCode};
 
 use crate::{
-    config::{ConfigErrors, Settings},
+    config::{
+        ConfigErrors, Settings,
+        table::{self, Default},
+    },
     telemetry::logs,
 };
 
@@ -28,4 +31,22 @@ pub fn start(
             ExitCode::FAILURE
         }
     }
+}
+
+/// Every setting with its default and meaning, for `--help`.
+#[must_use]
+pub fn settings_help() -> String {
+    let mut text = String::from("Settings (environment variables; a secret also as a file, by NAME_FILE):\n");
+    for setting in table::ALL {
+        let default = match setting.default {
+            Default::Required => " (required)".to_owned(),
+            Default::Value(value) => format!(" [{value}]"),
+            Default::Otherwise(_) => String::new(),
+        };
+        let secret = if setting.secret { " (secret)" } else { "" };
+        let meaning = setting.meaning.replace('`', "");
+        write!(text, "\n  {}{secret}{default}\n      {meaning}\n", setting.name)
+            .expect("invariant: a String takes all");
+    }
+    text
 }

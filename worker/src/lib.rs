@@ -11,6 +11,7 @@ pub mod facts;
 pub mod handle;
 pub mod intent;
 mod lanes;
+pub mod operate;
 pub mod planted;
 pub mod policy;
 pub mod reconcile;

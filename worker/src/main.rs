@@ -3,7 +3,9 @@
 use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Context;
+use clap::Parser;
 use futures_util::future::join_all;
+use nezuko_revision::{REVISION, VERSION};
 use nezuko_shared::{
     cache::redis::RedisCache,
     config::{Role, Settings},
@@ -17,13 +19,28 @@ use nezuko_shared::{
     telemetry::metrics::Metrics,
 };
 use nezuko_worker::{
+    operate::Operation,
     run::{CALL_TIMEOUT, Worker, bring_up_to_date},
     store::SqlStore,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+/// Takes updates from Redis, decides about them on PostgreSQL, and acts at Telegram.
+///
+/// Any number of workers may run beside each other; together they keep Telegram's limits. Without a command it works until
+/// SIGTERM, which finishes what is in hand, and tells of itself on OPS_PORT (/live /ready /health /metrics /version).
+#[derive(Parser)]
+#[command(name = "nezuko-worker", version = VERSION, after_long_help = program::settings_help())]
+struct Cli {
+    #[command(subcommand)]
+    operation: Option<Operation>,
+}
+
 fn main() -> ExitCode {
+    if let Some(operation) = Cli::parse().operation {
+        return operation.run(Role::Worker);
+    }
     program::start(|| Settings::from_env(Role::Worker), work)
 }
 
@@ -35,7 +52,8 @@ async fn work(settings: &Settings) -> anyhow::Result<()> {
     let ready = readiness.needed("worker");
     let ops_port = TcpListener::bind((settings.bind, settings.ops_port)).await.context("cannot bind OPS_PORT")?;
     let ops_address = ops_port.local_addr()?;
-    let ops = Ops { program: "nezuko-worker", readiness: readiness.clone(), metrics: metrics.clone() };
+    let ops =
+        Ops { program: "nezuko-worker", revision: REVISION, readiness: readiness.clone(), metrics: metrics.clone() };
     // The operations port outlives the work, so that a draining process can be watched.
     let watched = tokio::spawn(ops.serve(ops_port, CancellationToken::new()));
 
@@ -43,6 +61,7 @@ async fn work(settings: &Settings) -> anyhow::Result<()> {
         bots = ?settings.bot_ids(),
         ops = %ops_address,
         version = env!("CARGO_PKG_VERSION"),
+        revision = REVISION,
         "worker is listening on its operations port"
     );
     let database = settings.profile.database().expect("invariant: a worker's settings have a database");

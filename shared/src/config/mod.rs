@@ -138,6 +138,17 @@ impl Settings {
         Self::from_vars(role, environment)
     }
 
+    /// Reads the address of `role`'s database alone, for who migrates and needs nothing else.
+    ///
+    /// # Errors
+    /// [`ConfigErrors`] with what is wrong.
+    pub fn database_from_env(role: Role) -> Result<Secret, ConfigErrors> {
+        let mut reader = Reader::new(environment);
+        let address = database(&mut reader, role);
+        reader.finish()?;
+        Ok(address.expect("invariant: an address that could not be read left an error"))
+    }
+
     /// Reads the variables that `var` knows.
     ///
     /// # Errors
@@ -251,6 +262,15 @@ fn profile(reader: &mut Reader<impl Fn(&str) -> Option<String>>, role: Role) -> 
             "is for a fleet: start nezuko-gateway and nezuko-worker, or unset it to run nezuko alone",
         );
     }
+    let database = database(reader, role);
+    Some(match role {
+        Role::Alone => Profile::Embedded { database: database? },
+        Role::Gateway => Profile::Gateway { redis: redis? },
+        Role::Worker => Profile::Worker { database: database?, redis: redis? },
+    })
+}
+
+fn database(reader: &mut Reader<impl Fn(&str) -> Option<String>>, role: Role) -> Option<Secret> {
     let database_url = match role {
         Role::Alone => table::DATABASE_URL,
         // A gateway needs none; one that is given anyway is read like the workers' own.
@@ -269,11 +289,7 @@ fn profile(reader: &mut Reader<impl Fn(&str) -> Option<String>>, role: Role) -> 
              nezuko runs alone on SQLite, without REDIS_URL",
         );
     }
-    Some(match role {
-        Role::Alone => Profile::Embedded { database: database? },
-        Role::Gateway => Profile::Gateway { redis: redis? },
-        Role::Worker => Profile::Worker { database: database?, redis: redis? },
-    })
+    database
 }
 
 /// What the public Bot API server accepts as a webhook (core.telegram.org/bots/api#setwebhook).

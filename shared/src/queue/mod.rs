@@ -3,6 +3,7 @@
 //! An entry is *unread* until a consumer reads it, then *pending* until that consumer acknowledges it. Pending entries of
 //! a dead consumer are reclaimed by another one. An acknowledged entry is gone.
 
+pub mod dead_letters;
 pub mod redis;
 pub mod sql;
 

@@ -3,8 +3,10 @@
 use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Context;
+use clap::Parser;
 use futures_util::future::join_all;
 use nezuko_gateway::{Gateway, Turn};
+use nezuko_revision::{REVISION, VERSION};
 use nezuko_shared::{
     cache::memory::MemoryCache,
     config::{Role, Settings},
@@ -17,13 +19,29 @@ use nezuko_shared::{
     telemetry::metrics::Metrics,
 };
 use nezuko_worker::{
+    operate::Operation,
     run::{CALL_TIMEOUT, Worker, bring_up_to_date},
     store::SqlStore,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+/// Guards Telegram groups: who writes in a group must have joined its channels.
+///
+/// One process with nothing beside it but a database file. BOT_TOKEN alone makes it work: it asks Telegram for updates, or
+/// takes them by webhook where WEBHOOK_URL is given. Without a command it works until SIGTERM, which finishes what is in
+/// hand, and tells of itself on OPS_PORT (/live /ready /health /metrics /version).
+#[derive(Parser)]
+#[command(name = "nezuko", version = VERSION, after_long_help = program::settings_help())]
+struct Cli {
+    #[command(subcommand)]
+    operation: Option<Operation>,
+}
+
 fn main() -> ExitCode {
+    if let Some(operation) = Cli::parse().operation {
+        return operation.run(Role::Alone);
+    }
     program::start(|| Settings::from_env(Role::Alone), run)
 }
 
@@ -41,7 +59,7 @@ async fn run(settings: &Settings) -> anyhow::Result<()> {
 
     let ops_address = ops_port.local_addr()?;
     // The operations port outlives the rest, so that a draining process can be watched.
-    let ops = Ops { program: "nezuko", readiness: readiness.clone(), metrics: metrics.clone() };
+    let ops = Ops { program: "nezuko", revision: REVISION, readiness: readiness.clone(), metrics: metrics.clone() };
     let watched = tokio::spawn(ops.serve(ops_port, CancellationToken::new()));
     let started = readiness.needed("database schema");
 
@@ -76,6 +94,7 @@ async fn run(settings: &Settings) -> anyhow::Result<()> {
         webhook = webhook_port.as_ref().map(TcpListener::local_addr).transpose()?.map(tracing::field::display),
         ops = %ops_address,
         version = env!("CARGO_PKG_VERSION"),
+        revision = REVISION,
         "nezuko is listening"
     );
     let working = join_all(workers.into_iter().map(|worker| worker.run(shutdown.clone())));

@@ -1,0 +1,185 @@
+//! What operators type, with the real program over a real Redis, a real PostgreSQL and a simulated Telegram.
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    env,
+    panic::{AssertUnwindSafe, resume_unwind},
+    process::Stdio,
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use loadtest::{
+    simulator::{Options, Simulator},
+    world::{UserId, World},
+};
+use nezuko_shared::{
+    conformance::some_bot,
+    envelope::Envelope,
+    keys,
+    queue::{
+        Consumer, Producer,
+        redis::{RedisConsumer, RedisProducer},
+    },
+    redis_pool::Redis,
+};
+use nezuko_telegram::{BotId, Client, HttpTransport, UpdateId};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection};
+use tokio::process::Command;
+
+/// An installation with a database of its own.
+struct Installation {
+    bot: BotId,
+    redis: Redis,
+    telegram: Simulator,
+    environment: Vec<(&'static str, String)>,
+}
+
+impl Installation {
+    async fn run(&self, arguments: &[&str]) -> (i32, String) {
+        let program = Command::new(env!("CARGO_BIN_EXE_nezuko-worker"))
+            .args(arguments)
+            .env_clear()
+            .envs(self.environment.iter().cloned())
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let output = tokio::time::timeout(Duration::from_secs(60), program).await.expect("it ends by itself").unwrap();
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(!text.contains("token-of-the-bot"), "a secret is told: {text}");
+        (output.status.code().unwrap(), text)
+    }
+
+    async fn good(&self, arguments: &[&str]) -> String {
+        let (code, text) = self.run(arguments).await;
+        assert_eq!(code, 0, "{arguments:?}: {text}");
+        text
+    }
+
+    async fn bad(&self, arguments: &[&str]) -> String {
+        let (code, text) = self.run(arguments).await;
+        assert_eq!(code, 1, "{arguments:?}: {text}");
+        text
+    }
+
+    /// Updates that were given up.
+    async fn bury(&self, updates: &[i64]) {
+        let producer = RedisProducer::new(&self.redis);
+        for id in updates {
+            let envelope = Envelope {
+                bot: self.bot,
+                update_id: UpdateId(*id),
+                routing_key: 0,
+                received_ms: 1_700_000_000_000,
+                traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned(),
+                payload: Bytes::from(format!("{{\"update_id\":{id}}}")),
+            };
+            producer.push(&envelope).await.unwrap();
+        }
+        let consumer = RedisConsumer::new(&self.redis, self.bot, "test");
+        for delivery in consumer.read(100, Duration::from_secs(1)).await.unwrap() {
+            assert!(consumer.dead_letter(&delivery, "a test's reason").await.unwrap());
+        }
+    }
+}
+
+/// Runs a test with an installation whose database is gone afterwards, also when the test fails.
+async fn with_installation(test: impl AsyncFn(&Installation)) {
+    let given = |name| env::var(name).ok().filter(|url| !url.is_empty());
+    let (Some(redis_url), Some(postgres)) = (given("REDIS_URL"), given("DATABASE_URL")) else {
+        assert!(env::var("CI").as_deref() != Ok("true"), "run the tests by .ci/with-servers");
+        println!("SKIPPED: REDIS_URL or DATABASE_URL is not set; run the tests by .ci/with-servers");
+        return;
+    };
+    sqlx::any::install_default_drivers();
+    let mut admin = AnyConnection::connect(&postgres).await.unwrap();
+    let name = format!("nezuko_operate_{:016x}", rand::random::<u64>());
+    sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut admin).await.unwrap();
+    let bot = some_bot();
+    let token = format!("{bot}:token-of-the-bot-1234567890");
+    let world = World::new(World::bot_account(UserId(bot.0), "nezuko_test_bot"));
+    let telegram = Simulator::start(world, Options::new(&token)).await.unwrap();
+    let environment = vec![
+        ("BOT_TOKEN", token),
+        ("REDIS_URL", redis_url.clone()),
+        ("DATABASE_URL", format!("{}/{name}", postgres.rsplit_once('/').unwrap().0)),
+        ("TELEGRAM_API_URL", telegram.api_url()),
+    ];
+    let installation = Installation { bot, redis: Redis::new(&redis_url).unwrap(), telegram, environment };
+    let outcome = AssertUnwindSafe(test(&installation)).catch_unwind().await;
+    sqlx::query(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).execute(&mut admin).await.unwrap();
+    let mut connection = installation.redis.pooled().await.unwrap();
+    let keys = [keys::updates(bot), keys::dead_letters(bot)];
+    redis::cmd("DEL").arg(&keys).query_async::<()>(&mut connection).await.unwrap();
+    if let Err(failed) = outcome {
+        resume_unwind(failed);
+    }
+}
+
+#[tokio::test]
+async fn a_doctor_finds_what_is_broken_and_what_was_mended() {
+    with_installation(async |installation| {
+        let text = installation.bad(&["doctor"]).await;
+        assert!(text.contains("ok      PostgreSQL: version"), "{text}");
+        assert!(text.contains("warning PostgreSQL role: postgres passes by row-level security"), "{text}");
+        assert!(text.contains("BROKEN  schema: 2 migrations are due: run `nezuko-worker migrate`"), "{text}");
+        assert!(text.contains("ok      Redis eviction: noeviction"), "{text}");
+        assert!(text.contains("@nezuko_test_bot"), "{text}");
+        assert!(text.contains("no webhook is registered"), "{text}");
+        assert!(text.ends_with("2 broken, 2 warnings\n"), "{text}");
+
+        assert_eq!(installation.good(&["migrate"]).await, "2 migrations applied, the schema is up to date\n");
+        assert_eq!(installation.good(&["migrate"]).await, "0 migrations applied, the schema is up to date\n");
+        let token = &installation.environment[0].1;
+        let api = HttpTransport::new(&installation.telegram.api_url(), token, Duration::from_secs(10)).unwrap();
+        Client::new(Arc::new(api)).set_webhook("http://127.0.0.1:1/webhook", "secret").await.unwrap();
+        let text = installation.good(&["doctor"]).await;
+        assert!(text.contains("ok      schema: up to date"), "{text}");
+        assert!(text.contains("come by the webhook, 0 wait at Telegram"), "{text}");
+        assert!(text.ends_with("0 broken, 2 warnings\n"), "{text}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_operator_looks_at_dead_letters_replays_and_drops_them() {
+    with_installation(async |installation| {
+        assert_eq!(installation.good(&["dlq", "list"]).await, "none\n");
+        installation.bury(&[11, 12, 13, 14]).await;
+        let list = installation.good(&["dlq", "list"]).await;
+        let ids: Vec<_> = list.lines().map(|line| line.split('\t').next().unwrap()).collect();
+        assert_eq!(ids.len(), 4, "{list}");
+        assert!(list.lines().nth(1).unwrap().ends_with("\tupdate 12\ta test's reason"), "{list}");
+        assert_eq!(installation.good(&["dlq", "list", "--limit", "1"]).await.lines().count(), 1);
+
+        let shown = installation.good(&["dlq", "show", ids[2]]).await;
+        assert!(shown.contains("{\"update_id\":13}") && shown.contains("00-0af7651916cd43dd"), "{shown}");
+        let bot = installation.bot.to_string();
+        assert_eq!(installation.good(&["dlq", "replay", "--bot", &bot, ids[0]]).await, "replayed 1\n");
+        assert_eq!(installation.good(&["dlq", "drop", ids[1]]).await, "dropped 1\n");
+        let missing = installation.bad(&["dlq", "drop", ids[1], ids[2]]).await;
+        assert!(missing.contains("dropped 1") && missing.contains("there is no dead letter"), "{missing}");
+        assert!(installation.bad(&["dlq", "show", "no-such"]).await.contains("there is no dead letter no-such"));
+        assert!(installation.bad(&["dlq", "list", "--bot", "5"]).await.contains("bot 5 is none of"));
+        assert_eq!(installation.good(&["dlq", "replay", "--all"]).await, "replayed 1\n");
+        assert_eq!(installation.good(&["dlq", "list"]).await, "none\n");
+
+        let consumer = RedisConsumer::new(&installation.redis, installation.bot, "test");
+        let again = consumer.read(100, Duration::from_secs(1)).await.unwrap();
+        let again: Vec<_> = again.iter().map(|delivery| delivery.envelope.update_id.0).collect();
+        assert_eq!(again, [11, 14]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn wrong_settings_are_told_with_exit_code_64() {
+    let program = Command::new(env!("CARGO_BIN_EXE_nezuko-worker")).args(["dlq", "list"]).env_clear().output();
+    let output = program.await.unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    let text = String::from_utf8(output.stderr).unwrap();
+    let named: Vec<_> = text.lines().map(|line| line.split(':').next().unwrap()).collect();
+    assert_eq!(named, ["BOT_TOKEN", "DATABASE_URL", "REDIS_URL"], "{text}");
+}
