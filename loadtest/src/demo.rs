@@ -75,6 +75,7 @@ async fn show(options: &DemoOptions, dir: &Path) -> anyhow::Result<bool> {
     let database = format!("sqlite://{}", dir.join("nezuko.sqlite").display());
     let environment = [
         ("BOT_TOKEN", TOKEN.to_owned()),
+        ("WEBHOOK_URL", format!("http://127.0.0.1:{port}")),
         ("WEBHOOK_SECRET", SECRET.to_owned()),
         ("PORT", port.to_string()),
         ("OPS_PORT", ops_port.to_string()),
@@ -85,7 +86,6 @@ async fn show(options: &DemoOptions, dir: &Path) -> anyhow::Result<bool> {
     let mut program = Program::start(&options.nezuko, "nezuko", dir, environment)?;
     program.wait_until_ready(&format!("http://127.0.0.1:{ops_port}/ready"), READY_WITHIN).await?;
     println!("{} is ready after {:.1?}", options.nezuko.display(), began.elapsed());
-    simulator.deliver_to(&[&format!("http://127.0.0.1:{port}/webhook")], Some(SECRET));
 
     let metrics = Metrics::follow(format!("http://127.0.0.1:{ops_port}/metrics"));
     let mut screen = Screen::new(metrics);

@@ -65,7 +65,6 @@ async fn nothing_is_lost_when_the_program_is_killed_in_mid_stream() {
     let mut settings = settings(bot, &run.simulator().api_url(), &dir.sqlite_url());
     settings.push(("RECLAIM_IDLE_MS", "2000".to_owned()));
     let first = Running::start("nezuko", "first", &dir, &settings).await;
-    run.simulator().deliver_to(&[&first.webhook()], Some(support::SECRET));
 
     let (tell, mut told) = watch::channel(Progress::default());
     let killing = async {

@@ -14,7 +14,7 @@ use loadtest::{
     world::{Act, ChatKind, ChatSpec, Member, UserId},
 };
 use support::{
-    Directory, Running, SECRET, eventually, fresh_bot,
+    Directory, Running, eventually, fresh_bot,
     play::{assert_clean, assert_clean_but_for_a_death, now_ms},
     settings, token,
 };
@@ -68,7 +68,6 @@ async fn verdict(bug: Option<&str>, twist: Twist) -> Verdict {
     settings.push(("RECLAIM_IDLE_MS", "2000".to_owned()));
     settings.extend(bug.map(|bug| ("NEZUKO_PLANTED_BUG", bug.to_owned())));
     let first = Running::start("nezuko", "first", &dir, &settings).await;
-    simulator.deliver_to(&[&first.webhook()], Some(SECRET));
     if twist == Twist::SilentChannel {
         silence_a_channel(&mut scenario, &simulator).await;
     }

@@ -132,6 +132,10 @@ impl Running {
     ) -> Self {
         let mut settings = settings.clone();
         settings.extend([("PORT", port.to_string()), ("OPS_PORT", ops_port.to_string())]);
+        if executable == "nezuko" {
+            // It registers this itself.
+            settings.push(("WEBHOOK_URL", format!("http://127.0.0.1:{port}")));
+        }
         let mut program = Program::start(&self::program(executable), name, dir.path(), settings).unwrap();
         program.wait_until_ready(&format!("http://127.0.0.1:{ops_port}/ready"), READY_WITHIN).await.unwrap();
         Self { program, port, ops_port }
