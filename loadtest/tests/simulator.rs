@@ -220,3 +220,113 @@ async fn set_webhook_says_where_to() {
     until("it is delivered", || simulator.pending() == 0).await;
     assert!(seen.lock().unwrap()[0].1.head.contains("X-Telegram-Bot-Api-Secret-Token: abc\r\n"));
 }
+
+fn ids(updates: &Value) -> Vec<i64> {
+    updates.as_array().unwrap().iter().map(|update| update["update_id"].as_i64().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_gets_updates_until_they_are_confirmed() {
+    let simulator = simulator(Options::new(TOKEN)).await;
+    let mut client = Client::new(&simulator.api_url(), TOKEN);
+    let mut ask = |params: Value| client.call("getUpdates", &params).unwrap();
+    for (nth, chat) in [(0, GROUPS[0]), (1, GROUPS[1]), (2, GROUPS[0])] {
+        write(&simulator, chat, &nth.to_string());
+    }
+    let all = ids(&ask(json!({})));
+    assert!(all.len() == 3 && all.is_sorted(), "{all:?}");
+    assert_eq!(ids(&ask(json!({"limit": 2}))), all[..2], "nothing was confirmed");
+    assert_eq!(ids(&ask(json!({"offset": all[1]}))), all[1..]);
+    assert_eq!((simulator.pending(), simulator.counters().delivered), (2, 1));
+    assert_eq!(ids(&ask(json!({"offset": -1}))), all[2..], "the youngest one");
+    assert!(ids(&ask(json!({"offset": all[2] + 1}))).is_empty());
+    assert_eq!((simulator.pending(), simulator.counters().delivered), (0, 3));
+
+    // A long poll ends with the first update.
+    let (asked, address) = (Instant::now(), simulator.api_url());
+    let waiting = tokio::task::spawn_blocking(move || {
+        Client::new(&address, TOKEN).call("getUpdates", &json!({"timeout": 50})).unwrap()
+    });
+    until("the question has come", || simulator.calls().iter().filter(|call| call.method == "getUpdates").count() == 6)
+        .await;
+    write(&simulator, GROUPS[0], "late");
+    assert_eq!(waiting.await.unwrap()[0]["message"]["text"], json!("late"));
+    assert!(asked.elapsed() < Duration::from_secs(40));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_question_ends_the_first_and_a_webhook_both() {
+    let simulator = simulator(Options::new(TOKEN)).await;
+    let address = simulator.api_url();
+    let first = tokio::task::spawn_blocking(move || {
+        Client::new(&address, TOKEN).call("getUpdates", &json!({"timeout": 50})).unwrap_err()
+    });
+    until("the question has come", || simulator.call_count() == 1).await;
+    let mut client = Client::new(&simulator.api_url(), TOKEN);
+    client.call("getUpdates", &json!({})).unwrap();
+    let error = first.await.unwrap();
+    assert!(error.contains("Conflict: terminated by other getUpdates request"), "{error}");
+
+    client.call("setWebhook", &json!({"url": "http://127.0.0.1:1/nobody"})).unwrap();
+    let error = client.call("getUpdates", &json!({})).unwrap_err();
+    assert!(error.contains("Conflict: can't use getUpdates method while webhook is active"), "{error}");
+    let error = client.call("deleteWebhook", &json!({})).unwrap_err();
+    assert!(error.contains("Too Many Requests: retry after 1"), "{error}");
+    until("a second is over", || client.call("deleteWebhook", &json!({})).is_ok()).await;
+    client.call("getUpdates", &json!({})).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn get_webhook_info_tells_how_deliveries_fail_and_which_kinds_come() {
+    let simulator = simulator(Options::new(TOKEN)).await;
+    let (url, seen) =
+        noting(|_| "HTTP/1.1 503 Service Unavailable\r\nretry-after: 100\r\ncontent-length: 0\r\n\r\n".to_owned());
+    let mut client = Client::new(&simulator.api_url(), TOKEN);
+    client.call("setWebhook", &json!({"url": url})).unwrap();
+    let join = Act::Join { user: UserId(11), chat: GROUPS[0] };
+    simulator.world(|world| world.add_person(Person::named(UserId(11), "Jo")));
+    simulator.act(join).unwrap();
+    write(&simulator, GROUPS[0], "hi");
+    until("a delivery has failed", || simulator.counters().retried > 0).await;
+    let info = client.call("getWebhookInfo", &json!({})).unwrap();
+    assert_eq!(info["last_error_message"], json!("Wrong response from the webhook: 503 Service Unavailable"));
+    assert!(info["last_error_date"].as_i64().unwrap() > 1_700_000_000);
+    assert_eq!(info.get("allowed_updates"), None, "Telegram's own choice");
+    let kinds: Vec<_> =
+        seen.lock().unwrap().iter().map(|(_, request)| request.body.contains("chat_member\"")).collect();
+    assert!(!kinds.contains(&true), "chat_member comes only to those who ask for it");
+
+    let pending = simulator.pending();
+    assert!(pending > 0);
+    until("a second is over", || {
+        client
+            .call("setWebhook", &json!({"url": "", "drop_pending_updates": true, "allowed_updates": ["chat_member"]}))
+            .is_ok()
+    })
+    .await;
+    let info = client.call("getWebhookInfo", &json!({})).unwrap();
+    assert_eq!((&info["allowed_updates"], info.get("last_error_message")), (&json!(["chat_member"]), None));
+    assert_eq!(
+        (simulator.pending(), simulator.counters().dropped),
+        (0, pending as u64),
+        "dropped for good, and counted"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_bots_live_at_one_address_and_see_each_their_own() {
+    let first = simulator(Options::new(TOKEN)).await;
+    let other = "7000000002:y";
+    let world = World::new(World::bot_account(UserId(7_000_000_002), "other_bot"));
+    let second = first.beside(world, &Options::new(other));
+    assert_eq!(first.api_url(), second.api_url());
+    let me = |token: &str| Client::new(&first.api_url(), token).call("getMe", &json!({})).map(|me| me["id"].clone());
+    assert_eq!(me(TOKEN).unwrap(), json!(BOT));
+    assert_eq!(me(other).unwrap(), json!(7_000_000_002_i64));
+    write(&first, GROUPS[0], "hi");
+    assert_eq!((first.pending(), second.pending()), (1, 0));
+    assert_eq!((first.call_count(), second.call_count()), (1, 1));
+    second.stop().await;
+    assert!(me(other).unwrap_err().contains("Unauthorized"));
+    assert_eq!(me(TOKEN).unwrap(), json!(BOT));
+}

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use super::{Shared, faults::FaultKind};
+use super::{Bots, Shared, faults::FaultKind, locked, polling};
 use crate::world::Answer;
 
 /// The connection breaks instead of an answer.
@@ -25,20 +25,20 @@ impl From<Infallible> for Lost {
 }
 
 /// Takes connections until it is stopped.
-pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: CancellationToken) {
+pub(super) async fn serve(listener: TcpListener, bots: Bots, stop: CancellationToken) {
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         if let Ok((stream, _)) = accepted {
-            tokio::spawn(serve_connection(stream, Arc::clone(&shared), stop.clone()));
+            tokio::spawn(serve_connection(stream, Arc::clone(&bots), stop.clone()));
         }
     }
 }
 
-async fn serve_connection(stream: TcpStream, shared: Arc<Shared>, stop: CancellationToken) {
-    let service = service_fn(move |request| answer(request, Arc::clone(&shared)));
+async fn serve_connection(stream: TcpStream, bots: Bots, stop: CancellationToken) {
+    let service = service_fn(move |request| answer(request, Arc::clone(&bots)));
     let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     tokio::select! {
         () = stop.cancelled() => {}
@@ -47,15 +47,15 @@ async fn serve_connection(stream: TcpStream, shared: Arc<Shared>, stop: Cancella
     }
 }
 
-async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Response<Full<Bytes>>, Lost> {
+async fn answer(request: Request<Incoming>, bots: Bots) -> Result<Response<Full<Bytes>>, Lost> {
     let path = request.uri().path().to_owned();
     let Ok(body) = request.into_body().collect().await else { return Err(Lost) };
     let Some((token, method)) = path.strip_prefix("/bot").and_then(|rest| rest.split_once('/')) else {
         return Ok(refusal(404, "Not Found", None));
     };
-    if token != shared.token {
+    let Some(shared) = locked(&bots).get(token).cloned() else {
         return Ok(refusal(401, "Unauthorized", None));
-    }
+    };
     let body = body.to_bytes();
     let params = if body.is_empty() { Ok(json!({})) } else { serde_json::from_slice::<Value>(&body) };
     let Ok(params) = params else {
@@ -91,12 +91,17 @@ async fn carried_out(
     params: &Value,
     delay: Duration,
 ) -> Response<Full<Bytes>> {
-    let Answer { status, body } = shared.call(method, params);
+    let Answer { status, body } = if method.eq_ignore_ascii_case("getUpdates") {
+        polling::get_updates(shared, params).await
+    } else {
+        shared.call(method, params)
+    };
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
     shared.log_answer(seen, status);
-    response(status, "application/json", body.to_string(), None)
+    let retry_after = body["parameters"]["retry_after"].as_u64();
+    response(status, "application/json", body.to_string(), retry_after)
 }
 
 fn refusal(status: u16, description: &str, retry_after: Option<u64>) -> Response<Full<Bytes>> {

@@ -53,6 +53,21 @@ pub(super) enum Outcome {
     TimedOut,
 }
 
+impl Outcome {
+    /// What `getWebhookInfo` says of it, if it is a failure.
+    pub(super) fn error(&self) -> Option<String> {
+        match self {
+            Self::Answered { status: 200..300, .. } => None,
+            Self::Answered { status, .. } => {
+                let reason = hyper::StatusCode::from_u16(*status).ok().and_then(|status| status.canonical_reason());
+                Some(format!("Wrong response from the webhook: {status} {}", reason.unwrap_or_default()))
+            }
+            Self::HungUp => Some("Connection refused".to_owned()),
+            Self::TimedOut => Some("Read timeout expired".to_owned()),
+        }
+    }
+}
+
 struct Finished {
     update: Emitted,
     outcome: Outcome,

@@ -4,14 +4,15 @@ mod bot_api;
 mod clock;
 mod delivery;
 mod faults;
+mod polling;
 mod queues;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -127,6 +128,12 @@ struct Shared {
     target: Mutex<Option<Arc<Target>>>,
     /// Wakes delivery.
     changed: Notify,
+    /// Wakes questions for updates.
+    poll_changed: Notify,
+    /// The newest question; it ends the one before.
+    polls: AtomicU64,
+    /// When the webhook was last set, Unix ms.
+    webhook_set_ms: Mutex<i64>,
     duplicate_one_in: u32,
     late_copy_one_in: u32,
     chance: Mutex<StdRng>,
@@ -147,21 +154,67 @@ impl Shared {
             let mut queues = locked(&self.queues);
             emitted.into_iter().for_each(|update| queues.push(update));
             self.changed.notify_one();
+            self.poll_changed.notify_waiters();
         }
         result
     }
 
     fn call(&self, method: &str, params: &Value) -> Answer {
         let pending = locked(&self.queues).pending();
+        let method = method.to_ascii_lowercase();
+        let sets = matches!(&*method, "setwebhook" | "deletewebhook");
+        if sets && self.sets_too_often() {
+            return Answer::flood(1);
+        }
         self.with_world(|world| {
             world.set_pending_updates(pending);
-            let answer = world.call(self.clock.now_ms(), method, params);
-            if method.eq_ignore_ascii_case("setWebhook") && answer.status == 200 {
+            let answer = world.call(self.clock.now_ms(), &method, params);
+            if sets && answer.status == 200 {
+                if params.get("drop_pending_updates").and_then(Value::as_bool) == Some(true) {
+                    let dropped = locked(&self.queues).clear();
+                    self.count(|counters| counters.dropped += dropped);
+                }
                 let webhook = world.webhook();
                 self.set_target(&[webhook.url.as_str()], webhook.secret_token.clone());
             }
             answer
         })
+    }
+
+    fn sets_too_often(&self) -> bool {
+        let (mut last, now) = (locked(&self.webhook_set_ms), self.clock.now_ms());
+        let too_often = now - *last < 1_000;
+        if !too_often {
+            *last = now;
+        }
+        too_often
+    }
+
+    fn begin_poll(&self) -> u64 {
+        let mine = self.polls.fetch_add(1, Ordering::Relaxed) + 1;
+        self.poll_changed.notify_waiters();
+        mine
+    }
+
+    fn newest_poll(&self) -> u64 {
+        self.polls.load(Ordering::Relaxed)
+    }
+
+    /// Bodies of the oldest updates that are not confirmed.
+    fn waiting(&self, max: usize) -> Vec<String> {
+        let (waiting, expired) = locked(&self.queues).oldest(self.clock.now_ms(), max);
+        self.count(|counters| counters.dropped += expired);
+        waiting
+    }
+
+    /// The bot has all before `offset`; a negative one leaves so many of the youngest.
+    fn confirm(&self, offset: i64) {
+        let confirmed = locked(&self.queues).confirm(offset);
+        self.count(|counters| counters.delivered += confirmed.len() as u64);
+        let mut world = locked(&self.world);
+        for update in confirmed {
+            world.delivered(self.clock.now_ms(), update.at_ms);
+        }
     }
 
     /// Takes the addresses that are plain HTTP; the simulator has no TLS.
@@ -171,10 +224,9 @@ impl Shared {
             .filter_map(|url| url.parse().ok())
             .filter(|uri: &Uri| uri.scheme_str() == Some("http"))
             .collect();
-        if !urls.is_empty() {
-            *locked(&self.target) = Some(Arc::new(Target { urls, secret, turn: AtomicUsize::new(0) }));
-            self.changed.notify_one();
-        }
+        let target = Target { urls, secret, turn: AtomicUsize::new(0) };
+        *locked(&self.target) = (!target.urls.is_empty()).then(|| Arc::new(target));
+        self.changed.notify_one();
     }
 
     fn log_call(&self, method: &str, params: &Value) -> usize {
@@ -231,6 +283,9 @@ impl Shared {
         if !is_late_copy && matches!(outcome, Outcome::Answered { status: 200..300, .. }) {
             locked(&self.world).delivered(self.clock.now_ms(), update.at_ms);
         }
+        if let Some(error) = outcome.error() {
+            locked(&self.world).delivery_failed(self.clock.now_ms(), error);
+        }
         let mut counters = locked(&self.counters);
         let mut queues = locked(&self.queues);
         let mut retry_after = None;
@@ -268,9 +323,13 @@ impl Shared {
     }
 }
 
-/// Telegram over HTTP. Dropping it stops it.
+/// The bots of one Bot API server, by token.
+type Bots = Arc<Mutex<HashMap<String, Arc<Shared>>>>;
+
+/// Telegram over HTTP around one bot. Dropping it stops it.
 #[derive(Debug)]
 pub struct Simulator {
+    bots: Bots,
     shared: Arc<Shared>,
     address: SocketAddr,
     stop: CancellationToken,
@@ -285,6 +344,21 @@ impl Simulator {
     pub async fn start(world: World, options: Options) -> std::io::Result<Self> {
         let listener = TcpListener::bind(options.listen).await?;
         let address = listener.local_addr()?;
+        let (bots, stop) = (Bots::default(), CancellationToken::new());
+        let serving = tokio::spawn(bot_api::serve(listener, Arc::clone(&bots), stop.clone()));
+        let mut simulator = Self::around(world, &options, bots, address, stop);
+        simulator.tasks.push(serving);
+        Ok(simulator)
+    }
+
+    /// Another bot with a world of its own at the same address, which is served for as long as `self` lives.
+    /// `options.listen` is of no account.
+    #[must_use]
+    pub fn beside(&self, world: World, options: &Options) -> Self {
+        Self::around(world, options, Arc::clone(&self.bots), self.address, self.stop.child_token())
+    }
+
+    fn around(world: World, options: &Options, bots: Bots, address: SocketAddr, stop: CancellationToken) -> Self {
         let random = |salt: u64| StdRng::seed_from_u64(options.seed ^ salt);
         let shared = Arc::new(Shared {
             token: options.token.clone(),
@@ -296,17 +370,17 @@ impl Simulator {
             counters: Mutex::default(),
             target: Mutex::default(),
             changed: Notify::new(),
+            poll_changed: Notify::new(),
+            polls: AtomicU64::new(0),
+            webhook_set_ms: Mutex::default(),
             duplicate_one_in: options.duplicate_one_in,
             late_copy_one_in: options.late_copy_one_in,
             chance: Mutex::new(random(2)),
         });
         shared.with_world(|_| ()); // what the world emitted before it had a server
-        let stop = CancellationToken::new();
-        let tasks = vec![
-            tokio::spawn(bot_api::serve(listener, Arc::clone(&shared), stop.clone())),
-            tokio::spawn(delivery::deliver(Arc::clone(&shared), options.max_connections, stop.clone())),
-        ];
-        Ok(Self { shared, address, stop, tasks })
+        locked(&bots).insert(options.token.clone(), Arc::clone(&shared));
+        let tasks = vec![tokio::spawn(delivery::deliver(Arc::clone(&shared), options.max_connections, stop.clone()))];
+        Self { bots, shared, address, stop, tasks }
     }
 
     /// What `TELEGRAM_API_URL` is to be.
@@ -375,7 +449,7 @@ impl Simulator {
         calls.iter().rev().find(|call| !call.method.to_ascii_lowercase().starts_with("get")).map(|call| call.at_ms)
     }
 
-    /// Stops serving and delivering, and waits until both have ended.
+    /// Stops serving and delivering, also for the bots beside it, and waits until its own tasks have ended.
     pub async fn stop(mut self) {
         self.stop.cancel();
         for task in std::mem::take(&mut self.tasks) {
@@ -387,6 +461,7 @@ impl Simulator {
 
 impl Drop for Simulator {
     fn drop(&mut self) {
+        locked(&self.bots).remove(&self.shared.token);
         self.stop.cancel();
     }
 }

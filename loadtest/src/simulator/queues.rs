@@ -144,6 +144,48 @@ impl Queues {
         false
     }
 
+    /// Bodies of the oldest updates, at most `max`, for a bot that asks; and how many were too old by now and are gone.
+    pub(super) fn oldest(&mut self, now_ms: i64, max: usize) -> (Vec<String>, u64) {
+        let mut all = self.unload();
+        let loaded = all.len();
+        all.retain(|update| update.expires_ms >= now_ms);
+        let expired = loaded - all.len();
+        let bodies = all.iter().take(max).map(|update| update.body.clone()).collect();
+        all.into_iter().for_each(|update| self.push(update));
+        (bodies, expired as u64)
+    }
+
+    /// Forgets all updates before `offset` and returns them; a negative one leaves so many of the youngest.
+    pub(super) fn confirm(&mut self, offset: i64) -> Vec<Emitted> {
+        let mut all = self.unload();
+        let first_left = if offset < 0 {
+            all.len().saturating_sub(usize::try_from(-offset).unwrap_or(usize::MAX))
+        } else {
+            all.partition_point(|update| update.update_id < offset)
+        };
+        let left = all.split_off(first_left);
+        left.into_iter().for_each(|update| self.push(update));
+        all
+    }
+
+    /// Forgets all updates; how many they were.
+    pub(super) fn clear(&mut self) -> u64 {
+        let cleared = self.unload().len() + self.late.len();
+        self.late.clear();
+        cleared as u64
+    }
+
+    /// Takes everything out, oldest first. Nothing may be in flight.
+    fn unload(&mut self) -> Vec<Emitted> {
+        let queues = std::mem::take(&mut self.queues);
+        let mut all: Vec<_> =
+            queues.into_values().flat_map(|queue| queue.waiting).chain(self.backlog.drain(..)).collect();
+        all.sort_by_key(|update| update.update_id);
+        self.ready.clear();
+        self.loaded = 0;
+        all
+    }
+
     fn forget_head(&mut self, key: QueueKey) {
         let Some(queue) = self.queues.get_mut(&key) else { return };
         if let Some(head) = queue.waiting.pop_front() {
@@ -214,6 +256,23 @@ mod tests {
         queues.succeeded(CHAT);
         assert_eq!(queues.pending(), 0);
         assert!(!queues.is_late_copy(1));
+    }
+
+    #[test]
+    fn who_asks_gets_the_oldest_of_all_queues_until_they_are_confirmed() {
+        let mut queues = queues(2);
+        for (id, key) in [(1, CHAT), (2, PERSON), (3, CHAT), (4, PERSON)] {
+            queues.push(Emitted { body: id.to_string(), ..update(id, key) });
+        }
+        assert_eq!(queues.oldest(0, 3).0, ["1", "2", "3"]);
+        assert_eq!(queues.confirm(0).len(), 0);
+        assert_eq!(queues.confirm(3).iter().map(|update| update.update_id).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!((queues.oldest(0, 9).0, queues.pending()), (vec!["3".to_owned(), "4".to_owned()], 2));
+        assert_eq!(queues.confirm(-1).len(), 1);
+        assert_eq!(queues.oldest(0, 9).0, ["4"]);
+        assert_eq!(queues.oldest(DAY + 1, 9), (vec![], 1), "its time is over");
+        queues.push(update(5, CHAT));
+        assert_eq!((queues.clear(), queues.pending()), (1, 0));
     }
 
     #[test]

@@ -23,6 +23,14 @@ impl Answer {
         let body = json!({"ok": false, "error_code": error.code, "description": error.description});
         Self { status: error.code, body }
     }
+
+    /// 429: call again after so many seconds.
+    pub(crate) fn flood(retry_after: u64) -> Self {
+        let description = format!("Too Many Requests: retry after {retry_after}");
+        let parameters = json!({"retry_after": retry_after});
+        let body = json!({"ok": false, "error_code": 429, "description": description, "parameters": parameters});
+        Self { status: 429, body }
+    }
 }
 
 /// Why a call fails.
@@ -55,6 +63,8 @@ pub struct WebhookInfo {
     /// The kinds that are wanted; `None` before the first `setWebhook`.
     allowed_updates: Option<Vec<String>>,
     pub(super) pending_update_count: usize,
+    /// When a delivery last failed (Unix ms), and how.
+    pub(super) last_error: Option<(i64, String)>,
 }
 
 /// The kinds that nobody gets without asking for them (E14).
@@ -112,7 +122,8 @@ impl World {
             "answercallbackquery" => self.answer_callback_query(now_ms, params),
             "setwebhook" => self.set_webhook(params),
             "deletewebhook" => {
-                self.webhook = WebhookInfo::default();
+                let allowed_updates = self.webhook.allowed_updates.take();
+                self.webhook = WebhookInfo { allowed_updates, ..WebhookInfo::default() };
                 Ok(json!(true))
             }
             "getwebhookinfo" => Ok(self.webhook_info()),
@@ -123,6 +134,10 @@ impl World {
                               delete the webhook first"
                     .to_owned(),
             }),
+            "getupdates" => {
+                self.allow_updates(params);
+                Ok(json!([]))
+            }
             _ => Err(ApiError { code: 404, description: "Not Found: method not found".to_owned() }),
         }
     }
@@ -184,12 +199,6 @@ impl World {
     }
 
     fn set_webhook(&mut self, params: &Value) -> ApiResult {
-        if let Some(kinds) = params.get("allowed_updates").and_then(Value::as_array) {
-            let kinds = kinds.iter().filter_map(Value::as_str).map(str::to_owned).collect();
-            self.webhook.allowed_updates = Some(kinds);
-        } else if self.webhook.allowed_updates.is_none() {
-            self.webhook.allowed_updates = Some(Vec::new());
-        }
         let secret = params.get("secret_token").and_then(Value::as_str);
         if secret.is_some_and(|s| s.len() > 256) {
             return Err(bad("secret token is too long"));
@@ -198,13 +207,26 @@ impl World {
         if secret.is_some_and(|s| !s.chars().all(allowed)) {
             return Err(bad("secret token contains unallowed characters"));
         }
+        // No name under this domain is ever found (RFC 2606).
+        if text(params, "url").split('/').nth(2).is_some_and(|host| host.ends_with(".invalid")) {
+            return Err(bad("bad webhook: Failed to resolve host: Name or service not known"));
+        }
+        self.allow_updates(params);
+        self.webhook.last_error = None;
         self.webhook.url = params.get("url").and_then(Value::as_str).unwrap_or_default().to_owned();
         self.webhook.secret_token = secret.map(str::to_owned);
         self.webhook.max_connections = params.get("max_connections").and_then(Value::as_u64);
-        if params.get("drop_pending_updates").and_then(Value::as_bool) == Some(true) {
-            self.updates.clear();
-        }
         Ok(json!(true))
+    }
+
+    /// Names kinds for good, or takes Telegram's own choice where none were ever named.
+    fn allow_updates(&mut self, params: &Value) {
+        if let Some(kinds) = params.get("allowed_updates").and_then(Value::as_array) {
+            let kinds = kinds.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+            self.webhook.allowed_updates = Some(kinds);
+        } else if self.webhook.allowed_updates.is_none() {
+            self.webhook.allowed_updates = Some(Vec::new());
+        }
     }
 
     fn webhook_info(&self) -> Value {
@@ -215,6 +237,10 @@ impl World {
         });
         if !self.webhook.url.is_empty() {
             info["max_connections"] = json!(self.webhook.max_connections.unwrap_or(40));
+        }
+        if let Some((at_ms, error)) = &self.webhook.last_error {
+            info["last_error_date"] = json!(at_ms / 1000);
+            info["last_error_message"] = json!(error);
         }
         if let Some(kinds) = self.webhook.allowed_updates.as_ref().filter(|kinds| !kinds.is_empty()) {
             info["allowed_updates"] = json!(kinds);

@@ -192,6 +192,11 @@ impl World {
         self.note(now_ms, Happened::Delivered { emitted_ms });
     }
 
+    /// A delivery to the webhook failed; `getWebhookInfo` tells so.
+    pub fn delivery_failed(&mut self, now_ms: i64, error: String) {
+        self.webhook.last_error = Some((now_ms, error));
+    }
+
     fn note(&mut self, at_ms: i64, what: Happened) {
         self.history.push(Entry { at_ms, what });
     }

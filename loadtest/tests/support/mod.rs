@@ -132,7 +132,7 @@ impl Running {
     ) -> Self {
         let mut settings = settings.clone();
         settings.extend([("PORT", port.to_string()), ("OPS_PORT", ops_port.to_string())]);
-        if executable == "nezuko" {
+        if executable == "nezuko" && settings.iter().all(|(name, _)| *name != "WEBHOOK_URL") {
             // It registers this itself.
             settings.push(("WEBHOOK_URL", format!("http://127.0.0.1:{port}")));
         }
