@@ -1,14 +1,19 @@
 //! The database, SQLite or PostgreSQL, behind one driver.
 //!
+//! On PostgreSQL row-level security shows a transaction the rows of the bot that it named at its beginning, and nothing
+//! without one; the name is local to the transaction, so that no pooled connection carries it on.
+//!
 //! Statements are written once, in the common part of both dialects (`$1` placeholders, `BIGINT` and `TEXT` columns,
 //! `ON CONFLICT … DO UPDATE`); [`Dialect`] picks where they must differ: locks and claims.
 
 use std::{str::FromStr, time::Duration};
 
+use nezuko_telegram::BotId;
 use sqlx::{
-    Any, AnyConnection, Executor, SqlSafeStr, Transaction,
+    Any, AnyConnection, AssertSqlSafe, Executor, SqlSafeStr, Transaction,
     any::{AnyConnectOptions, AnyPoolOptions},
     migrate::{MigrateError, Migration, MigrationType, Migrator},
+    pool::PoolConnection,
 };
 
 /// Connections to one database.
@@ -41,6 +46,12 @@ pub enum DatabaseError {
     /// A migration did not go through.
     #[error("migration: {0}")]
     Migrate(#[from] MigrateError),
+    /// Migrations are due that this role may not apply.
+    #[error(
+        "{0} migrations are due and this role may not change the schema: run `nezuko-worker migrate` with the DATABASE_URL \
+         of the role that owns it"
+    )]
+    NotOwner(usize),
 }
 
 impl DatabaseError {
@@ -118,50 +129,118 @@ impl Database {
         Ok(Self { pool, dialect: Dialect::Sqlite })
     }
 
-    /// Begins a transaction: READ COMMITTED on PostgreSQL, `BEGIN IMMEDIATE` on SQLite.
+    /// Begins a transaction on the rows of `bot`: READ COMMITTED on PostgreSQL, `BEGIN IMMEDIATE` on SQLite. One round trip.
+    /// Dropping it rolls it back.
     ///
     /// # Errors
     /// [`sqlx::Error`] where no connection can be had.
-    pub async fn begin(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
+    pub async fn begin(&self, bot: BotId) -> Result<Transaction<'static, Any>, sqlx::Error> {
         match self.dialect {
-            Dialect::Postgres => self.pool.begin().await,
+            Dialect::Postgres => {
+                let begin = format!("BEGIN; SET LOCAL nezuko.bot_id = '{}'", bot.0);
+                self.pool.begin_with(AssertSqlSafe(begin)).await
+            }
             Dialect::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await,
         }
+    }
+
+    /// A connection for statements on the rows of `bot` that need no transaction for their own sake.
+    ///
+    /// # Errors
+    /// [`sqlx::Error`] where no connection can be had.
+    pub async fn of(&self, bot: BotId) -> Result<OfBot, sqlx::Error> {
+        Ok(match self.dialect {
+            Dialect::Postgres => OfBot::Transaction(self.begin(bot).await?),
+            Dialect::Sqlite => OfBot::Connection(self.pool.acquire().await?),
+        })
     }
 
     /// The steps that lead to the schema of this version.
     fn migrations(&self) -> Vec<Migration> {
         match self.dialect {
-            Dialect::Postgres => migrations!(1 "both/0001_state", 2 "postgres/0002_queue"),
+            Dialect::Postgres => {
+                migrations!(1 "both/0001_state", 2 "postgres/0002_queue", 3 "postgres/0003_row_level_security")
+            }
             Dialect::Sqlite => migrations!(1 "both/0001_state", 2 "sqlite/0002_queue"),
         }
     }
 
-    /// How many steps are due.
+    /// How many steps are due. Steps that a newer version has applied are no matter.
     ///
     /// # Errors
-    /// [`DatabaseError::Sql`] where the database cannot be asked.
+    /// [`DatabaseError::Sql`] where the database cannot be asked; [`DatabaseError::Migrate`] where a step was applied in
+    /// another form.
     pub async fn pending_migrations(&self) -> Result<usize, DatabaseError> {
-        let migrations = self.migrations();
-        let applied = sqlx::query_scalar::<_, i64>("SELECT version FROM _sqlx_migrations WHERE success");
-        match applied.fetch_all(&self.pool).await {
-            Ok(applied) => Ok(migrations.iter().filter(|migration| !applied.contains(&migration.version)).count()),
+        let applied =
+            sqlx::query_as::<_, (i64, Vec<u8>)>("SELECT version, checksum FROM _sqlx_migrations WHERE success");
+        let applied = match applied.fetch_all(&self.pool).await {
+            Ok(applied) => applied,
             // No such table: nothing was ever applied.
-            Err(sqlx::Error::Database(error)) if matches!(error.code().as_deref(), Some("42P01" | "1")) => {
-                Ok(migrations.len())
+            Err(sqlx::Error::Database(error)) if matches!(error.code().as_deref(), Some("42P01" | "1")) => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        let mut pending = 0;
+        for migration in self.migrations() {
+            match applied.iter().find(|(version, _)| *version == migration.version) {
+                None => pending += 1,
+                Some((_, checksum)) if *checksum != *migration.checksum => {
+                    return Err(MigrateError::VersionMismatch(migration.version).into());
+                }
+                Some(_) => {}
             }
-            Err(error) => Err(error.into()),
         }
+        Ok(pending)
     }
 
-    /// Brings the schema up to date. Several processes may do so at once.
+    /// Brings the schema up to date. Several processes may do so at once; where nothing is due, no right to change the
+    /// schema is needed.
     ///
     /// # Errors
     /// [`DatabaseError`]; what was applied before the failing migration stays.
     pub async fn migrate(&self) -> Result<(), DatabaseError> {
-        let mut connection: sqlx::pool::PoolConnection<Any> = self.pool.acquire().await?;
+        let pending = self.pending_migrations().await?;
+        if pending == 0 {
+            return Ok(());
+        }
+        let mut connection = self.pool.acquire().await?;
         let connection: &mut AnyConnection = &mut connection;
-        Migrator::with_migrations(self.migrations()).run(connection).await?;
-        Ok(())
+        let mut migrator = Migrator::with_migrations(self.migrations());
+        migrator.set_ignore_missing(true);
+        migrator.run(connection).await.map_err(|error| match error {
+            MigrateError::Execute(sqlx::Error::Database(refused)) if refused.code().as_deref() == Some("42501") => {
+                DatabaseError::NotOwner(pending)
+            }
+            error => error.into(),
+        })
+    }
+}
+
+/// A connection on which statements see the rows of one bot.
+#[derive(Debug)]
+pub enum OfBot {
+    /// As long as this transaction lasts.
+    Transaction(Transaction<'static, Any>),
+    /// As any connection does: there is nobody but the bots of this process.
+    Connection(PoolConnection<Any>),
+}
+
+impl OfBot {
+    /// For running statements.
+    pub fn connection(&mut self) -> &mut AnyConnection {
+        match self {
+            Self::Transaction(transaction) => transaction,
+            Self::Connection(connection) => connection,
+        }
+    }
+
+    /// Makes what was written last. Without it, it may be undone.
+    ///
+    /// # Errors
+    /// [`sqlx::Error`]; it is then unknown whether it lasts.
+    pub async fn end(self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Transaction(transaction) => transaction.commit().await,
+            Self::Connection(_) => Ok(()),
+        }
     }
 }

@@ -2,18 +2,16 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod support;
-
 use std::{collections::HashMap, sync::Mutex, time::Duration};
 
 use async_trait::async_trait;
 use nezuko_shared::{
     cache::{Cache, CacheError, ChatVersion, Verdict, memory::MemoryCache, redis::RedisCache},
+    conformance::databases::server,
     conformance::{cache::suite, must_fail},
     redis_pool::Redis,
 };
 use nezuko_telegram::{BotId, ChatId, UserId};
-use support::server;
 use tokio::time::Instant;
 
 #[tokio::test]

@@ -1,12 +1,11 @@
 //! Dead letters over both queues: what an operator sees and does.
 #![allow(clippy::unwrap_used)]
 
-mod support;
-
 use std::time::Duration;
 
 use bytes::Bytes;
 use nezuko_shared::{
+    conformance::databases::{SqliteFile, server, with_postgres},
     conformance::some_bot,
     database::Database,
     envelope::Envelope,
@@ -20,7 +19,6 @@ use nezuko_shared::{
     redis_pool::Redis,
 };
 use nezuko_telegram::{BotId, UpdateId};
-use support::{SqliteFile, server, with_postgres};
 
 fn envelope(bot: BotId, update_id: i64) -> Envelope {
     Envelope {

@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod support;
-
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex},
@@ -12,6 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use nezuko_shared::{
+    conformance::databases::server,
     conformance::{
         limiter::{Handles, suite},
         must_fail, some_bot,
@@ -21,7 +20,6 @@ use nezuko_shared::{
     redis_pool::Redis,
 };
 use nezuko_telegram::{BotId, ChatId};
-use support::server;
 use tokio::time::Instant;
 
 fn jitter() -> Duration {

@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod support;
-
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -13,6 +11,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use nezuko_shared::{
+    conformance::databases::{SqliteFile, server, with_postgres},
     conformance::{must_fail, queue::QueueUnderTest, queue::suite, some_bot},
     database::Database,
     envelope::Envelope,
@@ -26,7 +25,6 @@ use nezuko_shared::{
 };
 use nezuko_telegram::{BotId, UpdateId};
 use sqlx::Row;
-use support::{SqliteFile, server, with_postgres};
 
 /// The fields of a stream entry.
 type Fields = Vec<(String, Vec<u8>)>;
@@ -107,17 +105,19 @@ impl QueueUnderTest for OnSql {
     }
 
     async fn dead_letters(&self) -> Result<Vec<(UpdateId, String)>> {
+        let mut scope = self.database.of(self.bot).await?;
         let rows = sqlx::query("SELECT update_id, reason FROM dead_letters WHERE bot_id = $1")
             .bind(self.bot.0)
-            .fetch_all(&self.database.pool)
+            .fetch_all(scope.connection())
             .await?;
         Ok(rows.iter().map(|row| (UpdateId(row.get(0)), row.get(1))).collect())
     }
 
     async fn quarantined(&self) -> Result<Vec<(Vec<u8>, String)>> {
+        let mut scope = self.database.of(self.bot).await?;
         let rows = sqlx::query("SELECT payload, reason FROM quarantine WHERE bot_id = $1")
             .bind(self.bot.0)
-            .fetch_all(&self.database.pool)
+            .fetch_all(scope.connection())
             .await?;
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }

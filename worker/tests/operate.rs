@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used)]
 
 use std::{
-    env,
     panic::{AssertUnwindSafe, resume_unwind},
     process::Stdio,
     sync::Arc,
@@ -16,7 +15,10 @@ use loadtest::{
     world::{UserId, World},
 };
 use nezuko_shared::{
-    conformance::some_bot,
+    conformance::{
+        databases::{Postgres, Role, server},
+        some_bot,
+    },
     envelope::Envelope,
     keys,
     queue::{
@@ -26,23 +28,25 @@ use nezuko_shared::{
     redis_pool::Redis,
 };
 use nezuko_telegram::{BotId, Client, HttpTransport, UpdateId};
-use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 use tokio::process::Command;
 
 /// An installation with a database of its own.
 struct Installation {
     bot: BotId,
+    postgres: Postgres,
     redis: Redis,
     telegram: Simulator,
     environment: Vec<(&'static str, String)>,
 }
 
 impl Installation {
-    async fn run(&self, arguments: &[&str]) -> (i32, String) {
+    /// Runs the program as a role of the database; exit code, and all that it says.
+    async fn run_as(&self, role: Role, arguments: &[&str]) -> (i32, String) {
         let program = Command::new(env!("CARGO_BIN_EXE_nezuko-worker"))
             .args(arguments)
             .env_clear()
             .envs(self.environment.iter().cloned())
+            .env("DATABASE_URL", self.postgres.url(role))
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .output();
@@ -53,13 +57,13 @@ impl Installation {
     }
 
     async fn good(&self, arguments: &[&str]) -> String {
-        let (code, text) = self.run(arguments).await;
+        let (code, text) = self.run_as(Role::Runtime, arguments).await;
         assert_eq!(code, 0, "{arguments:?}: {text}");
         text
     }
 
     async fn bad(&self, arguments: &[&str]) -> String {
-        let (code, text) = self.run(arguments).await;
+        let (code, text) = self.run_as(Role::Runtime, arguments).await;
         assert_eq!(code, 1, "{arguments:?}: {text}");
         text
     }
@@ -87,32 +91,20 @@ impl Installation {
 
 /// Runs a test with an installation whose database is gone afterwards, also when the test fails.
 async fn with_installation(test: impl AsyncFn(&Installation)) {
-    let given = |name| env::var(name).ok().filter(|url| !url.is_empty());
-    let (Some(redis_url), Some(postgres)) = (given("REDIS_URL"), given("DATABASE_URL")) else {
-        assert!(env::var("CI").as_deref() != Ok("true"), "run the tests by .ci/with-servers");
-        println!("SKIPPED: REDIS_URL or DATABASE_URL is not set; run the tests by .ci/with-servers");
-        return;
-    };
-    sqlx::any::install_default_drivers();
-    let mut admin = AnyConnection::connect(&postgres).await.unwrap();
-    let name = format!("nezuko_operate_{:016x}", rand::random::<u64>());
-    sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut admin).await.unwrap();
+    let (Some(redis_url), Some(postgres)) = (server("REDIS_URL"), server("DATABASE_URL")) else { return };
+    let postgres = Postgres::create_empty(postgres).await.unwrap();
     let bot = some_bot();
     let token = format!("{bot}:token-of-the-bot-1234567890");
     let world = World::new(World::bot_account(UserId(bot.0), "nezuko_test_bot"));
     let telegram = Simulator::start(world, Options::new(&token)).await.unwrap();
-    let environment = vec![
-        ("BOT_TOKEN", token),
-        ("REDIS_URL", redis_url.clone()),
-        ("DATABASE_URL", format!("{}/{name}", postgres.rsplit_once('/').unwrap().0)),
-        ("TELEGRAM_API_URL", telegram.api_url()),
-    ];
-    let installation = Installation { bot, redis: Redis::new(&redis_url).unwrap(), telegram, environment };
+    let environment =
+        vec![("BOT_TOKEN", token), ("REDIS_URL", redis_url.clone()), ("TELEGRAM_API_URL", telegram.api_url())];
+    let installation = Installation { bot, postgres, redis: Redis::new(&redis_url).unwrap(), telegram, environment };
     let outcome = AssertUnwindSafe(test(&installation)).catch_unwind().await;
-    sqlx::query(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).execute(&mut admin).await.unwrap();
     let mut connection = installation.redis.pooled().await.unwrap();
     let keys = [keys::updates(bot), keys::dead_letters(bot)];
     redis::cmd("DEL").arg(&keys).query_async::<()>(&mut connection).await.unwrap();
+    installation.postgres.remove().await.unwrap();
     if let Err(failed) = outcome {
         resume_unwind(failed);
     }
@@ -121,24 +113,29 @@ async fn with_installation(test: impl AsyncFn(&Installation)) {
 #[tokio::test]
 async fn a_doctor_finds_what_is_broken_and_what_was_mended() {
     with_installation(async |installation| {
-        let text = installation.bad(&["doctor"]).await;
+        let (code, text) = installation.run_as(Role::Administrator, &["doctor"]).await;
+        assert_eq!(code, 1, "{text}");
         assert!(text.contains("ok      PostgreSQL: version"), "{text}");
         assert!(text.contains("warning PostgreSQL role: postgres passes by row-level security"), "{text}");
-        assert!(text.contains("BROKEN  schema: 2 migrations are due: run `nezuko-worker migrate`"), "{text}");
+        assert!(text.contains("BROKEN  schema: 3 migrations are due: run `nezuko-worker migrate`"), "{text}");
         assert!(text.contains("ok      Redis eviction: noeviction"), "{text}");
         assert!(text.contains("@nezuko_test_bot"), "{text}");
         assert!(text.contains("no webhook is registered"), "{text}");
-        assert!(text.ends_with("2 broken, 2 warnings\n"), "{text}");
+        assert!(text.ends_with("broken: 2, warnings: 2\n"), "{text}");
 
-        assert_eq!(installation.good(&["migrate"]).await, "2 migrations applied, the schema is up to date\n");
+        let refused = installation.bad(&["migrate"]).await;
+        assert!(refused.contains("this role may not change the schema: run `nezuko-worker migrate`"), "{refused}");
+        let (code, text) = installation.run_as(Role::Owner, &["migrate"]).await;
+        assert_eq!((code, text.as_str()), (0, "3 migrations applied, the schema is up to date\n"));
         assert_eq!(installation.good(&["migrate"]).await, "0 migrations applied, the schema is up to date\n");
         let token = &installation.environment[0].1;
         let api = HttpTransport::new(&installation.telegram.api_url(), token, Duration::from_secs(10)).unwrap();
         Client::new(Arc::new(api)).set_webhook("http://127.0.0.1:1/webhook", "secret").await.unwrap();
         let text = installation.good(&["doctor"]).await;
         assert!(text.contains("ok      schema: up to date"), "{text}");
+        assert!(text.contains("ok      PostgreSQL role: nezuko_runtime is bound"), "{text}");
         assert!(text.contains("come by the webhook, 0 wait at Telegram"), "{text}");
-        assert!(text.ends_with("0 broken, 2 warnings\n"), "{text}");
+        assert!(text.ends_with("broken: 0, warnings: 1\n"), "{text}");
     })
     .await;
 }

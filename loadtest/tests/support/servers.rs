@@ -1,7 +1,7 @@
 //! PostgreSQL and Redis: a database that goes with its test, and what the stream of a bot holds.
 
 use std::{
-    env,
+    env, fs,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::pin,
     task::Poll,
@@ -10,6 +10,9 @@ use std::{
 use loadtest::world::UserId;
 use redis::{aio::MultiplexedConnection, streams::StreamPendingCountReply};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
+use tokio::process::Command;
+
+use super::program;
 
 /// The server's URL, or `None`, said aloud, where there is no such server. Under `CI=true` there must be one.
 pub(crate) fn server(variable: &str) -> Option<String> {
@@ -29,9 +32,15 @@ pub(crate) async fn with_servers(bot: UserId, test: impl AsyncFnOnce(Servers)) {
     let name = format!("nezuko_e2e_{:016x}", rand::random::<u64>());
     let mut admin = connect(&postgres).await;
     sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut admin).await.unwrap();
+    let url = format!("{base}/{name}");
+    set_up(&mut admin, &url).await;
     let connection = redis::Client::open(redis.as_str()).unwrap().get_multiplexed_async_connection().await.unwrap();
     let stream = Stream { connection, bot };
-    let servers = Servers { redis_url: redis, database_url: format!("{base}/{name}"), stream: stream.clone() };
+    let servers = Servers {
+        redis_url: redis,
+        database_url: format!("{url}?options[role]=nezuko_runtime"),
+        stream: stream.clone(),
+    };
     let mut test = pin!(test(servers));
     let outcome = std::future::poll_fn(|context| {
         // A failed assertion comes back here, after the test's programs have been dropped.
@@ -44,6 +53,24 @@ pub(crate) async fn with_servers(bot: UserId, test: impl AsyncFnOnce(Servers)) {
     if let Err(failed) = outcome {
         resume_unwind(failed);
     }
+}
+
+/// As an administrator does it: the roles, and the schema by its owner, so that the programs run with no rights but on rows.
+async fn set_up(admin: &mut AnyConnection, url: &str) {
+    let roles = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations/roles.sql")).unwrap();
+    // Roles belong to the whole server: tests that run at once take turns.
+    let mut turn = admin.begin().await.unwrap();
+    sqlx::query("SELECT pg_advisory_xact_lock(7203518204)").execute(&mut *turn).await.unwrap();
+    let mut inside = connect(url).await;
+    sqlx::raw_sql(AssertSqlSafe(roles)).execute(&mut inside).await.unwrap();
+    turn.rollback().await.unwrap();
+    let migration = Command::new(program("nezuko-worker"))
+        .arg("migrate")
+        .env_clear()
+        .env("DATABASE_URL", format!("{url}?options[role]=nezuko_owner"))
+        .output();
+    let migration = migration.await.unwrap();
+    assert!(migration.status.success(), "{}", String::from_utf8_lossy(&migration.stderr));
 }
 
 /// What a fleet needs.

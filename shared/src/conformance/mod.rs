@@ -4,6 +4,7 @@
 //! suites use Tokio's clock, so that adapters in memory can be tested with time paused.
 
 pub mod cache;
+pub mod databases;
 pub mod limiter;
 pub mod queue;
 

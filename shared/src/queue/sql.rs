@@ -74,41 +74,48 @@ impl SqlQueue {
     }
 
     async fn backlog_of(&self, bot: BotId) -> Result<Backlog, QueueError> {
+        let mut rows = self.database.of(bot).await?;
         let row = sqlx::query(
             "SELECT (SELECT COUNT(*) FROM queue WHERE bot_id = $1 AND consumer IS NULL),
                     (SELECT COUNT(*) FROM queue WHERE bot_id = $1 AND consumer IS NOT NULL)",
         )
         .bind(bot.0)
-        .fetch_one(&self.database.pool)
+        .fetch_one(rows.connection())
         .await?;
+        rows.end().await?;
         let count = |column| row.try_get::<i64, _>(column).map(|count| count.unsigned_abs());
         Ok(Backlog { unread: count(0)?, pending: count(1)? })
     }
 }
 
-/// Writes what waits, all of it in one transaction, for as long as anybody can push.
+/// Writes what waits, all of a bot's in one transaction, for as long as anybody can push.
 async fn write_pushes(database: Database, mut waiting: mpsc::Receiver<Push>, pushed: Arc<Notify>) {
     let mut batch = Vec::with_capacity(BATCH);
     while waiting.recv_many(&mut batch, BATCH).await > 0 {
-        let outcome = insert(&database, &batch).await.map_err(|error| error.to_string());
+        batch.sort_by_key(|push| push.envelope.bot);
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for of_bot in batch.chunk_by(|one, next| one.envelope.bot == next.envelope.bot) {
+            let outcome = insert(&database, of_bot).await.map_err(|error| error.to_string());
+            outcomes.extend(std::iter::repeat_n(outcome, of_bot.len()));
+        }
         pushed.notify_waiters();
-        for push in batch.drain(..) {
+        for (push, outcome) in batch.drain(..).zip(outcomes) {
             // A caller that went away has nobody to tell.
-            push.stored.send(outcome.clone()).ok();
+            push.stored.send(outcome).ok();
         }
     }
 }
 
-/// One statement is one transaction.
-async fn insert(database: &Database, batch: &[Push]) -> Result<(), sqlx::Error> {
+/// Inserts pushes of one bot by one statement.
+async fn insert(database: &Database, of_bot: &[Push]) -> Result<(), sqlx::Error> {
     const COLUMNS: usize = 6;
-    let rows: Vec<String> = (0..batch.len()).map(|row| placeholders(row * COLUMNS + 1, COLUMNS)).collect();
+    let rows: Vec<String> = (0..of_bot.len()).map(|row| placeholders(row * COLUMNS + 1, COLUMNS)).collect();
     let statement = format!(
         "INSERT INTO queue (bot_id, update_id, routing_key, received_ms, traceparent, payload) VALUES {}",
         rows.join(", ")
     );
     let mut query = sqlx::query(AssertSqlSafe(statement));
-    for Push { envelope, .. } in batch {
+    for Push { envelope, .. } in of_bot {
         query = query
             .bind(envelope.bot.0)
             .bind(envelope.update_id.0)
@@ -117,7 +124,9 @@ async fn insert(database: &Database, batch: &[Push]) -> Result<(), sqlx::Error> 
             .bind(envelope.traceparent.as_str())
             .bind(envelope.payload.as_ref());
     }
-    query.execute(&database.pool).await.map(drop)
+    let mut rows = database.of(of_bot[0].envelope.bot).await?;
+    query.execute(rows.connection()).await?;
+    rows.end().await
 }
 
 #[async_trait]
@@ -131,7 +140,7 @@ impl Producer for SqlQueue {
     }
 
     async fn quarantine(&self, bot: BotId, body: &[u8], reason: &str) -> Result<(), QueueError> {
-        let mut transaction = self.database.begin().await?;
+        let mut transaction = self.database.begin(bot).await?;
         sqlx::query("INSERT INTO quarantine (bot_id, received_ms, reason, payload) VALUES ($1, $2, $3, $4)")
             .bind(bot.0)
             .bind(unix_ms())
@@ -185,19 +194,19 @@ impl SqlConsumer {
              WHERE bot_id = $3 AND id IN (SELECT id FROM picked)
              RETURNING id, update_id, routing_key, received_ms, traceparent, payload, deliveries"
         );
-        let mut rows = sqlx::query(AssertSqlSafe(statement))
+        let mut rows = self.queue.database.of(self.bot).await?;
+        let claimed = sqlx::query(AssertSqlSafe(statement))
             .bind(self.name.as_str())
             .bind(unix_ms())
             .bind(self.bot.0)
             .bind(idle_since)
             .bind(i64::try_from(max).unwrap_or(i64::MAX))
-            .fetch_all(&self.queue.database.pool)
-            .await?
-            .iter()
-            .map(|row| self.delivery(row))
-            .collect::<Result<Vec<_>, sqlx::Error>>()?;
-        rows.sort_unstable_by_key(|(id, _)| *id); // RETURNING promises no order.
-        Ok(rows.into_iter().map(|(_, delivery)| delivery).collect())
+            .fetch_all(rows.connection())
+            .await?;
+        rows.end().await?;
+        let mut claimed = claimed.iter().map(|row| self.delivery(row)).collect::<Result<Vec<_>, sqlx::Error>>()?;
+        claimed.sort_unstable_by_key(|(id, _)| *id); // RETURNING promises no order.
+        Ok(claimed.into_iter().map(|(_, delivery)| delivery).collect())
     }
 
     fn delivery(&self, row: &AnyRow) -> Result<(i64, Delivery), sqlx::Error> {
@@ -230,7 +239,9 @@ impl SqlConsumer {
             for id in ids {
                 query = bind_id(query, id);
             }
-            query.execute(&self.queue.database.pool).await?;
+            let mut rows = self.queue.database.of(self.bot).await?;
+            query.execute(rows.connection()).await?;
+            rows.end().await?;
         }
         Ok(())
     }
@@ -276,7 +287,7 @@ impl Consumer for SqlConsumer {
 
     async fn dead_letter(&self, delivery: &Delivery, reason: &str) -> Result<bool, QueueError> {
         let Envelope { update_id, routing_key, received_ms, traceparent, payload, .. } = &delivery.envelope;
-        let mut transaction = self.queue.database.begin().await?;
+        let mut transaction = self.queue.database.begin(self.bot).await?;
         let ended = bind_id(
             sqlx::query("DELETE FROM queue WHERE bot_id = $1 AND id = $2 AND consumer IS NOT NULL").bind(self.bot.0),
             &delivery.id,
@@ -313,12 +324,13 @@ impl Consumer for SqlConsumer {
     }
 
     async fn leave(&self) -> Result<(), QueueError> {
+        let mut rows = self.queue.database.of(self.bot).await?;
         sqlx::query("UPDATE queue SET touched_ms = 0 WHERE bot_id = $1 AND consumer = $2")
             .bind(self.bot.0)
             .bind(self.name.as_str())
-            .execute(&self.queue.database.pool)
+            .execute(rows.connection())
             .await?;
-        Ok(())
+        Ok(rows.end().await?)
     }
 }
 

@@ -68,7 +68,7 @@ pub(super) async fn examine(settings: &Settings) -> anyhow::Result<bool> {
         telegram(settings, bot, &mut findings).await?;
     }
     let Findings { broken, doubtful } = findings;
-    println!("{broken} broken, {doubtful} warnings");
+    println!("broken: {broken}, warnings: {doubtful}");
     Ok(broken == 0)
 }
 

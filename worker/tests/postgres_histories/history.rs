@@ -222,11 +222,12 @@ impl History {
 
     /// When the next intent is due that nobody has claimed, Unix milliseconds.
     async fn next_due_ms(&self) -> Result<Option<i64>> {
+        let mut scope = self.database.of(self.store.bot()).await?;
         let next = sqlx::query(
             "SELECT min(greatest(not_before_ms, claimed_until_ms + 1)) FROM intents WHERE bot_id = $1 AND done_ms IS NULL",
         )
         .bind(self.bot.0)
-        .fetch_one(&self.database.pool)
+        .fetch_one(scope.connection())
         .await?;
         Ok(next.try_get(0)?)
     }

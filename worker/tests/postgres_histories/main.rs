@@ -8,10 +8,6 @@
 mod fleet;
 mod history;
 
-#[path = "../store/databases.rs"]
-#[allow(dead_code, reason = "SQLite is for others")]
-mod databases;
-
 #[path = "../histories/judge.rs"]
 mod judge;
 
@@ -30,8 +26,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use databases::with_postgres;
 use history::{Shape, run};
+use nezuko_shared::conformance::databases::with_postgres;
 
 /// `NEZUKO_POSTGRES_HISTORIES=1000` searches for longer.
 fn histories() -> u64 {

@@ -5,8 +5,8 @@
 
 mod any_order;
 mod conformance;
-mod databases;
 mod faulty;
+mod isolation;
 mod records;
 
 /// The store of the generated histories, which has to be as good as the real ones for them to show anything.
@@ -24,9 +24,27 @@ mod scheduler {
 use std::sync::Arc;
 
 use conformance::suite;
-use databases::{SqliteFile, empty_store, sqlite_in_memory, with_postgres};
 use memory_store::MemoryStore;
-use nezuko_shared::conformance::some_bot;
+use nezuko_shared::{
+    conformance::{
+        databases::{SqliteFile, with_postgres},
+        some_bot,
+    },
+    database::Database,
+};
+use nezuko_worker::store::{SqlStore, Store};
+
+/// An empty store of a new bot in `database`.
+fn empty_store(database: &Database) -> Arc<dyn Store> {
+    Arc::new(SqlStore::new(database.clone(), some_bot()))
+}
+
+/// A migrated SQLite database that is nowhere but in memory.
+async fn sqlite_in_memory() -> Database {
+    let database = Database::open("sqlite::memory:").await.unwrap();
+    database.migrate().await.unwrap();
+    database
+}
 
 #[tokio::test]
 async fn the_store_on_postgresql_passes() {

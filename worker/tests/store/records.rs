@@ -1,12 +1,15 @@
 //! What the databases keep for people to read, and nothing decides by: the ledger and the verification log.
 
-use nezuko_shared::database::Database;
+use nezuko_shared::{
+    conformance::{
+        databases::{SqliteFile, with_postgres},
+        some_bot,
+    },
+    database::Database,
+};
 use nezuko_telegram::{ChatId, UserId};
 use nezuko_worker::store::{LedgerEntry, PersonWrites, Scope, SqlStore, Store, Verification};
 use sqlx::Row;
-
-use crate::databases::{SqliteFile, with_postgres};
-use nezuko_shared::conformance::some_bot;
 
 const NOW: i64 = 1_700_000_000_000;
 const DAY: i64 = 24 * 3_600_000;
@@ -45,9 +48,10 @@ async fn the_ledger_says_which_mutes_are_ours(database: &Database) {
         [(NOW, entry(imposed(70, &[-1, -2]))), (NOW + 1, entry(None)), (NOW + 2, entry(imposed(80, &[-2])))]
     {
         write(&store, now_ms, entry).await;
+        let mut scope = database.of(store.bot()).await.unwrap();
         let row = sqlx::query("SELECT until_date, missing, imposed_ms, lifted_ms FROM ledger WHERE bot_id = $1")
             .bind(store.bot().0)
-            .fetch_one(&database.pool)
+            .fetch_one(scope.connection())
             .await
             .unwrap();
         let (until, imposed): (i64, i64) = (row.get(0), row.get(2));
@@ -70,11 +74,12 @@ async fn the_verification_log_is_kept_for_ninety_days(database: &Database) {
     write(&store, NOW, verification("muted")).await;
     write(&store, NOW + 1, verification("released")).await;
     let logged = async || {
+        let mut scope = database.of(store.bot()).await.unwrap();
         let rows = sqlx::query(
             "SELECT outcome, chat_id, user_id, at_ms, trace_id FROM verifications WHERE bot_id = $1 ORDER BY at_ms",
         )
         .bind(store.bot().0)
-        .fetch_all(&database.pool)
+        .fetch_all(scope.connection())
         .await
         .unwrap();
         rows.iter()

@@ -39,12 +39,12 @@ const LETTERS: &str = "SELECT id, died_ms, reason, update_id, received_ms, trace
 
 impl SqlDeadLetters {
     async fn range(&self, from: i64, to: i64, max: usize) -> Result<Vec<DeadLetter>, QueueError> {
-        let mut transaction = self.database.begin().await?;
+        let mut rows = self.database.of(self.bot).await?;
         let max = i64::try_from(max).unwrap_or(i64::MAX);
-        let rows = sqlx::query(LETTERS).bind(self.bot.0).bind(from).bind(to).bind(max);
-        let rows = rows.fetch_all(&mut *transaction).await?;
-        transaction.commit().await?;
-        Ok(rows.iter().map(letter).collect::<Result<_, _>>()?)
+        let letters = sqlx::query(LETTERS).bind(self.bot.0).bind(from).bind(to).bind(max);
+        let letters = letters.fetch_all(rows.connection()).await?;
+        rows.end().await?;
+        Ok(letters.iter().map(letter).collect::<Result<_, _>>()?)
     }
 }
 
@@ -64,7 +64,7 @@ impl DeadLetters for SqlDeadLetters {
     }
 
     async fn replay(&self, id: &str) -> Result<bool, QueueError> {
-        let mut transaction = self.database.begin().await?;
+        let mut transaction = self.database.begin(self.bot).await?;
         let put_back = sqlx::query(
             "INSERT INTO queue (bot_id, update_id, routing_key, received_ms, traceparent, payload)
              SELECT bot_id, update_id, routing_key, received_ms, traceparent, payload FROM dead_letters
@@ -78,10 +78,10 @@ impl DeadLetters for SqlDeadLetters {
     }
 
     async fn drop_one(&self, id: &str) -> Result<bool, QueueError> {
-        let mut transaction = self.database.begin().await?;
+        let mut rows = self.database.of(self.bot).await?;
         let forget = sqlx::query("DELETE FROM dead_letters WHERE bot_id = $1 AND id = $2");
-        let forgotten = forget.bind(self.bot.0).bind(number(id)).execute(&mut *transaction).await?;
-        transaction.commit().await?;
+        let forgotten = forget.bind(self.bot.0).bind(number(id)).execute(rows.connection()).await?;
+        rows.end().await?;
         Ok(forgotten.rows_affected() > 0)
     }
 }

@@ -92,7 +92,7 @@ impl SqlStore {
         trace_id: &str,
         step: &mut ChatStep<'_>,
     ) -> Result<i64, StoreError> {
-        let mut tx = self.database.begin().await?;
+        let mut tx = self.database.begin(self.bot).await?;
         self.lock_chat(&mut tx, chat).await?;
         let view = self.read_chat_view(&mut tx, chat).await?;
         let writes = step(&view);

@@ -118,7 +118,7 @@ impl SqlStore {
         trace_id: &str,
         now_ms: i64,
     ) -> Result<(), StoreError> {
-        let mut tx = self.database.begin().await?;
+        let mut tx = self.database.begin(self.bot).await?;
         let mut ordered: Vec<&Settle> = settle.iter().collect();
         ordered.sort_by_key(|settle| &settle.key);
         for settle in ordered {
@@ -145,7 +145,9 @@ impl SqlStore {
                  WHERE bot_id = $1 AND claimed_by = $2 AND claimed_until_ms > 0 AND done_ms IS NULL"
             }
         };
-        sqlx::query(statement).bind(self.bot.0).bind(holder).bind(until_ms).execute(&self.database.pool).await?;
+        let mut rows = self.database.of(self.bot).await?;
+        sqlx::query(statement).bind(self.bot.0).bind(holder).bind(until_ms).execute(rows.connection()).await?;
+        rows.end().await?;
         Ok(())
     }
 }

@@ -87,8 +87,10 @@ impl Store for SqlStore {
     }
 
     async fn chat(&self, chat: ChatId) -> Result<ChatView, StoreError> {
-        let mut connection = self.database.pool.acquire().await?;
-        self.read_chat_view(&mut connection, chat).await
+        let mut rows = self.database.of(self.bot).await?;
+        let view = self.read_chat_view(rows.connection(), chat).await?;
+        rows.end().await?;
+        Ok(view)
     }
 
     async fn put(&self, put: &[Put], trace_id: &str) -> Result<(), StoreError> {
@@ -105,9 +107,12 @@ impl Store for SqlStore {
     ) -> Result<Vec<Claim>, StoreError> {
         let statement = match self.database.dialect {
             Dialect::Postgres => {
-                "UPDATE intents SET claimed_by = $3, claimed_until_ms = $5, claim = $6 WHERE bot_id = $1 AND key IN
+                // Picked in a part of its own: as a subquery of UPDATE it could run more than once and exceed its LIMIT.
+                "WITH due AS MATERIALIZED
                     (SELECT key FROM intents WHERE bot_id = $1 AND lane = $2 AND done_ms IS NULL AND not_before_ms <= $4
                         AND claimed_until_ms < $4 ORDER BY not_before_ms LIMIT $7 FOR UPDATE SKIP LOCKED)
+                 UPDATE intents SET claimed_by = $3, claimed_until_ms = $5, claim = $6
+                 WHERE bot_id = $1 AND key IN (SELECT key FROM due)
                  RETURNING payload, generation, attempts, trace_id"
             }
             Dialect::Sqlite => {
@@ -119,7 +124,8 @@ impl Store for SqlStore {
         };
         // A number that no other claim has: a row may be deleted and made anew while its claimer is still at work.
         let claim = i64::from(rand::random::<u32>()) << 31 | i64::from(rand::random::<u32>() >> 1);
-        let rows = sqlx::query(statement)
+        let mut rows = self.database.of(self.bot).await?;
+        let claimed = sqlx::query(statement)
             .bind(self.bot.0)
             .bind(lane as i64)
             .bind(holder)
@@ -127,10 +133,11 @@ impl Store for SqlStore {
             .bind(until_ms)
             .bind(claim)
             .bind(max)
-            .fetch_all(&self.database.pool)
+            .fetch_all(rows.connection())
             .await?;
-        let mut claims = Vec::with_capacity(rows.len());
-        for row in rows {
+        rows.end().await?;
+        let mut claims = Vec::with_capacity(claimed.len());
+        for row in claimed {
             let Ok(intent) = serde_json::from_str(row.try_get(0)?) else {
                 // Of a newer version, say: a worker of that version takes it up when this claim has run out.
                 tracing::error!("an intent that this version cannot read is left to others");
@@ -161,14 +168,14 @@ impl Store for SqlStore {
 
     async fn prompt(&self, group: ChatId, topic: Option<i64>, names: i64) -> Result<PromptView, StoreError> {
         let (bot, chat, topic) = (self.bot.0, group.0, topic.unwrap_or_default());
-        let mut connection = self.database.pool.acquire().await?;
+        let mut rows = self.database.of(self.bot).await?;
         let prompt = sqlx::query(
             "SELECT message_id, shown, sending_ms, changed_ms FROM prompts WHERE bot_id = $1 AND chat_id = $2 AND topic = $3",
         )
         .bind(bot)
         .bind(chat)
         .bind(topic)
-        .fetch_optional(&mut *connection)
+        .fetch_optional(rows.connection())
         .await?;
         let mut view = PromptView::default();
         if let Some(row) = prompt {
@@ -187,7 +194,7 @@ impl Store for SqlStore {
         .bind(chat)
         .bind(topic)
         .bind(names)
-        .fetch_all(&mut *connection)
+        .fetch_all(rows.connection())
         .await?;
         for row in waiting {
             let member: Member = serde_json::from_str(row.try_get(1)?)?;
@@ -199,7 +206,7 @@ impl Store for SqlStore {
         .bind(bot)
         .bind(chat)
         .bind(topic)
-        .fetch_one(&mut *connection)
+        .fetch_one(rows.connection())
         .await?
         .try_get(0)?;
         let channels = sqlx::query(
@@ -208,11 +215,12 @@ impl Store for SqlStore {
         )
         .bind(bot)
         .bind(chat)
-        .fetch_all(&mut *connection)
+        .fetch_all(rows.connection())
         .await?;
         for row in channels {
             view.channels.push((ChatId(row.try_get(0)?), read_chat(&row, 1)?.facts));
         }
+        rows.end().await?;
         Ok(view)
     }
 
@@ -225,7 +233,7 @@ impl Store for SqlStore {
         settlement: Option<Settlement>,
     ) -> Result<bool, StoreError> {
         let (bot, chat, topic) = (self.bot.0, group.0, topic.unwrap_or_default());
-        let mut tx = self.database.begin().await?;
+        let mut tx = self.database.begin(self.bot).await?;
         let held = sqlx::query("UPDATE intents SET attempts = attempts WHERE bot_id = $1 AND key = $2 AND claim = $3")
             .bind(bot)
             .bind(claim.intent.key())
@@ -269,6 +277,7 @@ impl Store for SqlStore {
     }
 
     async fn is_stray_prompt(&self, group: ChatId, message: MessageId, now_ms: i64) -> Result<bool, StoreError> {
+        let mut rows = self.database.of(self.bot).await?;
         let known = sqlx::query(
             "SELECT count(*) FROM prompts WHERE bot_id = $1 AND chat_id = $2 AND (message_id = $3 OR sending_ms > $4)",
         )
@@ -276,40 +285,47 @@ impl Store for SqlStore {
         .bind(group.0)
         .bind(message.0)
         .bind(now_ms - SENDING_MS)
-        .fetch_one(&self.database.pool)
+        .fetch_one(rows.connection())
         .await?;
+        rows.end().await?;
         Ok(known.try_get::<i64, _>(0)? == 0)
     }
 
     async fn waiting_in(&self, group: ChatId) -> Result<i64, StoreError> {
+        let mut rows = self.database.of(self.bot).await?;
         let waiting = sqlx::query("SELECT count(*) FROM members WHERE bot_id = $1 AND chat_id = $2 AND waiting = 1")
             .bind(self.bot.0)
             .bind(group.0)
-            .fetch_one(&self.database.pool)
+            .fetch_one(rows.connection())
             .await?;
+        rows.end().await?;
         Ok(waiting.try_get(0)?)
     }
 
     async fn people_of(&self, chat: ChatId, after: UserId, max: i64) -> Result<Vec<UserId>, StoreError> {
-        let rows = sqlx::query(
+        let mut rows = self.database.of(self.bot).await?;
+        let people = sqlx::query(
             "SELECT user_id FROM members WHERE bot_id = $1 AND chat_id = $2 AND user_id > $3 ORDER BY user_id LIMIT $4",
         )
         .bind(self.bot.0)
         .bind(chat.0)
         .bind(after.0)
         .bind(max)
-        .fetch_all(&self.database.pool)
+        .fetch_all(rows.connection())
         .await?;
-        rows.iter().map(|row| Ok(UserId(row.try_get(0)?))).collect()
+        rows.end().await?;
+        people.iter().map(|row| Ok(UserId(row.try_get(0)?))).collect()
     }
 
     async fn open_intents(&self) -> Result<Vec<(String, i64)>, StoreError> {
-        let rows =
+        let mut rows = self.database.of(self.bot).await?;
+        let open =
             sqlx::query("SELECT kind, count(*) FROM intents WHERE bot_id = $1 AND done_ms IS NULL GROUP BY kind")
                 .bind(self.bot.0)
-                .fetch_all(&self.database.pool)
+                .fetch_all(rows.connection())
                 .await?;
-        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+        rows.end().await?;
+        open.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 
     async fn purge(&self, now_ms: i64) -> Result<(), StoreError> {
@@ -327,7 +343,10 @@ impl Store for SqlStore {
             ),
         ];
         for (statement, before) in past {
-            sqlx::query(statement).bind(self.bot.0).bind(before).execute(&self.database.pool).await?;
+            // Each by itself, so that none holds its rows for longer than it takes.
+            let mut rows = self.database.of(self.bot).await?;
+            sqlx::query(statement).bind(self.bot.0).bind(before).execute(rows.connection()).await?;
+            rows.end().await?;
         }
         Ok(())
     }

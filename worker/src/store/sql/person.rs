@@ -31,7 +31,7 @@ const READ_PERSON: &str = "
 
 impl SqlStore {
     pub(super) async fn person_once(&self, scope: &Scope<'_>, step: &mut PersonStep<'_>) -> Result<(), StoreError> {
-        let mut tx = self.database.begin().await?;
+        let mut tx = self.database.begin(self.bot).await?;
         let rev = self.lock_person(&mut tx, scope.user).await?;
         self.lock_chats_around(&mut tx, scope.chat).await?;
         let view = self.read_person(&mut tx, scope, rev).await?;
