@@ -7,7 +7,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## Watch groups being guarded: the real program against a simulated Telegram, no server needed
@@ -15,6 +15,17 @@ demo: ## Watch groups being guarded: the real program against a simulated Telegr
 		echo "building Nezuko from source; the first time takes some minutes, later ones seconds"; fi
 	@cargo build --package nezuko --package nezuko-loadtest
 	@$(TARGET)/debug/nezuko-loadtest demo
+
+.PHONY: demo-distributed
+demo-distributed: ## Watch a fleet with two bots over a real Redis and PostgreSQL, while a worker dies and one is restarted
+	@cargo build --package nezuko-gateway --package nezuko-worker --package nezuko-loadtest
+	@.ci/with-servers $(TARGET)/debug/nezuko-loadtest demo --distributed
+
+.PHONY: fixtures
+fixtures: ## Send collected updates through the program: make fixtures FILE=updates.jsonl, one JSON object a line
+	@test -n "$(FILE)" || { echo "which file? make fixtures FILE=updates.jsonl" >&2; exit 64; }
+	@cargo build --quiet --package nezuko --package nezuko-loadtest
+	@$(TARGET)/debug/nezuko-loadtest fixtures --file "$(FILE)"
 
 .PHONY: test
 test: ## Prove it, also over a real Redis and PostgreSQL, which it starts for itself

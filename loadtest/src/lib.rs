@@ -12,6 +12,7 @@
 
 pub mod demo;
 pub mod drive;
+pub mod fixtures;
 pub mod generate;
 pub mod oracle;
 pub mod replay;

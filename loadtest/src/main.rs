@@ -12,8 +12,9 @@ use std::{
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use loadtest::{
-    demo::{DemoOptions, demo},
+    demo::{self, DemoOptions, Servers},
     drive::{PlayOptions, Run},
+    fixtures::fixtures,
     generate::{DayPlan, Scenario, day, stream},
     replay::{ReplayOptions, replay},
     simulator::{Options, Simulator},
@@ -38,8 +39,10 @@ enum Command {
     Replay(Replay),
     /// Plays a scenario against running programs and judges them. Exit code 1: something was lost, wrong or done twice.
     Verify(Verify),
-    /// Shows the program `nezuko` at work over a day of several groups, and judges it.
+    /// Shows the programs at work over a day of several groups, and judges them.
     Demo(Demo),
+    /// Sends updates from a file through the program `nezuko`. Exit code 1: it did not take in every one.
+    Fixtures(Fixtures),
 }
 
 #[derive(Args)]
@@ -119,9 +122,9 @@ struct Verify {
 
 #[derive(Args)]
 struct Demo {
-    /// The program; beside this one without.
+    /// Where the programs are; beside this one without.
     #[arg(long)]
-    nezuko: Option<PathBuf>,
+    programs: Option<PathBuf>,
     /// What the day is made from.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -131,6 +134,19 @@ struct Demo {
     /// A day with less in it.
     #[arg(long)]
     quick: bool,
+    /// A fleet with two bots instead of one process, over the servers of REDIS_URL and DATABASE_URL, which are filled.
+    #[arg(long)]
+    distributed: bool,
+}
+
+#[derive(Args)]
+struct Fixtures {
+    /// Updates, one JSON object a line.
+    #[arg(long)]
+    file: PathBuf,
+    /// Where the program `nezuko` is; beside this one without.
+    #[arg(long)]
+    programs: Option<PathBuf>,
 }
 
 #[tokio::main]
@@ -140,15 +156,38 @@ async fn main() -> anyhow::Result<ExitCode> {
         Command::Generate(options) => generate(options).map(|()| true),
         Command::Replay(options) => replay_file(options).await.map(|()| true),
         Command::Verify(options) => verify(options).await,
-        Command::Demo(options) => {
-            let beside = || Ok::<_, std::io::Error>(std::env::current_exe()?.with_file_name("nezuko"));
-            let nezuko = options.nezuko.map_or_else(beside, Ok)?;
-            let plan = if options.quick { DayPlan::QUICK } else { DayPlan::default() };
-            let lasts = Duration::from_secs(options.seconds);
-            demo(&DemoOptions { nezuko, seed: options.seed, plan, lasts }).await
-        }
+        Command::Demo(options) => show(options).await,
+        Command::Fixtures(Fixtures { file, programs }) => fixtures(&file, &programs_in(programs)?).await,
     }?;
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The directory of the programs, by default this one's own.
+fn programs_in(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    let beside = || Ok(std::env::current_exe()?.parent().context("a program lies in a directory")?.to_owned());
+    given.map_or_else(beside, Ok)
+}
+
+async fn show(options: Demo) -> anyhow::Result<bool> {
+    let plan = match (options.quick, options.distributed) {
+        (true, _) => DayPlan::QUICK,
+        (false, true) => DayPlan::BUSY,
+        (false, false) => DayPlan::default(),
+    };
+    let demo = DemoOptions {
+        programs: programs_in(options.programs)?,
+        seed: options.seed,
+        plan,
+        lasts: Duration::from_secs(options.seconds),
+    };
+    if !options.distributed {
+        return demo::alone(&demo).await;
+    }
+    let url = |name: &str| {
+        let url = std::env::var(name).ok().filter(|url| !url.is_empty());
+        url.with_context(|| format!("{name} is not set; `make demo-distributed` starts the servers that are needed"))
+    };
+    demo::fleet(&demo, &Servers { redis_url: url("REDIS_URL")?, database_url: url("DATABASE_URL")? }).await
 }
 
 impl Telegram {

@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{process::Stdio, time::Duration};
 
 use loadtest::{
     drive::{PlayOptions, Progress, Run},
@@ -12,11 +12,14 @@ use loadtest::{
 };
 use support::{
     Directory, Running, Settings, eventually, fresh_bot,
-    play::{BUSY_DAY, Day, SHORT, assert_clean, assert_clean_but_for_a_death, play},
+    play::{Day, SHORT, assert_clean, assert_clean_but_for_a_death, play},
     servers::{Servers, Stream, with_servers},
     settings,
 };
-use tokio::sync::{Mutex, watch};
+use tokio::{
+    process::Command,
+    sync::{Mutex, watch},
+};
 
 /// One fleet at a time: two would be too slow for each other's deadlines on two cores.
 static TURN: Mutex<()> = Mutex::const_new(());
@@ -95,7 +98,7 @@ async fn others_take_every_entry_of_a_killed_worker_and_nothing_is_lost() {
     let (_turn, bot) = (TURN.lock().await, fresh_bot());
     with_servers(bot, async move |servers| {
         let options = PlayOptions { lasts: Duration::from_secs(16), drain: Duration::from_secs(45), ..SHORT };
-        let mut run = Day::new(bot, 21, BUSY_DAY, options).begin(bot).await;
+        let mut run = Day::new(bot, 21, DayPlan::BUSY, options).begin(bot).await;
         let mut fleet = Fleet::start(servers, &run, bot).await;
 
         let (tell, mut told) = watch::channel(Progress::default());
@@ -171,6 +174,32 @@ async fn without_echoes_all_ends_right_by_lookups() {
         assert_clean(&verdict);
         fleet.end().await;
         run.stop().await;
+    })
+    .await;
+}
+
+/// Two bots, and a worker that dies and one that is restarted on the way.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_of_a_fleet_shows_two_bots_and_leaves_nothing() {
+    let (_turn, bot) = (TURN.lock().await, fresh_bot());
+    with_servers(bot, async move |servers| {
+        let dir = Directory::new();
+        let demo = Command::new(support::program("nezuko-loadtest"))
+            .args(["demo", "--distributed", "--quick", "--seconds", "12"])
+            .env_clear()
+            .envs([("REDIS_URL", &servers.redis_url), ("DATABASE_URL", &servers.database_url)])
+            .env("TMPDIR", dir.path())
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let output = demo.await.unwrap();
+        let report = String::from_utf8(output.stdout).unwrap();
+        println!("{report}");
+        assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+        let clean = report.lines().filter(|line| line.starts_with("lost=0 wrong=0 ")).count();
+        assert_eq!(clean, 2, "a verdict for each bot");
+        assert!(report.contains("worker-1 is killed") && report.contains("worker-2 is restarted"));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "a directory is left");
     })
     .await;
 }

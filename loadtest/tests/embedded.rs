@@ -36,8 +36,7 @@ fn number(report: &str, of: &str) -> u64 {
 async fn the_demo_shows_every_flow_and_leaves_nothing() {
     let dir = Directory::new();
     let output = Command::new(program("nezuko-loadtest"))
-        .args(["demo", "--quick", "--seconds", "12", "--nezuko"])
-        .arg(program("nezuko"))
+        .args(["demo", "--quick", "--seconds", "12"])
         .env_clear()
         .env("TMPDIR", dir.path())
         .stdin(Stdio::null())
@@ -52,8 +51,50 @@ async fn the_demo_shows_every_flow_and_leaves_nothing() {
     for of in ["mutes", "frees", "deletions", "prompts", "presses"] {
         assert!(number(&report, of) > 0, "no {of}");
     }
+    let idle = report.lines().find_map(|line| line.split_once("anonymous memory ")?.1.split_once(" MB idle"));
+    let megabytes: f64 = idle.expect("the memory is told").0.parse().unwrap();
+    assert!(megabytes <= 30.0, "{megabytes} MB idle");
     assert_eq!(processes_in(dir.path()), Vec::<String>::new());
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "a directory is left");
+}
+
+/// What `nezuko-loadtest fixtures` says about a file with these lines, and whether it is content.
+async fn fixtures(text: &str) -> (bool, String) {
+    let dir = Directory::new();
+    let file = dir.path().join("updates.jsonl");
+    fs::write(&file, text).unwrap();
+    let run = Command::new(program("nezuko-loadtest"))
+        .args(["fixtures", "--file"])
+        .arg(&file)
+        .env_clear()
+        .env("TMPDIR", dir.path())
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = run.await.unwrap();
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "a directory is left");
+    (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn collected_updates_are_taken_in_whatever_kind_they_are_of() {
+    let lines = concat!(
+        r#"{"update_id":7,"message":{"message_id":1,"date":1,"chat":{"id":-1,"type":"supergroup","title":"G"},"from":{"id":5,"is_bot":false,"first_name":"A"},"text":"hi"}}"#,
+        "\n",
+        r#"{"update_id":7,"poll":{"id":"1","question":"?","options":[]}}"#,
+        "\n\n",
+        r#"{"update_id":7,"some_future_kind":{"deep":[[[1]]]}}"#,
+        "\n",
+    );
+    let (content, told) = fixtures(lines).await;
+    assert!(content && told.contains("lines=3 decoded=1 unknown=2 quarantine=0 dead_letters=0 panics=0"), "{told}");
+
+    let undecodable = r#"{"update_id":7,"message":{"message_id":"one"}}"#;
+    let (content, told) = fixtures(undecodable).await;
+    assert!(!content && told.contains("lines=1 decoded=0 unknown=0 quarantine=0 dead_letters=1 panics=0"), "{told}");
+
+    let (content, told) = fixtures("{}\n[]\n").await;
+    assert!(!content && told.contains("line 2 of") && told.contains("is no JSON object"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

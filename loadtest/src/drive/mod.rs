@@ -1,5 +1,6 @@
 //! Plays a scenario against running programs.
 
+pub(crate) mod alone;
 pub(crate) mod http;
 mod program;
 mod progress;

@@ -56,6 +56,14 @@ impl Program {
         &self.log
     }
 
+    /// Its anonymous resident memory in bytes (`RssAnon` of proc(5)); `None` where it has gone.
+    #[must_use]
+    pub fn anonymous_memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+        Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+    }
+
     /// Waits until the page `ready` (such as `http://127.0.0.1:8080/ready`) answers 200.
     ///
     /// # Errors

@@ -26,6 +26,23 @@ pub struct Progress {
     pub deleted: usize,
 }
 
+impl std::ops::Add for Progress {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            acted: self.acted + other.acted,
+            acts: self.acts + other.acts,
+            delivered: self.delivered + other.delivered,
+            pending: self.pending + other.pending,
+            calls: self.calls + other.calls,
+            muted: self.muted + other.muted,
+            freed: self.freed + other.freed,
+            deleted: self.deleted + other.deleted,
+        }
+    }
+}
+
 /// Follows the world's history without reading it twice.
 #[derive(Debug, Default)]
 pub(super) struct Watch {

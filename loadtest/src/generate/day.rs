@@ -30,6 +30,8 @@ impl Default for DayPlan {
 impl DayPlan {
     /// Each kind of group and of story, in some 800 updates.
     pub const QUICK: Self = Self { groups: 5, talkers: 6, messages: 5, stories: 36, raiders: 40 };
+    /// Some 2,000 updates.
+    pub const BUSY: Self = Self { groups: 5, talkers: 20, messages: 10, stories: 54, raiders: 120 };
 }
 
 /// One minute of the scenario's clock.

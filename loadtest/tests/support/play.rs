@@ -15,9 +15,6 @@ use super::token;
 /// One in so many updates comes twice, as it does with Telegram.
 const DUPLICATE_ONE_IN: u32 = 50;
 
-/// Some 2,000 updates.
-pub(crate) const BUSY_DAY: DayPlan = DayPlan { groups: 5, talkers: 20, messages: 10, stories: 54, raiders: 120 };
-
 /// How long a short day takes.
 pub(crate) const SHORT: PlayOptions = PlayOptions {
     lasts: Duration::from_secs(12),
