@@ -31,6 +31,12 @@ fixtures: ## Send collected updates through the program: make fixtures FILE=upda
 test: ## Prove it, also over a real Redis and PostgreSQL, which it starts for itself
 	@.ci/with-servers .ci/test
 
+.PHONY: bench
+bench: ## Measure the optimised programs: processor time and memory of gateway and worker beside bare servers
+	cargo bench --package nezuko-gateway --package nezuko-worker --no-run
+	.ci/with-servers cargo bench --quiet --package nezuko-gateway --bench webhook
+	.ci/with-servers cargo bench --quiet --package nezuko-worker --bench hot_path
+
 .PHONY: check
 check: ## Formatting, lints, documentation and scripts; every warning is an error
 	cargo fmt --all --check

@@ -29,7 +29,9 @@ fn main() -> ExitCode {
     program::start(|| Settings::from_env(Role::Gateway), serve)
 }
 
-#[tokio::main]
+/// On one thread: what is received together is then written to Redis together, which saves a third of the processor time. More
+/// cores are used by more gateways.
+#[tokio::main(flavor = "current_thread")]
 async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal().context("cannot listen to signals")?;
     let redis = settings.profile.redis().expect("invariant: the fleet's settings have Redis");

@@ -56,6 +56,17 @@ impl Program {
         &self.log
     }
 
+    /// The processor time that its living threads have taken (`schedstat` of proc(5)); zero where it has gone.
+    #[must_use]
+    pub fn cpu_time(&self) -> Duration {
+        let tasks = self.child.id().and_then(|id| std::fs::read_dir(format!("/proc/{id}/task")).ok());
+        let on_cpu = |task: std::io::Result<std::fs::DirEntry>| {
+            let stat = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+            stat.split_whitespace().next()?.parse::<u64>().ok()
+        };
+        Duration::from_nanos(tasks.into_iter().flatten().filter_map(on_cpu).sum())
+    }
+
     /// Its anonymous resident memory in bytes (`RssAnon` of proc(5)); `None` where it has gone.
     #[must_use]
     pub fn anonymous_memory(&self) -> Option<u64> {

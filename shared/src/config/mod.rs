@@ -254,8 +254,9 @@ fn profile(reader: &mut Reader<impl Fn(&str) -> Option<String>>, role: Role) -> 
         Role::Alone => table::REDIS_URL,
         Role::Gateway | Role::Worker => Setting { default: table::Default::Required, ..table::REDIS_URL },
     };
-    let redis = reader
-        .secret(&redis_url, "redis://[USER:PASSWORD@]HOST[:PORT][/DB]", |value| redis::Client::open(value).is_ok());
+    let redis = reader.secret(&redis_url, "redis://[USER:PASSWORD@]HOST[:PORT][/DB], or rediss:// with TLS", |value| {
+        redis::Client::open(value).is_ok()
+    });
     if role == Role::Alone && redis.is_some() {
         reader.wrong(
             table::REDIS_URL.name,
