@@ -30,12 +30,12 @@ use nezuko_shared::{
     config::{Profile, Settings},
     ops::{Ops, Part, Readiness},
     queue::Producer,
+    redis_pool::Redis,
     telemetry::metrics::Metrics,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use crate::registration::Turn;
 use crate::{admission::Watchers, bot::Bot, polling::Poller, registration::Registrar, webhook::Webhook};
 
 /// How the updates of one bot come here.
@@ -63,7 +63,7 @@ impl Gateway {
     /// wants no traffic, and `queue`, which is only reported: while the queue is away every gateway answers 503 with
     /// `Retry-After`, which Telegram understands better than a closed door.
     ///
-    /// `turn` keeps several gateways from registering at once; `shutdown` is the moment from which nothing new is taken in.
+    /// Where there are several gateways they take turns at registering, in Redis by `turns`; `shutdown` is the moment from which nothing new is taken in.
     ///
     /// # Errors
     /// Where no HTTP client can be built.
@@ -72,7 +72,7 @@ impl Gateway {
         producer: Arc<dyn Producer>,
         metrics: &Metrics,
         readiness: &Readiness,
-        turn: &Turn,
+        turns: Option<&Redis>,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
         let queue_gauge = match settings.profile {
@@ -82,7 +82,7 @@ impl Gateway {
         let (mut bots, mut sources) = (Vec::new(), Vec::new());
         for of_bot in &settings.bots {
             let bot = Arc::new(Bot::new(settings, of_bot, producer.clone(), metrics));
-            let registrar = || Registrar::new(settings, of_bot, bot.clone(), turn.clone());
+            let registrar = || Registrar::new(settings, of_bot, bot.clone(), turns.cloned());
             let poller = || Poller::new(settings, of_bot, bot.clone());
             let alone = matches!(settings.profile, Profile::Embedded { .. });
             sources.push(match (alone, &settings.webhook_url) {
@@ -167,7 +167,7 @@ pub async fn run(
     settings: &Settings,
     producer: Arc<dyn Producer>,
     metrics: Metrics,
-    turn: &Turn,
+    turns: Option<&Redis>,
     revision: &'static str,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -188,7 +188,7 @@ pub async fn run(
         "gateway is listening"
     );
 
-    let gateway = Gateway::new(settings, producer, &metrics, &readiness, turn, shutdown)?;
+    let gateway = Gateway::new(settings, producer, &metrics, &readiness, turns, shutdown)?;
     let ops = Ops { program: "nezuko-gateway", revision, readiness, metrics };
     // The operations port outlives the webhook, so that a draining process can be watched.
     tokio::select! {

@@ -4,7 +4,6 @@ use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use clap::Parser;
-use nezuko_gateway::Turn;
 use nezuko_revision::{REVISION, VERSION};
 use nezuko_shared::{
     config::{Role, Settings},
@@ -38,5 +37,5 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let redis = Redis::new(redis.expose())?;
     let producer = Arc::new(RedisProducer::new(&redis));
     let metrics = Metrics::new(settings.bots[0].id);
-    nezuko_gateway::run(settings, producer, metrics, &Turn::Shared(redis), REVISION, shutdown).await
+    nezuko_gateway::run(settings, producer, metrics, Some(&redis), REVISION, shutdown).await
 }

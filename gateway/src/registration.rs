@@ -24,22 +24,14 @@ const TURN: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
-/// Who may register now, of several gateways.
-#[derive(Clone, Debug)]
-pub enum Turn {
-    /// There is only one.
-    Alone,
-    /// The one that leaves its mark in Redis.
-    Shared(Redis),
-}
-
 /// Sees to the webhook of one bot.
 pub(crate) struct Registrar {
     bot: Arc<Bot>,
     api: Client,
     /// What is to be registered; `None`: the operator does it.
     wanted: Option<Wanted>,
-    turn: Turn,
+    /// Where several gateways leave a mark when it is their turn to register; `None`: there is only one.
+    turns: Option<Redis>,
 }
 
 struct Wanted {
@@ -59,11 +51,11 @@ impl Registrar {
         settings: &Settings,
         of_bot: &BotSettings,
         bot: Arc<Bot>,
-        turn: Turn,
+        turns: Option<Redis>,
     ) -> Result<Self, Unsuitable> {
         let wanted = settings.webhook_url.as_ref().zip(of_bot.webhook_secret.clone());
         let wanted = wanted.map(|(url, secret)| Wanted { url: format!("{url}/webhook/{}", bot.id), secret });
-        Ok(Self { bot, api: settings.telegram(of_bot, CALL_TIMEOUT)?, wanted, turn })
+        Ok(Self { bot, api: settings.telegram(of_bot, CALL_TIMEOUT)?, wanted, turns })
     }
 
     /// Looks after the registration for ever.
@@ -184,7 +176,7 @@ impl Registrar {
     /// Whether this gateway is the one that registers for the next half minute. Without Redis there is no telling, and no
     /// update could be stored either.
     async fn is_our_turn(&self) -> bool {
-        let Turn::Shared(redis) = &self.turn else { return true };
+        let Some(redis) = &self.turns else { return true };
         let taken = async {
             let mut connection = redis.pooled().await?;
             let mut mark = redis::cmd("SET");

@@ -10,7 +10,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use client::{Answer, Connection, PATIENCE, SECRET, ask, telegram_post};
 use memory_queue::{MemoryQueue, Mode};
-use nezuko_gateway::{Gateway, Turn};
+use nezuko_gateway::Gateway;
 use nezuko_shared::{
     config::{Role, Settings},
     ops::Readiness,
@@ -48,8 +48,7 @@ impl Running {
         let queue = Arc::new(MemoryQueue::default());
         let (readiness, shutdown) = (Readiness::default(), CancellationToken::new());
         let metrics = Metrics::new(settings.bots[0].id);
-        let gateway =
-            Gateway::new(&settings, queue.clone(), &metrics, &readiness, &Turn::Alone, shutdown.clone()).unwrap();
+        let gateway = Gateway::new(&settings, queue.clone(), &metrics, &readiness, None, shutdown.clone()).unwrap();
         let serving = tokio::spawn(gateway.serve(Some(listener)));
         Self { address, queue, readiness, shutdown, serving }
     }

@@ -56,7 +56,7 @@ pub async fn alone(options: &DemoOptions) -> anyhow::Result<bool> {
 /// wrong, and everything was exercised.
 ///
 /// # Errors
-/// As with [`alone`].
+/// As with [`alone()`].
 pub async fn fleet(options: &DemoOptions, servers: &Servers) -> anyhow::Result<bool> {
     in_directory(async |dir| fleet::show(options, servers, dir).await).await
 }

@@ -5,7 +5,7 @@ use std::{process::ExitCode, sync::Arc};
 use anyhow::Context;
 use clap::Parser;
 use futures_util::future::join_all;
-use nezuko_gateway::{Gateway, Turn};
+use nezuko_gateway::Gateway;
 use nezuko_revision::{REVISION, VERSION};
 use nezuko_shared::{
     cache::memory::MemoryCache,
@@ -71,7 +71,7 @@ async fn run(settings: &Settings) -> anyhow::Result<()> {
     started.set(true);
     let queue = SqlQueue::new(database.clone());
     let producer = Arc::new(queue.clone());
-    let gateway = Gateway::new(settings, producer, &metrics, &readiness, &Turn::Alone, shutdown.clone())?;
+    let gateway = Gateway::new(settings, producer, &metrics, &readiness, None, shutdown.clone())?;
     let limits = LimiterSettings { jitter: settings.limiter_jitter, ..LimiterSettings::default() };
     let database_works = readiness.reported("database");
     let mut workers = Vec::new();
