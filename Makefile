@@ -37,6 +37,10 @@ bench: ## Measure the optimised programs: processor time and memory of gateway a
 	.ci/with-servers cargo bench --quiet --package nezuko-gateway --bench webhook
 	.ci/with-servers cargo bench --quiet --package nezuko-worker --bench hot_path
 
+.PHONY: matrix
+matrix: ## Run the conformance suites on PostgreSQL 15 and 18, Redis 7 and Valkey 8
+	@.ci/matrix
+
 .PHONY: check
 check: ## Formatting, lints, documentation and scripts; every warning is an error
 	cargo fmt --all --check

@@ -78,7 +78,11 @@ impl Registrar {
                     // So that gateways that were started together do not ask together for ever.
                     BEAT.mul_f64(rand::random_range(0.85..1.15))
                 }
-                Ok(Found::NotOurTurn) => TURN,
+                Ok(Found::NotOurTurn) => {
+                    // Who has the turn tells Telegram the secret as well.
+                    old_secret = false;
+                    TURN
+                }
                 Err(error) => {
                     if self.explain(&error) {
                         return;

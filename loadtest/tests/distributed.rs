@@ -12,7 +12,7 @@ use loadtest::{
 };
 use support::{
     Directory, Running, Settings, eventually, fresh_bot,
-    play::{Day, SHORT, assert_clean, assert_clean_but_for_a_death, play},
+    play::{AFTER_A_DEATH, Day, SHORT, assert_clean, assert_clean_but_for_a_death, play},
     servers::{Servers, Stream, with_servers},
     settings,
 };
@@ -97,7 +97,7 @@ impl Fleet {
 async fn others_take_every_entry_of_a_killed_worker_and_nothing_is_lost() {
     let (_turn, bot) = (TURN.lock().await, fresh_bot());
     with_servers(bot, async move |servers| {
-        let options = PlayOptions { lasts: Duration::from_secs(16), drain: Duration::from_secs(45), ..SHORT };
+        let options = PlayOptions { lasts: Duration::from_secs(16), drain: AFTER_A_DEATH, ..SHORT };
         let mut run = Day::new(bot, 21, DayPlan::BUSY, options).begin(bot).await;
         let mut fleet = Fleet::start(servers, &run, bot).await;
 

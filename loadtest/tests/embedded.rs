@@ -11,7 +11,7 @@ use loadtest::{
 };
 use support::{
     Directory, Running, fresh_bot,
-    play::{Day, SHORT, assert_clean_but_for_a_death, play},
+    play::{AFTER_A_DEATH, Day, SHORT, assert_clean_but_for_a_death, play},
     program,
     servers::count_rows,
     settings,
@@ -100,8 +100,7 @@ async fn collected_updates_are_taken_in_whatever_kind_they_are_of() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_when_the_program_is_killed_in_mid_stream() {
     let (dir, bot) = (Directory::new(), fresh_bot());
-    // What was claimed by the dead program is free again after half a minute.
-    let options = PlayOptions { drain: Duration::from_secs(45), ..SHORT };
+    let options = PlayOptions { drain: AFTER_A_DEATH, ..SHORT };
     let mut run = Day::new(bot, 11, DayPlan::QUICK, options).begin(bot).await;
     let mut settings = settings(bot, &run.simulator().api_url(), &dir.sqlite_url());
     settings.push(("RECLAIM_IDLE_MS", "2000".to_owned()));

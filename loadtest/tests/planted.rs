@@ -15,7 +15,7 @@ use loadtest::{
 };
 use support::{
     Directory, Running, eventually, fresh_bot,
-    play::{assert_clean, assert_clean_but_for_a_death, now_ms},
+    play::{AFTER_A_DEATH, assert_clean, assert_clean_but_for_a_death, now_ms},
     settings, token,
 };
 use tokio::sync::watch;
@@ -101,7 +101,7 @@ fn options(is_long: bool, is_spoiled: bool) -> PlayOptions {
         patience: Duration::from_secs(3),
         // What a bug has left undone for good is not worth waiting for.
         quiet: Duration::from_secs(if is_spoiled { 2 } else { 3 }),
-        drain: Duration::from_secs(if is_spoiled { 3 } else { 45 }),
+        drain: if is_spoiled { Duration::from_secs(3) } else { AFTER_A_DEATH },
         tolerance: Tolerance { settle_ms: 5_000, crossing_ms: 3_000 },
     }
 }

@@ -3,8 +3,6 @@
 
 mod support;
 
-use std::time::Duration;
-
 use loadtest::{
     drive::{PlayOptions, Progress},
     generate::DayPlan,
@@ -13,7 +11,7 @@ use loadtest::{
 };
 use support::{
     Directory, Running, Settings, eventually, fresh_bot,
-    play::{Day, SHORT, assert_clean_but_for_a_death, play},
+    play::{AFTER_A_DEATH, Day, SHORT, assert_clean_but_for_a_death, play},
     servers::{count_rows, with_servers},
     settings, token,
 };
@@ -59,7 +57,7 @@ async fn log_tells(dir: &Directory, log: &str, text: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn asking_loses_nothing_when_the_program_is_killed_in_mid_stream() {
     let (dir, bot) = (Directory::new(), fresh_bot());
-    let options = PlayOptions { drain: Duration::from_secs(45), ..SHORT };
+    let options = PlayOptions { drain: AFTER_A_DEATH, ..SHORT };
     let mut run = Day::new(bot, 12, DayPlan::QUICK, options).begin(bot).await;
     let mut settings = polling(bot, run.simulator(), &dir);
     settings.push(("RECLAIM_IDLE_MS", "2000".to_owned()));

@@ -196,8 +196,8 @@ async fn days(options: &DemoOptions) -> anyhow::Result<([Run; 2], String)> {
     let first = Simulator::start(one.world(now_ms()), settings[0].clone()).await?;
     let second = first.beside(other.world(now_ms()), &settings[1]);
     let api_url = first.api_url();
-    // What a worker held when it died is taken over after some seconds.
-    let play = PlayOptions { lasts: options.lasts, drain: Duration::from_secs(45), ..PlayOptions::default() };
+    // A prompt that was on its way when its worker died is taken for lost after a minute.
+    let play = PlayOptions { lasts: options.lasts, drain: Duration::from_secs(75), ..PlayOptions::default() };
     Ok(([Run::new(one, first, play), Run::new(other, second, play)], api_url))
 }
 

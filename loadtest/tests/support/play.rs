@@ -25,6 +25,10 @@ pub(crate) const SHORT: PlayOptions = PlayOptions {
     tolerance: Tolerance { settle_ms: 10_000, crossing_ms: 8_000 },
 };
 
+/// How long may be waited for what is missing after a death: a prompt that was on its way when its sender died is taken for
+/// lost after a minute.
+pub(crate) const AFTER_A_DEATH: Duration = Duration::from_secs(75);
+
 /// Unix milliseconds.
 pub(crate) fn now_ms() -> i64 {
     i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
