@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::{fs, path::Path, process::Stdio, time::Duration};
+use std::{fs, path::Path, process::Stdio};
 
 use loadtest::{
     drive::{PlayOptions, Progress},
