@@ -96,7 +96,7 @@ impl Poller {
         let is_conflict = class == Some(ErrorClass::Conflict);
         self.bot.metrics.poll(if is_conflict { PollOutcome::Conflict } else { PollOutcome::Failed });
         match class {
-            Some(ErrorClass::Conflict) if trouble.to_string().contains("webhook") => tracing::error!(
+            Some(ErrorClass::Conflict) if trouble.to_string().to_lowercase().contains("webhook") => tracing::error!(
                 bot_id,
                 error = %trouble,
                 "Telegram delivers this bot's updates to a webhook: give WEBHOOK_URL to take them there, or have Telegram \

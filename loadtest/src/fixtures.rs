@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use serde_json::Value;
 
 use crate::{
-    drive::{alone::Alone, http},
+    drive::{alone::Alone, directory::in_directory, http},
     replay::{ReplayOptions, replay},
     simulator::{Options, Simulator},
     world::{UserId, World},
@@ -19,6 +19,7 @@ use crate::{
 const TOKEN: &str = "7000000001:fixture-token-that-opens-nothing";
 const BOT: UserId = UserId(7_000_000_001);
 const FIRST_ID: i64 = 500_000_001;
+/// How long the program may take for the next update, and for its end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What became of the lines.
@@ -58,7 +59,7 @@ impl fmt::Display for Taken {
 }
 
 /// Sends the lines of `file`, each with an `update_id` of its own, through the program in `programs` and prints what became
-/// of them; true where every one was taken in.
+/// of them; true where every one was taken in. Where not, the directory with the program's log is kept and named.
 ///
 /// # Errors
 /// Where the file cannot be read or a line is no JSON object, or the program does not run.
@@ -71,13 +72,12 @@ pub async fn fixtures(file: &Path, programs: &Path) -> anyhow::Result<bool> {
             bail!("line {nth} of {} is no JSON object", file.display());
         }
     }
-    let dir = std::env::temp_dir().join(format!("nezuko-fixtures-{:016x}", rand::random::<u64>()));
-    fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    let taken = send(lines, programs, &dir).await;
-    fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
-    let taken = taken?;
-    println!("{taken}");
-    Ok(taken.is_whole())
+    in_directory("fixtures", async |dir| {
+        let taken = send(lines, programs, dir).await?;
+        println!("{taken}");
+        Ok(taken.is_whole())
+    })
+    .await
 }
 
 async fn send(lines: Vec<String>, programs: &Path, dir: &Path) -> anyhow::Result<Taken> {
@@ -94,16 +94,15 @@ async fn send(lines: Vec<String>, programs: &Path, dir: &Path) -> anyhow::Result
     };
     let report = replay(lines, &options).await;
     println!("{report}");
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let (_, page) = http::page(&metrics).await?;
-        taken.count(&page);
-        if taken.decoded + taken.unknown + taken.quarantine + taken.dead_letters >= taken.lines
-            || Instant::now() > deadline
-        {
-            break;
-        }
+    let mut deadline = Instant::now() + PATIENCE;
+    while taken.ended() < taken.lines && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(50)).await;
+        let (_, page) = http::page(&metrics).await?;
+        let before = taken.ended();
+        taken.count(&page);
+        if taken.ended() > before {
+            deadline = Instant::now() + PATIENCE;
+        }
     }
     let log = program.log().to_owned();
     program.stop(PATIENCE).await?;
@@ -113,6 +112,10 @@ async fn send(lines: Vec<String>, programs: &Path, dir: &Path) -> anyhow::Result
 }
 
 impl Taken {
+    const fn ended(&self) -> u64 {
+        self.decoded + self.unknown + self.quarantine + self.dead_letters
+    }
+
     fn count(&mut self, page: &str) {
         let mut counted = Self { lines: self.lines, ..Self::default() };
         for line in page.lines() {

@@ -6,7 +6,8 @@
 //! - [`drive`]: plays a scenario against running programs.
 //! - [`oracle`]: compares the world with what PRODUCT.md promises.
 //! - [`replay`]: posts a stream of updates to a webhook, without a world behind it.
-//! - [`demo`]: all of it around one child process.
+//! - [`fixtures`]: sends collected updates through the program `nezuko`.
+//! - [`demo`]: all of it around the real programs, one process or a fleet.
 //!
 //! Nothing here uses Nezuko's own crates: a mistake in shared decoding must not be made twice and cancel out.
 

@@ -9,6 +9,7 @@ use loadtest::{
     drive::{PlayOptions, Progress, Run},
     generate::DayPlan,
     oracle::Tolerance,
+    world::UserId,
 };
 use support::{
     Directory, Running, Settings, eventually, fresh_bot,
@@ -34,7 +35,7 @@ struct Fleet {
 }
 
 impl Fleet {
-    async fn start(servers: Servers, run: &Run, bot: loadtest::world::UserId) -> Self {
+    async fn start(servers: Servers, run: &Run, bot: UserId) -> Self {
         let dir = Directory::new();
         let mut settings = settings(bot, &run.simulator().api_url(), &servers.database_url);
         settings.extend([("REDIS_URL", servers.redis_url), ("RECLAIM_IDLE_MS", "2000".to_owned())]);
@@ -199,6 +200,14 @@ async fn the_demo_of_a_fleet_shows_two_bots_and_leaves_nothing() {
         let clean = report.lines().filter(|line| line.starts_with("lost=0 wrong=0 ")).count();
         assert_eq!(clean, 2, "a verdict for each bot");
         assert!(report.contains("worker-1 is killed") && report.contains("worker-2 is restarted"));
+        let taken_over =
+            report.lines().find_map(|line| line.strip_prefix("entries of the killed worker that others took over: "));
+        assert!(taken_over.unwrap().parse::<u64>().unwrap() > 0, "the killed worker held nothing");
+        for bot in [7_000_000_001, 7_000_000_002].map(UserId) {
+            let stream = servers.stream.of(bot);
+            assert_eq!((stream.unfinished().await, stream.dead_letters().await), (0, 0), "every update was ended");
+            stream.forget_bot().await;
+        }
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "a directory is left");
     })
     .await;

@@ -72,8 +72,18 @@ async fn fixtures(text: &str) -> (bool, String) {
         .kill_on_drop(true)
         .output();
     let output = run.await.unwrap();
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "a directory is left");
-    (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    let kept = told.lines().find_map(|line| line.strip_prefix("kept for a look: "));
+    assert_eq!(
+        fs::read_dir(dir.path()).unwrap().count(),
+        1 + usize::from(kept.is_some()),
+        "a directory is left: {told}"
+    );
+    if let Some(kept) = kept {
+        assert!(Path::new(kept).join("nezuko.log").is_file(), "the log tells what happened: {told}");
+    }
+    assert!(!output.status.success() || kept.is_none(), "{told}");
+    (output.status.success(), told)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,6 +102,7 @@ async fn collected_updates_are_taken_in_whatever_kind_they_are_of() {
     let undecodable = r#"{"update_id":7,"message":{"message_id":"one"}}"#;
     let (content, told) = fixtures(undecodable).await;
     assert!(!content && told.contains("lines=1 decoded=0 unknown=0 quarantine=0 dead_letters=1 panics=0"), "{told}");
+    assert!(told.contains("kept for a look: "), "{told}");
 
     let (content, told) = fixtures("{}\n[]\n").await;
     assert!(!content && told.contains("line 2 of") && told.contains("is no JSON object"), "{told}");

@@ -170,6 +170,11 @@ async fn the_bot_api_knows_its_token_and_its_methods() {
     let (head, body) = post("7000000001:wrong", "getMe", "{}");
     assert!(head.starts_with("HTTP/1.1 401"), "{head}");
     assert_eq!(body, r#"{"description":"Unauthorized","error_code":401,"ok":false}"#);
+    for malformed in ["x", "x:y", "7000000001"] {
+        let (head, body) = post(malformed, "getMe", "{}");
+        assert!(head.starts_with("HTTP/1.1 404"), "{malformed}: {head}");
+        assert_eq!(body, r#"{"description":"Not Found","error_code":404,"ok":false}"#);
+    }
     assert!(post(TOKEN, "getYou", "{}").1.contains("Not Found: method not found"));
     assert!(post(TOKEN, "getMe", "{").0.starts_with("HTTP/1.1 400"));
     let calls: Vec<_> = simulator.calls().into_iter().map(|call| (call.method, call.status)).collect();
@@ -262,12 +267,17 @@ async fn a_second_question_ends_the_first_and_a_webhook_both() {
         Client::new(&address, TOKEN).call("getUpdates", &json!({"timeout": 50})).unwrap_err()
     });
     until("the question has come", || simulator.call_count() == 1).await;
-    let mut client = Client::new(&simulator.api_url(), TOKEN);
-    client.call("getUpdates", &json!({})).unwrap();
+    let address = simulator.api_url();
+    let second = tokio::task::spawn_blocking(move || {
+        Client::new(&address, TOKEN).call("getUpdates", &json!({"timeout": 50})).unwrap_err()
+    });
     let error = first.await.unwrap();
     assert!(error.contains("Conflict: terminated by other getUpdates request"), "{error}");
 
+    let mut client = Client::new(&simulator.api_url(), TOKEN);
     client.call("setWebhook", &json!({"url": "http://127.0.0.1:1/nobody"})).unwrap();
+    let error = second.await.unwrap();
+    assert!(error.contains("Conflict: terminated by setWebhook request"), "{error}");
     let error = client.call("getUpdates", &json!({})).unwrap_err();
     assert!(error.contains("Conflict: can't use getUpdates method while webhook is active"), "{error}");
     let error = client.call("deleteWebhook", &json!({})).unwrap_err();

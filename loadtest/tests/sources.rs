@@ -4,7 +4,7 @@
 mod support;
 
 use loadtest::{
-    drive::{PlayOptions, Progress},
+    drive::{PlayOptions, Progress, free_port},
     generate::DayPlan,
     simulator::{Options, Simulator},
     world::{Act, Content, Person, UserId, World},
@@ -136,18 +136,14 @@ async fn of_several_gateways_one_registers_the_webhook_and_none_again() {
         let dir = Directory::new();
         let telegram = telegram(bot).await;
         ask_for_help(&telegram);
-        let port = support::free_port();
+        let port = free_port();
         let mut settings = settings(bot, &telegram.api_url(), &servers.database_url);
         settings.push(("REDIS_URL", servers.redis_url.clone()));
         settings.push(("WEBHOOK_URL", format!("http://127.0.0.1:{port}")));
-        let start = async |port, name| {
-            Running::start_on((port, support::free_port()), "nezuko-gateway", name, &dir, &settings).await
-        };
-        let (first, second, third) = tokio::join!(
-            start(port, "first"),
-            start(support::free_port(), "second"),
-            start(support::free_port(), "third")
-        );
+        let start =
+            async |port, name| Running::start_on((port, free_port()), "nezuko-gateway", name, &dir, &settings).await;
+        let (first, second, third) =
+            tokio::join!(start(port, "first"), start(free_port(), "second"), start(free_port(), "third"));
         eventually("the webhook is registered and brings what waited", async || {
             calls(&telegram, "setWebhook") == 1 && telegram.pending() == 0
         })

@@ -194,6 +194,18 @@ fn the_bot_api_refuses_in_its_own_words() {
             400,
             "Bad Request: message to edit not found",
         ),
+        (
+            "setWebhook",
+            json!({"url": "https://x.example", "secret_token": "x".repeat(257)}),
+            400,
+            "Bad Request: secret token is too long",
+        ),
+        (
+            "setWebhook",
+            json!({"url": "https://x.example", "secret_token": "a b"}),
+            400,
+            "Bad Request: secret token contains unallowed characters",
+        ),
         ("sendMassage", json!({}), 404, "Not Found: method not found"),
     ];
     for (method, params, status, description) in cases {
@@ -300,6 +312,27 @@ fn kinds_that_the_webhook_does_not_list_are_not_sent() {
     let info = world.call(NOW, "getWebhookInfo", &json!({})).body;
     assert_eq!(info["result"]["allowed_updates"], json!(["chat_member"]));
     assert_eq!(world.call(NOW, "getUpdates", &json!({})).status, 409);
+}
+
+#[test]
+fn who_asks_for_updates_says_which_kinds_until_they_say_otherwise() {
+    let mut world = guarded();
+    let muted = |world: &mut World| {
+        mute(world, ANN, 0);
+        lift(world, ANN);
+        world.take_updates().len()
+    };
+    for (asked, told) in [
+        (json!({}), 0),
+        (json!({"allowed_updates": ["chat_member"]}), 2),
+        (json!({"timeout": 0}), 2),
+        (json!({"allowed_updates": []}), 0),
+    ] {
+        assert_eq!(world.call(NOW, "getUpdates", &asked).status, 200);
+        assert_eq!(muted(&mut world), told, "{asked}");
+    }
+    world.call(NOW, "deleteWebhook", &json!({}));
+    assert_eq!(muted(&mut world), 0, "what was chosen stands");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Two gateways and three workers around Redis and PostgreSQL with two bots, while one worker dies and another is restarted.
+//! Two gateways and three workers around Redis and PostgreSQL with two bots, while one worker dies with entries in hand and
+//! another is restarted.
 
 use std::{
     path::Path,
@@ -15,11 +16,7 @@ use super::{
     screen::{Screen, sum},
 };
 use crate::{
-    drive::{
-        PlayOptions, Program, Progress, Run,
-        alone::{executable, free_port},
-        http,
-    },
+    drive::{PlayOptions, Program, Progress, Run, alone::executable, free_port, http},
     generate::{Scenario, day},
     simulator::{Options, Simulator},
     world::UserId,
@@ -31,6 +28,8 @@ const GATEWAYS: [&str; 2] = ["gateway-1", "gateway-2"];
 const WORKERS: [&str; 3] = ["worker-1", "worker-2", "worker-3"];
 /// How long the entries of a dead worker stay its own: short, so that a short day shows the others take them.
 const RECLAIM_IDLE_MS: u32 = 2_000;
+/// So many updates reach the fleet while a worker stands still that some of them are surely handed to it.
+const MISSED: u64 = 60;
 
 fn token(bot: UserId) -> String {
     format!("{bot}:demo-token-that-opens-nothing-anywhere")
@@ -53,7 +52,7 @@ struct Fleet<'a> {
 
 impl Fleet<'_> {
     async fn start(&self, program: &str, name: &'static str) -> anyhow::Result<Member> {
-        self.start_on((free_port()?, free_port()?), program, name).await
+        self.start_on((free_port(), free_port()), program, name).await
     }
 
     /// Starts it on these ports, as one does that takes the place of another.
@@ -77,9 +76,10 @@ impl Member {
         format!("http://127.0.0.1:{}/metrics", self.ops_port)
     }
 
-    async fn metric(&self, name: &str) -> f64 {
-        let page = http::page(&self.page()).await.map(|(_, text)| text).unwrap_or_default();
-        sum(&page, name).unwrap_or(0.0)
+    /// How many entries it has taken over from silent workers.
+    async fn reclaimed(&self) -> anyhow::Result<f64> {
+        let (_, page) = http::page(&self.page()).await?;
+        Ok(sum(&page, "nezuko_updates_reclaimed_total").unwrap_or(0.0))
     }
 
     async fn stop(self) -> anyhow::Result<()> {
@@ -125,31 +125,35 @@ pub(super) async fn show(options: &DemoOptions, servers: &Servers, dir: &Path) -
 
     let screen = Screen::new(gateways.iter().chain(&workers).map(Member::page).collect());
     let screen = Arc::new(Mutex::new((screen, [Progress::default(); 2])));
-    let (tell_progress, mut told) = watch::channel((0, 0));
+    let (tell_progress, mut told) = watch::channel(Progress::default());
     let show_progress = |place: usize, progress: Progress| {
         let mut screen = screen.lock().unwrap_or_else(PoisonError::into_inner);
         screen.1[place] = progress;
         let both = screen.1[0] + screen.1[1];
         screen.0.show(&both);
-        tell_progress.send_replace((both.acted, both.acts));
+        tell_progress.send_replace(both);
     };
     let trouble = async {
-        told.wait_for(|(acted, acts)| acted * 5 > acts * 2).await?;
+        let before = told.wait_for(|both| both.acted * 5 > both.acts * 2).await?.delivered;
         let victim = workers.remove(0);
-        println!("\n{} is killed", victim.name);
+        // Redis goes on handing entries to who stands still.
+        victim.program.freeze()?;
+        told.wait_for(|both| both.delivered >= before + MISSED).await?;
+        println!("\n{} is killed with entries in hand", victim.name);
         victim.program.kill().await?;
-        told.wait_for(|(acted, acts)| acted * 5 > acts * 3).await?;
+        told.wait_for(|both| both.acted * 5 > both.acts * 3).await?;
         let restarted = workers.remove(0);
         let (name, ports) = (restarted.name, (restarted.port, restarted.ops_port));
         println!("\n{name} is restarted");
+        let reclaimed = restarted.reclaimed().await?;
         restarted.stop().await?;
         workers.push(fleet.start_on(ports, "nezuko-worker", name).await?);
-        anyhow::Ok(workers)
+        anyhow::Ok((workers, reclaimed))
     };
     let [one, other] = &mut runs;
-    let (workers, one_rests, other_rests) =
+    let (troubled, one_rests, other_rests) =
         tokio::join!(trouble, to_the_end(one, |p| show_progress(0, p)), to_the_end(other, |p| show_progress(1, p)));
-    let workers = workers?;
+    let (workers, mut reclaimed) = troubled?;
     screen.lock().unwrap_or_else(PoisonError::into_inner).0.end();
 
     let mut passed = true;
@@ -158,11 +162,11 @@ pub(super) async fn show(options: &DemoOptions, servers: &Servers, dir: &Path) -
         let outcome = Outcome { came_to_rest, may_be_twice: true };
         passed &= tell(run, &outcome, began.elapsed(), &dir.join(format!("history-{bot}.jsonl")))?;
     }
-    let mut reclaimed = 0.0;
     for worker in &workers {
-        reclaimed += worker.metric("nezuko_updates_reclaimed_total").await;
+        reclaimed += worker.reclaimed().await?;
     }
     println!("\nentries of the killed worker that others took over: {reclaimed}");
+    passed &= reclaimed > 0.0;
     println!(
         "anonymous memory idle: {}",
         idle.iter().map(|(name, size)| format!("{name} {size}")).collect::<Vec<_>>().join(", ")

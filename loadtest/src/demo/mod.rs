@@ -5,14 +5,9 @@ mod fleet;
 mod report;
 mod screen;
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
-use anyhow::Context;
-
-use crate::generate::DayPlan;
+use crate::{drive::directory::in_directory, generate::DayPlan};
 
 /// What a demo can be told.
 #[derive(Clone, Debug)]
@@ -49,7 +44,7 @@ const DUPLICATE_ONE_IN: u32 = 50;
 /// # Errors
 /// Where the program cannot be started, does not become ready, or does not stop as it should. Its directory is kept then.
 pub async fn alone(options: &DemoOptions) -> anyhow::Result<bool> {
-    in_directory(async |dir| alone::show(options, dir).await).await
+    in_directory("demo", async |dir| alone::show(options, dir).await).await
 }
 
 /// Shows a fleet with two bots, of which a worker is killed and another is restarted on the way; true if nothing was lost or
@@ -58,20 +53,7 @@ pub async fn alone(options: &DemoOptions) -> anyhow::Result<bool> {
 /// # Errors
 /// As with [`alone()`].
 pub async fn fleet(options: &DemoOptions, servers: &Servers) -> anyhow::Result<bool> {
-    in_directory(async |dir| fleet::show(options, servers, dir).await).await
-}
-
-/// Gives `show` a directory, which is removed where all went well.
-async fn in_directory(show: impl AsyncFnOnce(&Path) -> anyhow::Result<bool>) -> anyhow::Result<bool> {
-    let dir = std::env::temp_dir().join(format!("nezuko-demo-{}", std::process::id()));
-    std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    let passed = show(&dir).await;
-    if matches!(passed, Ok(true)) {
-        std::fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
-    } else {
-        println!("kept for a look: {}", dir.display());
-    }
-    passed
+    in_directory("demo", async |dir| fleet::show(options, servers, dir).await).await
 }
 
 fn now_ms() -> i64 {

@@ -1,14 +1,13 @@
 //! The program `nezuko` as the simulator's only bot.
 
 use std::{
-    net::{Ipv4Addr, TcpListener},
     path::Path,
     time::{Duration, Instant},
 };
 
 use anyhow::ensure;
 
-use super::Program;
+use super::{Program, free_port};
 use crate::simulator::Simulator;
 
 /// A program makes its database first.
@@ -30,7 +29,7 @@ impl Alone {
     /// Starts `nezuko` out of the directory `programs` with its database and log in `dir`.
     pub(crate) async fn start(programs: &Path, dir: &Path, token: &str, telegram: &Simulator) -> anyhow::Result<Self> {
         let path = executable(programs, "nezuko")?;
-        let (port, ops_port) = (free_port()?, free_port()?);
+        let (port, ops_port) = (free_port(), free_port());
         let address = format!("http://127.0.0.1:{port}");
         let environment = [
             ("BOT_TOKEN", token.to_owned()),
@@ -60,9 +59,4 @@ pub(crate) fn executable(programs: &Path, name: &str) -> anyhow::Result<std::pat
     let program = programs.join(name);
     ensure!(program.is_file(), "there is no program {}; build it first", program.display());
     Ok(program)
-}
-
-/// A port that nobody listens on now.
-pub(crate) fn free_port() -> std::io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }

@@ -1,6 +1,7 @@
 //! Plays a scenario against running programs.
 
 pub(crate) mod alone;
+pub(crate) mod directory;
 pub(crate) mod http;
 mod program;
 mod progress;
@@ -14,7 +15,11 @@ use std::{
 use tokio::time::{Instant, sleep, sleep_until};
 
 use self::progress::Watch;
-pub use self::{http::page, program::Program, progress::Progress};
+pub use self::{
+    http::page,
+    program::{Program, free_port},
+    progress::Progress,
+};
 use crate::{
     generate::Scenario,
     oracle::{Delivery, Kind, Tolerance, Verdict, judge},

@@ -54,7 +54,9 @@ async fn answer(request: Request<Incoming>, bots: Bots) -> Result<Response<Full<
         return Ok(refusal(404, "Not Found", None));
     };
     let Some(shared) = locked(&bots).get(token).cloned() else {
-        return Ok(refusal(401, "Unauthorized", None));
+        let is_well_formed = token.split_once(':').is_some_and(|(id, _)| id.parse::<u64>().is_ok());
+        let (status, description) = if is_well_formed { (401, "Unauthorized") } else { (404, "Not Found") };
+        return Ok(refusal(status, description, None));
     };
     let body = body.to_bytes();
     let params = if body.is_empty() { Ok(json!({})) } else { serde_json::from_slice::<Value>(&body) };

@@ -176,6 +176,7 @@ impl Shared {
                 }
                 let webhook = world.webhook();
                 self.set_target(&[webhook.url.as_str()], webhook.secret_token.clone());
+                self.poll_changed.notify_waiters(); // a webhook ends them
             }
             answer
         })
@@ -194,6 +195,10 @@ impl Shared {
         let mine = self.polls.fetch_add(1, Ordering::Relaxed) + 1;
         self.poll_changed.notify_waiters();
         mine
+    }
+
+    fn has_webhook(&self) -> bool {
+        !locked(&self.world).webhook().url.is_empty()
     }
 
     fn newest_poll(&self) -> u64 {
@@ -279,6 +284,9 @@ impl Shared {
 
     /// Puts down what became of a request; true if the update was taken in.
     fn settle(&self, update: &Emitted, outcome: &Outcome) -> bool {
+        if !locked(&self.queues).landed(update.update_id) {
+            return outcome.error().is_none();
+        }
         let is_late_copy = locked(&self.queues).is_late_copy(update.update_id);
         if !is_late_copy && matches!(outcome, Outcome::Answered { status: 200..300, .. }) {
             locked(&self.world).delivered(self.clock.now_ms(), update.at_ms);

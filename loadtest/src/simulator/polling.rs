@@ -11,7 +11,7 @@ use crate::world::Answer;
 const LONGEST_WAIT_S: i64 = 50;
 const MOST_AT_ONCE: i64 = 100;
 
-/// Answers as soon as there are updates, or when the wait is over; a younger question ends an older one.
+/// Answers as soon as there are updates, or when the wait is over; a younger question ends an older one, a webhook any.
 pub(super) async fn get_updates(shared: &Shared, params: &Value) -> Answer {
     let refused = shared.call("getUpdates", params);
     if refused.status != 200 {
@@ -27,11 +27,13 @@ pub(super) async fn get_updates(shared: &Shared, params: &Value) -> Answer {
         // Listens before it looks, so that nothing is missed in between.
         let mut changed = pin!(shared.poll_changed.notified());
         changed.as_mut().enable();
+        if shared.has_webhook() {
+            return Answer::conflict("terminated by setWebhook request");
+        }
         if shared.newest_poll() != mine {
-            let text =
-                "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running";
-            let body = json!({"ok": false, "error_code": 409, "description": text});
-            return Answer { status: 409, body };
+            return Answer::conflict(
+                "terminated by other getUpdates request; make sure that only one bot instance is running",
+            );
         }
         let bodies = shared.waiting(limit);
         if !bodies.is_empty() || timeout_at(deadline, changed).await.is_err() {

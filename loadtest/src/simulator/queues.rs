@@ -26,6 +26,8 @@ pub(super) struct Queues {
     queues: HashMap<QueueKey, Queue>,
     /// Heads that are not in flight: when they may go, in order of update id.
     ready: BTreeSet<(i64, i64, QueueKey)>,
+    /// Heads that are.
+    in_flight: HashSet<i64>,
     /// Copies of updates that were taken in, by when they come again.
     late: BTreeMap<(i64, i64), Emitted>,
     /// Those of them that have come again and are not taken in yet.
@@ -42,6 +44,7 @@ impl Queues {
             loaded: 0,
             queues: HashMap::new(),
             ready: BTreeSet::new(),
+            in_flight: HashSet::new(),
             late: BTreeMap::new(),
             come_again: HashSet::new(),
             random,
@@ -89,7 +92,7 @@ impl Queues {
         self.come_again.contains(&update_id)
     }
 
-    /// Takes an update that may go now; it is in flight until [`Self::succeeded`] or [`Self::failed`].
+    /// Takes an update that may go now; it is in flight until it has [landed](Self::landed).
     pub(super) fn take(&mut self, now_ms: i64) -> Option<Emitted> {
         while let Some(copy) = self.late.first_entry().filter(|copy| copy.key().0 <= now_ms) {
             let copy = copy.remove();
@@ -101,7 +104,14 @@ impl Queues {
             return None;
         }
         self.ready.remove(&(at, id, key));
+        self.in_flight.insert(id);
         self.queues.get(&key)?.waiting.front().cloned()
+    }
+
+    /// An update is no longer in flight. True where its queue waits to hear of it by [`Self::succeeded`], [`Self::repeat`] or
+    /// [`Self::failed`]; false where what waited has been dropped, or asked for, in the meantime.
+    pub(super) fn landed(&mut self, update_id: i64) -> bool {
+        self.in_flight.remove(&update_id)
     }
 
     /// The head of this queue has been taken in.
@@ -175,13 +185,14 @@ impl Queues {
         cleared as u64
     }
 
-    /// Takes everything out, oldest first. Nothing may be in flight.
+    /// Takes everything out, oldest first; what is in flight will land in vain.
     fn unload(&mut self) -> Vec<Emitted> {
         let queues = std::mem::take(&mut self.queues);
         let mut all: Vec<_> =
             queues.into_values().flat_map(|queue| queue.waiting).chain(self.backlog.drain(..)).collect();
         all.sort_by_key(|update| update.update_id);
         self.ready.clear();
+        self.in_flight.clear();
         self.loaded = 0;
         all
     }
@@ -273,6 +284,30 @@ mod tests {
         assert_eq!(queues.oldest(DAY + 1, 9), (vec![], 1), "its time is over");
         queues.push(update(5, CHAT));
         assert_eq!((queues.clear(), queues.pending()), (1, 0));
+    }
+
+    #[test]
+    fn what_was_in_flight_when_all_was_dropped_ends_no_younger_update() {
+        let mut queues = queues(80);
+        queues.push(update(1, CHAT));
+        queues.push(update(2, CHAT));
+        assert_eq!(queues.take(0).unwrap().update_id, 1);
+        assert_eq!(queues.clear(), 2);
+        queues.push(update(3, CHAT));
+        assert!(!queues.landed(1));
+        assert_eq!(queues.take(0).unwrap().update_id, 3);
+        assert!(queues.landed(3));
+    }
+
+    #[test]
+    fn what_was_in_flight_when_it_was_asked_for_comes_again() {
+        let mut queues = queues(80);
+        queues.push(update(1, CHAT));
+        assert!(queues.take(0).is_some());
+        assert_eq!(queues.oldest(0, 9).0.len(), 1);
+        assert!(!queues.landed(1));
+        assert_eq!(queues.take(0).unwrap().update_id, 1);
+        assert_eq!(queues.pending(), 1);
     }
 
     #[test]

@@ -24,6 +24,11 @@ impl Answer {
         Self { status: error.code, body }
     }
 
+    /// 409: somebody else gets the updates.
+    pub(crate) fn conflict(how: &str) -> Self {
+        Self::refusal(&conflict(how))
+    }
+
     /// 429: call again after so many seconds.
     pub(crate) fn flood(retry_after: u64) -> Self {
         let description = format!("Too Many Requests: retry after {retry_after}");
@@ -43,6 +48,10 @@ pub(super) struct ApiError {
 /// A 400, whose text the server begins like this.
 pub(super) fn bad(description: impl AsRef<str>) -> ApiError {
     ApiError { code: 400, description: format!("Bad Request: {}", description.as_ref()) }
+}
+
+fn conflict(description: &str) -> ApiError {
+    ApiError { code: 409, description: format!("Conflict: {description}") }
 }
 
 pub(super) fn forbidden(description: impl AsRef<str>) -> ApiError {
@@ -128,12 +137,9 @@ impl World {
             }
             "getwebhookinfo" => Ok(self.webhook_info()),
             "setmycommands" | "deletemycommands" | "setmydescription" | "setmyshortdescription" => Ok(json!(true)),
-            "getupdates" if !self.webhook.url.is_empty() => Err(ApiError {
-                code: 409,
-                description: "Conflict: can't use getUpdates method while webhook is active; use deleteWebhook to \
-                              delete the webhook first"
-                    .to_owned(),
-            }),
+            "getupdates" if !self.webhook.url.is_empty() => Err(conflict(
+                "can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first",
+            )),
             "getupdates" => {
                 self.allow_updates(params);
                 Ok(json!([]))

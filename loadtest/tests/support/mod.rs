@@ -9,13 +9,12 @@ pub(crate) mod servers;
 
 use std::{
     env, fs,
-    net::TcpListener,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use loadtest::{
-    drive::{Program, page},
+    drive::{Program, free_port, page},
     world::UserId,
 };
 
@@ -41,17 +40,6 @@ pub(crate) fn fresh_bot() -> UserId {
 
 pub(crate) fn token(bot: UserId) -> String {
     format!("{bot}:end-to-end-token-that-opens-nothing")
-}
-
-/// A port that nobody listens on, below those that the system hands out to clients, so that none of them takes it before
-/// the program does.
-pub(crate) fn free_port() -> u16 {
-    loop {
-        let port = rand::random_range(10_000..20_000);
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }
 
 /// A directory for databases and logs. When the test fails, the last warnings of the logs are printed before it goes.

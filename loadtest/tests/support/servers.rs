@@ -104,6 +104,11 @@ pub(crate) struct Stream {
 impl Stream {
     const GROUP: &str = "workers";
 
+    /// That of another bot on the same server.
+    pub(crate) fn of(&self, bot: UserId) -> Self {
+        Self { bot, ..self.clone() }
+    }
+
     fn key(&self, rest: &str) -> String {
         format!("nezuko:{{{}.0}}:{rest}", self.bot)
     }
@@ -141,7 +146,8 @@ impl Stream {
         redis::cmd("XLEN").arg(self.key(of)).query_async(&mut self.connection.clone()).await.unwrap()
     }
 
-    async fn forget_bot(&self) {
+    /// Removes all of the bot's keys.
+    pub(crate) async fn forget_bot(&self) {
         let mut connection = self.connection.clone();
         let mut command = redis::cmd("KEYS");
         let keys: Vec<String> = command.arg(self.key("*")).query_async(&mut connection).await.unwrap();
