@@ -150,10 +150,10 @@ impl Sender {
             }
         };
         // A prompt that we do not know was sent by somebody whose answer got lost: it would stand for ever.
-        let is_stray = self.handler.store.is_stray_prompt(press.group, press.message, self.now_ms()).await?;
+        let is_known = self.handler.store.recognise_prompt(press.group, press.message, self.now_ms()).await?;
         let stray =
             Put { intent: Intent::Delete { chat: press.group, message: press.message }, not_before_ms: self.now_ms() };
-        let put = if is_stray { vec![stray] } else { Vec::new() };
+        let put = if is_known { Vec::new() } else { vec![stray] };
         self.settle_and_put(claim, settlement, &put).await
     }
 }

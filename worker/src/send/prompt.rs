@@ -39,7 +39,12 @@ impl Sender {
         }
         let text = (view.count > 0).then(|| texts::prompt(&view.waiting, view.count, &view.channels));
         match text {
-            None => self.remove_prompt(claim, group, topic, prompt).await,
+            None => self.remove_prompt(claim, group, topic, prompt, Settlement::Done).await,
+            // Who began to delete it may have died, and the call may land late; or nobody knows who sent it. It is nothing
+            // to build upon.
+            Some(_) if prompt.message != 0 && prompt.shown.is_empty() => {
+                self.remove_prompt(claim, group, topic, prompt, self.wait_for(Duration::ZERO)).await
+            }
             Some(text) if prompt.message != 0 && prompt.shown == text => self.settle(claim, Settlement::Done).await,
             Some(_) if prompt.changed_ms > now_ms - COOL_DOWN_MS => {
                 let not_before_ms = prompt.changed_ms + COOL_DOWN_MS;
@@ -56,10 +61,11 @@ impl Sender {
         group: ChatId,
         topic: Option<i64>,
         mut prompt: Prompt,
+        then: Settlement,
     ) -> Result<(), StoreError> {
         let store = &self.handler.store;
         if prompt.message == 0 {
-            store.save_prompt(group, topic, None, claim, Some(Settlement::Done)).await?;
+            store.save_prompt(group, topic, None, claim, Some(then)).await?;
             return Ok(());
         }
         if let Err(refused) = self.leave(Budget::Deletion, Some(group)).await {
@@ -87,7 +93,7 @@ impl Sender {
             // What is gone, too old to be deleted, or in a chat that we are out of, is no concern of ours any more.
             Ok(_) | Err(_) => {
                 self.handler.metrics.prompt(PromptAction::Removed);
-                store.save_prompt(group, topic, None, claim, Some(Settlement::Done)).await?;
+                store.save_prompt(group, topic, None, claim, Some(then)).await?;
                 return Ok(());
             }
         };

@@ -312,11 +312,12 @@ pub trait Store: Send + Sync {
         settlement: Option<Settlement>,
     ) -> Result<bool, StoreError>;
 
-    /// Whether a message with our button in `group` is none of its standing prompts, nor can be one that is on its way.
+    /// Whether a message with our button in `group` is one of its standing prompts. Where a prompt is on its way whose
+    /// sender may have died, this message is taken for it, with nothing known of what it shows.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn is_stray_prompt(&self, group: ChatId, message: MessageId, now_ms: i64) -> Result<bool, StoreError>;
+    async fn recognise_prompt(&self, group: ChatId, message: MessageId, now_ms: i64) -> Result<bool, StoreError>;
 
     /// How many people wait in a group, over all topics.
     ///

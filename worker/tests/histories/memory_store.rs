@@ -379,10 +379,18 @@ impl Store for MemoryStore {
         Ok(held)
     }
 
-    async fn is_stray_prompt(&self, group: ChatId, message: MessageId, now_ms: i64) -> Result<bool, StoreError> {
-        let tables = self.tables();
-        let known = |prompt: &Prompt| prompt.message == message.0 || prompt.sending_ms > now_ms - SENDING_MS;
-        Ok(!tables.prompts.iter().any(|((chat, _), prompt)| *chat == group && known(prompt)))
+    async fn recognise_prompt(&self, group: ChatId, message: MessageId, now_ms: i64) -> Result<bool, StoreError> {
+        let mut tables = self.tables();
+        let mut of_group: Vec<_> =
+            tables.prompts.iter_mut().filter(|((chat, _), _)| *chat == group).map(|(_, prompt)| prompt).collect();
+        if of_group.iter().any(|prompt| prompt.message == message.0) {
+            return Ok(true);
+        }
+        let is_on_its_way = |prompt: &Prompt| prompt.message == 0 && prompt.sending_ms > now_ms - SENDING_MS;
+        let Some(on_its_way) = of_group.iter_mut().find(|prompt| is_on_its_way(prompt)) else { return Ok(false) };
+        **on_its_way =
+            Prompt { message: message.0, shown: String::new(), sending_ms: 0, changed_ms: on_its_way.changed_ms };
+        Ok(true)
     }
 
     async fn waiting_in(&self, group: ChatId) -> Result<i64, StoreError> {

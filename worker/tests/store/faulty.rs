@@ -270,8 +270,8 @@ impl Store for Faulty {
         self.right.save_prompt(group, topic, prompt, claim, settlement).await
     }
 
-    async fn is_stray_prompt(&self, group: ChatId, message: MessageId, now_ms: i64) -> Result<bool, StoreError> {
-        Ok(self.right.is_stray_prompt(group, message, now_ms).await? && !self.has(Fault::NothingIsStray))
+    async fn recognise_prompt(&self, group: ChatId, message: MessageId, now_ms: i64) -> Result<bool, StoreError> {
+        Ok(self.right.recognise_prompt(group, message, now_ms).await? || self.has(Fault::NothingIsStray))
     }
 
     async fn waiting_in(&self, group: ChatId) -> Result<i64, StoreError> {

@@ -276,19 +276,29 @@ impl Store for SqlStore {
         Ok(true)
     }
 
-    async fn is_stray_prompt(&self, group: ChatId, message: MessageId, now_ms: i64) -> Result<bool, StoreError> {
+    async fn recognise_prompt(&self, group: ChatId, message: MessageId, now_ms: i64) -> Result<bool, StoreError> {
         let mut rows = self.database.of(self.bot).await?;
-        let known = sqlx::query(
-            "SELECT count(*) FROM prompts WHERE bot_id = $1 AND chat_id = $2 AND (message_id = $3 OR sending_ms > $4)",
+        sqlx::query(
+            "UPDATE prompts SET message_id = $3, shown = '', sending_ms = 0
+             WHERE bot_id = $1 AND chat_id = $2 AND topic =
+                    (SELECT min(topic) FROM prompts
+                     WHERE bot_id = $1 AND chat_id = $2 AND message_id = 0 AND sending_ms > $4)
+                AND NOT EXISTS (SELECT 1 FROM prompts WHERE bot_id = $1 AND chat_id = $2 AND message_id = $3)",
         )
         .bind(self.bot.0)
         .bind(group.0)
         .bind(message.0)
         .bind(now_ms - SENDING_MS)
-        .fetch_one(rows.connection())
+        .execute(rows.connection())
         .await?;
+        let known = sqlx::query("SELECT count(*) FROM prompts WHERE bot_id = $1 AND chat_id = $2 AND message_id = $3")
+            .bind(self.bot.0)
+            .bind(group.0)
+            .bind(message.0)
+            .fetch_one(rows.connection())
+            .await?;
         rows.end().await?;
-        Ok(known.try_get::<i64, _>(0)? == 0)
+        Ok(known.try_get::<i64, _>(0)? > 0)
     }
 
     async fn waiting_in(&self, group: ChatId) -> Result<i64, StoreError> {

@@ -25,7 +25,7 @@ pub(super) fn checks(make: Make<'_>) -> Vec<Check<'_>> {
         saving_a_prompt_settles,
         a_prompt_is_saved_only_while_the_claim_is_held,
         a_message_that_is_no_standing_prompt_is_a_stray,
-        while_a_prompt_is_on_its_way_nothing_is_a_stray,
+        an_unknown_message_is_taken_for_the_prompt_on_its_way,
         people_of_a_chat_come_page_by_page,
     ]
 }
@@ -179,24 +179,30 @@ async fn a_prompt_is_saved_only_while_the_claim_is_held(store: &dyn Store) -> Re
 }
 
 async fn a_message_that_is_no_standing_prompt_is_a_stray(store: &dyn Store) -> Result<()> {
-    let is_stray = async |group, message| store.is_stray_prompt(group, MessageId(message), NOW).await;
-    ensure!(is_stray(GROUP, 5).await?, "no prompt stands");
+    let is_known = async |group, message| store.recognise_prompt(group, MessageId(message), NOW).await;
+    ensure!(!is_known(GROUP, 5).await?, "no prompt stands");
     let claim = claim_prompt(store, Some(3)).await?;
     ensure!(saved(store, Some(3), Some(&prompt_of(5)), &claim).await?, "the claim is held");
-    ensure!(!is_stray(GROUP, 5).await?, "the standing prompt of a topic is no stray");
-    ensure!(is_stray(GROUP, 6).await?, "another message is a stray");
-    ensure!(is_stray(OTHER_GROUP, 5).await?, "the same number in another group is a stray");
+    ensure!(is_known(GROUP, 5).await?, "the standing prompt of a topic is no stray");
+    ensure!(!is_known(GROUP, 6).await?, "another message is a stray");
+    ensure!(!is_known(OTHER_GROUP, 5).await?, "the same number in another group is a stray");
     Ok(())
 }
 
-async fn while_a_prompt_is_on_its_way_nothing_is_a_stray(store: &dyn Store) -> Result<()> {
+async fn an_unknown_message_is_taken_for_the_prompt_on_its_way(store: &dyn Store) -> Result<()> {
     let claim = claim_prompt(store, None).await?;
     let sending = Prompt { message: 0, shown: String::new(), sending_ms: NOW, changed_ms: NOW };
     ensure!(saved(store, None, Some(&sending), &claim).await?, "the claim is held");
-    let is_stray = async |group, after_s: i64| store.is_stray_prompt(group, MessageId(5), NOW + after_s * SECOND).await;
-    ensure!(!is_stray(GROUP, 0).await? && !is_stray(GROUP, 59).await?, "it may be the one on its way");
-    ensure!(is_stray(GROUP, 60).await?, "after a minute it is on its way no longer");
-    ensure!(is_stray(OTHER_GROUP, 0).await?, "nothing is on its way to another group");
+    let is_known = async |group, message, after_s: i64| {
+        store.recognise_prompt(group, MessageId(message), NOW + after_s * SECOND).await
+    };
+    ensure!(!is_known(GROUP, 5, 60).await?, "after a minute it is on its way no longer");
+    ensure!(!is_known(OTHER_GROUP, 5, 0).await?, "nothing is on its way to another group");
+    ensure!(is_known(GROUP, 5, 59).await?, "it may be the one on its way");
+    let taken = Prompt { message: 5, sending_ms: 0, ..sending };
+    let found = store.prompt(GROUP, None, 1).await?.prompt;
+    ensure!(found.as_ref() == Some(&taken), "taken in as {found:?}");
+    ensure!(is_known(GROUP, 5, 60).await? && !is_known(GROUP, 6, 0).await?, "now it stands, and no other");
     Ok(())
 }
 
