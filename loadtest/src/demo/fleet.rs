@@ -18,6 +18,7 @@ use super::{
 use crate::{
     drive::{PlayOptions, Program, Progress, Run, alone::executable, free_port, http},
     generate::{Scenario, day},
+    oracle::Tolerance,
     simulator::{Options, Simulator},
     world::UserId,
 };
@@ -201,7 +202,10 @@ async fn days(options: &DemoOptions) -> anyhow::Result<([Run; 2], String)> {
     let second = first.beside(other.world(now_ms()), &settings[1]);
     let api_url = first.api_url();
     // A prompt that was on its way when its worker died is taken for lost after a minute.
-    let play = PlayOptions { lasts: options.lasts, drain: Duration::from_secs(75), ..PlayOptions::default() };
+    // What the killed worker held is acted upon only when others have taken it over.
+    let tolerance = Tolerance { crossing_ms: 8_000, ..Tolerance::default() };
+    let play =
+        PlayOptions { lasts: options.lasts, drain: Duration::from_secs(75), tolerance, ..PlayOptions::default() };
     Ok(([Run::new(one, first, play), Run::new(other, second, play)], api_url))
 }
 

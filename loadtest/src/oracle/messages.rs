@@ -35,8 +35,9 @@ impl Judge<'_, '_> {
                 format!("message {} by {who} in {} at {}", said.id, said.chat, record.time(said.at_ms))
             };
             let settled = self.settled(said.at_ms);
-            // A second on either side: Telegram's dates have no more.
-            let dues = self.dues_of(said, said.at_ms - 1_000, by_bot.unwrap_or(settled));
+            // What came just before in a channel, the bot may have heard of only after the message.
+            let from = self.crossing_from(said.at_ms);
+            let dues = self.dues_of(said, from, by_bot.unwrap_or(settled));
             let doubtful = dues.iter().any(|due| matches!(due, Due::Restricted | Due::Either));
             let certain = dues.iter().all(|due| *due == Due::Restricted);
             let unknowable = self.is_unknowable(said.chat, said.author, said.at_ms);
@@ -50,7 +51,7 @@ impl Judge<'_, '_> {
                         self.verdict.find(Kind::PunishedOnUnknown, text());
                     }
                     deleted += usize::from(doubtful);
-                    let in_time = self.dues_of(said, said.at_ms - 1_000, settled);
+                    let in_time = self.dues_of(said, from, settled);
                     due += usize::from(in_time.iter().all(|due| *due == Due::Restricted));
                 }
                 None if said.deleted.is_none() && certain && !unknowable => {

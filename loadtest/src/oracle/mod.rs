@@ -30,7 +30,9 @@ use crate::world::{ChatId, UserId, World};
 pub struct Tolerance {
     /// From when the bot was told of a change to its consequence, ms. Tests that stop programs for a while need more.
     pub settle_ms: i64,
-    /// How long an administrator's act and the bot's may cross, ms: Telegram has no compare-and-set.
+    /// How long things may cross, ms: an administrator's act and the bot's (Telegram has no compare-and-set), or a message
+    /// and what its author did in a channel before it (nothing orders the updates of two chats, and a worker that dies holds
+    /// its own back until others take them over).
     pub crossing_ms: i64,
 }
 
@@ -107,7 +109,7 @@ impl Judge<'_, '_> {
         at_ms - self.tolerance.settle_ms - self.record.late_ms(at_ms)
     }
 
-    /// Since when an administrator's act and the bot's may have crossed.
+    /// Since when something may have crossed with what happened at a time.
     fn crossing_from(&self, at_ms: i64) -> i64 {
         at_ms - self.tolerance.crossing_ms - self.record.late_ms(at_ms)
     }
