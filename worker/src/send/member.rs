@@ -31,7 +31,7 @@ struct RestrictChatMember {
 
 impl Sender {
     pub(super) async fn member(&self, claim: &Claim, group: ChatId, user: UserId) -> Result<(), StoreError> {
-        if let Err(refused) = self.leave(Budget::Restriction, Some(group)).await {
+        if let Err(refused) = self.permits.leave(Budget::Restriction, claim.urgency, Some(group)).await {
             return self.settle(claim, self.wait_for(refused.retry_in)).await;
         }
         let Some((act, limits)) = self.decide_act(claim, group, user).await? else { return Ok(()) };
@@ -127,7 +127,7 @@ impl Sender {
     ) -> Result<(), StoreError> {
         let class = result.as_ref().err().map(CallError::class);
         if let Some(class) = class {
-            self.obey(Some(group), class).await;
+            self.obey(Budget::Restriction, Some(group), class).await;
         }
         let settlement = match class {
             None
@@ -170,7 +170,7 @@ impl Sender {
                     // it yet, and each answer has the person decided again.
                     Some(ErrorClass::TargetIsAdmin) => {
                         let intent = Intent::Check { chat: group, user };
-                        person.writes.put.push(Put { intent, not_before_ms: now_ms + CONFIRM_AFTER_MS });
+                        person.writes.put.push(Put::urgent(intent, now_ms + CONFIRM_AFTER_MS));
                     }
                     Some(ErrorClass::Permission | ErrorClass::BotOut) => {
                         person.writes.put.push(self.look_at_own_rights(group));
