@@ -82,7 +82,7 @@ impl Sender {
                 let limits = person.known(group).map(|member| member.limits(mark, now_ms));
                 let by_admin = limits.is_some_and(|now| now.limits != Limits::Free && !now.ours);
                 let held = limits.is_some_and(|now| now.ours)
-                    || person.known(group).is_some_and(|member| member.call.is_some() || member.waiting);
+                    || person.known(group).is_some_and(|member| member.open_call().is_some() || member.waiting);
                 let decision = person.verdict(group).map_or(Decision::Free, |verdict| verdict.decision);
                 let free = matches!(decision, Decision::Free | Decision::HandsOff(Reason::Exempt));
                 let found = match decision {
@@ -95,7 +95,7 @@ impl Sender {
                 };
                 let mut ask = if free { Vec::new() } else { person.not_known_in(group) };
                 // Nothing has shown yet what came of a call of ours, and only what is shown to be ours can be lifted.
-                let open = person.known(group).is_some_and(|member| member.call.is_some());
+                let open = person.known(group).is_some_and(|member| member.open_call().is_some());
                 ask.extend(open.then_some(group));
                 if is_final || ask.is_empty() {
                     person.writes.verifications.push(Verification { group, outcome: found.label() });

@@ -63,7 +63,7 @@ impl Sender {
                 let member = person.member(group);
                 let lasting = member.mute_until.filter(|until| *until > now_ms / 1000 + RENEW_BEFORE_S);
                 let until = lasting.unwrap_or_else(|| mark.until(now_ms));
-                member.call = Some(Call { act, at_ms: now_ms, answered: false });
+                member.call = Some(Call::new(act, now_ms, member.call));
                 let limits = match act {
                     Act::Mute => Limits::Restricted { until, left: Permissions::NONE },
                     Act::Release => Limits::Free,
@@ -149,8 +149,10 @@ impl Sender {
                 if let Some(call) = member.call.as_mut().filter(|call| call.act == act) {
                     call.answered = class.is_none();
                     let proven = class.is_none() && planted::has(Bug::OkIsProof);
-                    if !open || proven {
+                    if proven {
                         member.call = None;
+                    } else if !open {
+                        member.call_failed(now_ms);
                     }
                 }
                 if class.is_none() && planted::has(Bug::OkIsProof) {
