@@ -104,7 +104,8 @@ impl CallError {
             Self::Unencodable => ErrorClass::Input,
             Self::Undecodable { status, retry_after } => match status {
                 429 => ErrorClass::RetryAfter(Duration::from_secs(retry_after.unwrap_or(DEFAULT_RETRY_AFTER))),
-                200..=299 => ErrorClass::Ambiguous,
+                // What stood between had passed the call on, or may have.
+                200..=299 | 502 | 504 => ErrorClass::Ambiguous,
                 _ => retry_after.map_or(ErrorClass::Retry, |s| ErrorClass::RetryAfter(Duration::from_secs(s))),
             },
             Self::Api { code, description, retry_after, migrate_to } => {
@@ -176,6 +177,7 @@ fn classify(code: u16, description: &str, retry_after: Option<u64>) -> ErrorClas
         401 | 404 | 421 => ErrorClass::Token,
         403 => ErrorClass::BotOut,
         409 => ErrorClass::Conflict,
+        502 | 504 => ErrorClass::Ambiguous,
         500.. => retry_after.map_or(ErrorClass::Retry, |s| ErrorClass::RetryAfter(Duration::from_secs(s))),
         _ => ErrorClass::Input,
     }
@@ -191,47 +193,147 @@ mod tests {
 
     #[test]
     fn each_text_of_the_bot_api_has_its_class() {
-        let cases = [
-            (400, "Bad Request: message to delete not found", ErrorClass::AlreadyDone),
+        use ErrorClass as Class;
+        let cases: &[(u16, &[&str], Class)] = &[
             (
                 400,
-                "Bad Request: message is not modified: specified new message content and reply markup are exactly the same as a current content and reply markup of the message",
-                ErrorClass::AlreadyDone,
+                &[
+                    "Bad Request: message to delete not found",
+                    "Bad Request: message is not modified: specified new message content and reply markup are exactly the same as a current content and reply markup of the message",
+                    "Bad Request: chat description is not modified",
+                    "Bad Request: USER_ALREADY_PARTICIPANT",
+                    "Bad Request: HIDE_REQUESTER_MISSING",
+                    "Bad Request: query is too old and response timeout expired or query ID is invalid",
+                    "Bad Request: QUERY_ID_INVALID",
+                ],
+                Class::AlreadyDone,
             ),
             (
                 400,
-                "Bad Request: query is too old and response timeout expired or query ID is invalid",
-                ErrorClass::AlreadyDone,
+                &[
+                    "Bad Request: user is an administrator of the chat",
+                    "Bad Request: USER_ADMIN_INVALID",
+                    "Bad Request: can't remove chat owner",
+                ],
+                Class::TargetIsAdmin,
             ),
-            (400, "Bad Request: HIDE_REQUESTER_MISSING", ErrorClass::AlreadyDone),
-            (400, "Bad Request: user is an administrator of the chat", ErrorClass::TargetIsAdmin),
-            (400, "Bad Request: not enough rights to restrict/unrestrict chat member", ErrorClass::Permission),
-            (400, "Bad Request: CHAT_ADMIN_REQUIRED", ErrorClass::Permission),
-            (400, "Bad Request: PARTICIPANT_ID_INVALID", ErrorClass::UserUnknown),
-            (400, "Bad Request: user not found", ErrorClass::UserUnknown),
-            (400, "Bad Request: method is available only for supergroups", ErrorClass::Target),
-            (400, "Bad Request: chat not found", ErrorClass::BotOut),
-            (403, "Forbidden: bot was kicked from the supergroup chat", ErrorClass::BotOut),
-            (403, "Forbidden: something new", ErrorClass::BotOut),
-            (400, "Bad Request: can't parse entities: unsupported start tag", ErrorClass::Input),
-            (404, "Not Found: method not found", ErrorClass::Input),
-            (404, "Not Found", ErrorClass::Token),
-            (401, "Unauthorized", ErrorClass::Token),
+            (
+                400,
+                &[
+                    "Bad Request: not enough rights",
+                    "Bad Request: not enough rights to restrict/unrestrict chat member",
+                    "Bad Request: not enough rights to manage pinned messages in the chat",
+                    "Bad Request: not enough rights to send text messages to the chat",
+                    "Bad Request: not enough rights to manage chat join requests",
+                    "Bad Request: CHAT_ADMIN_REQUIRED",
+                    "Bad Request: CHAT_WRITE_FORBIDDEN",
+                    "Bad Request: CHAT_RESTRICTED",
+                    "Bad Request: message can't be deleted",
+                    "Bad Request: message can't be deleted for everyone",
+                    "Bad Request: have no write access to the chat",
+                    "Bad Request: need administrator rights in the channel chat",
+                    "Bad Request: member list is inaccessible",
+                ],
+                Class::Permission,
+            ),
+            (
+                400,
+                &[
+                    "Bad Request: PARTICIPANT_ID_INVALID",
+                    "Bad Request: USER_ID_INVALID",
+                    "Bad Request: user not found",
+                    "Bad Request: member not found",
+                ],
+                Class::UserUnknown,
+            ),
+            (
+                400,
+                &[
+                    "Bad Request: can't restrict self",
+                    "Bad Request: can't restrict the chat",
+                    "Bad Request: invalid user_id specified",
+                    "Bad Request: other chats can be only banned or unbanned",
+                    "Bad Request: can't ban members in private chats",
+                    "Bad Request: method is available only for supergroups",
+                    "Bad Request: method is available for supergroup and channel chats only",
+                    "Bad Request: message to be replied not found",
+                    "Bad Request: message to edit not found",
+                    "Bad Request: message can't be edited",
+                    "Bad Request: message thread not found",
+                    "Bad Request: TOPIC_CLOSED",
+                ],
+                Class::Target,
+            ),
+            (400, &["Bad Request: chat not found", "Bad Request: group is deactivated"], Class::BotOut),
+            (
+                403,
+                &[
+                    "Forbidden: bot was kicked from the group chat",
+                    "Forbidden: bot was kicked from the supergroup chat",
+                    "Forbidden: bot was kicked from the channel chat",
+                    "Forbidden: bot is not a member of the group chat",
+                    "Forbidden: bot is not a member of the supergroup chat",
+                    "Forbidden: bot is not a member of the channel chat",
+                    "Forbidden: the group chat was deleted",
+                    "Forbidden: bot was blocked by the user",
+                    "Forbidden: user is deactivated",
+                    "Forbidden: bot can't initiate conversation with a user",
+                    "Forbidden: bot can't send messages to bots",
+                    "Forbidden: something new",
+                ],
+                Class::BotOut,
+            ),
+            (
+                400,
+                &[
+                    "Bad Request: can't parse entities: unsupported start tag",
+                    "Bad Request: message text is empty",
+                    "Bad Request: message is too long",
+                    "Bad Request: BUTTON_DATA_INVALID",
+                    "Bad Request: chat_id is empty",
+                    "Bad Request: message identifier is not specified",
+                ],
+                Class::Input,
+            ),
+            (404, &["Not Found: method not found"], Class::Input),
+            (404, &["Not Found"], Class::Token),
+            (401, &["Unauthorized", "Unauthorized: invalid token specified"], Class::Token),
+            (421, &["Misdirected Request: unallowed token specified"], Class::Token),
             (
                 409,
-                "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running",
-                ErrorClass::Conflict,
+                &[
+                    "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running",
+                    "Conflict: can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first",
+                    "Conflict: terminated by other setWebhook",
+                ],
+                Class::Conflict,
             ),
-            (500, "Internal Server Error: restart", ErrorClass::Retry),
+            (500, &["Internal Server Error: restart", "Internal Server Error: Request aborted"], Class::Retry),
             (
                 500,
-                "Internal Server Error: sent message was immediately deleted and can't be returned",
-                ErrorClass::AlreadyDone,
+                &["Internal Server Error: sent message was immediately deleted and can't be returned"],
+                Class::AlreadyDone,
             ),
+            (502, &["Bad Gateway"], Class::Ambiguous),
+            (429, &["Too Many Requests: retry after"], Class::RetryAfter(Duration::from_secs(5))),
         ];
-        for (code, text, class) in cases {
-            assert_eq!(api(code, text).class(), class, "{text}");
+        for (code, texts, class) in cases {
+            for text in *texts {
+                assert_eq!(api(*code, text).class(), *class, "{text}");
+                assert_eq!(api(*code, &text.to_uppercase()).class(), *class, "{text}, in capitals");
+            }
         }
+    }
+
+    #[test]
+    fn a_group_that_became_a_supergroup_says_which() {
+        let error = CallError::Api {
+            code: 400,
+            description: "Bad Request: group chat was upgraded to a supergroup chat".to_owned(),
+            retry_after: None,
+            migrate_to: Some(ChatId(-1_001_234)),
+        };
+        assert_eq!(error.class(), ErrorClass::Migrated(ChatId(-1_001_234)));
     }
 
     #[test]
@@ -242,9 +344,17 @@ mod tests {
     }
 
     #[test]
-    fn a_proxys_page_is_retried_after_the_time_in_its_header() {
-        let page = |retry_after| CallError::Undecodable { status: 502, retry_after };
-        assert_eq!(page(None).class(), ErrorClass::Retry);
-        assert_eq!(page(Some(3)).class(), ErrorClass::RetryAfter(Duration::from_secs(3)));
+    fn whether_a_call_was_carried_out_behind_a_proxys_page_depends_on_the_page() {
+        let page = |status, retry_after| CallError::Undecodable { status, retry_after }.class();
+        for status in [500, 503, 403] {
+            assert_eq!(page(status, None), ErrorClass::Retry, "{status}");
+            assert_eq!(page(status, Some(3)), ErrorClass::RetryAfter(Duration::from_secs(3)), "{status}");
+        }
+        // The proxy had asked the server behind it.
+        for status in [502, 504, 200] {
+            assert_eq!(page(status, Some(3)), ErrorClass::Ambiguous, "{status}");
+        }
+        assert_eq!(page(429, None), ErrorClass::RetryAfter(Duration::from_secs(5)));
+        assert_eq!(page(429, Some(86_400)), ErrorClass::RetryAfter(Duration::from_hours(24)));
     }
 }

@@ -60,7 +60,12 @@ fn well_known() -> Member {
             limits: Limits::Restricted { until: 0, left: Permissions::ALL },
             lifted_ours: true,
         }),
-        call: Some(Call { act: Act::Restore, at_ms: NOW - 1, answered: true }),
+        call: Some(Call {
+            answered: true,
+            shown: true,
+            earlier_until_ms: NOW,
+            ..Call::new(Act::Restore, NOW - 1, None)
+        }),
         mute_until: Some(1_730_000_000),
         topic: Some(77),
         is_bot: true,
