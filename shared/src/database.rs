@@ -159,9 +159,12 @@ impl Database {
     fn migrations(&self) -> Vec<Migration> {
         match self.dialect {
             Dialect::Postgres => {
-                migrations!(1 "both/0001_state", 2 "postgres/0002_queue", 3 "postgres/0003_row_level_security")
+                migrations!(1 "both/0001_state", 2 "postgres/0002_queue", 3 "postgres/0003_row_level_security",
+                    4 "both/0004_chats_of_intents")
             }
-            Dialect::Sqlite => migrations!(1 "both/0001_state", 2 "sqlite/0002_queue"),
+            Dialect::Sqlite => {
+                migrations!(1 "both/0001_state", 2 "sqlite/0002_queue", 4 "both/0004_chats_of_intents")
+            }
         }
     }
 

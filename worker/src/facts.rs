@@ -251,6 +251,12 @@ impl Member {
         self.call.filter(|call| !call.shown)
     }
 
+    /// Whether a lookup was asked for at `since_ms` or later.
+    #[must_use]
+    pub fn was_asked_since(&self, since_ms: i64) -> bool {
+        self.lookup.is_some_and(|lookup| lookup.asked_ms >= since_ms)
+    }
+
     /// Takes in that they wrote a message.
     pub fn apply_message(&mut self, order: EventOrder) {
         self.spoke = self.spoke.max(Some(order));
@@ -286,7 +292,9 @@ impl Member {
         let Some(since) = since else {
             let lookup = self.lookup?;
             let good_for = if lookup.standing.is_in() { UNWATCHED_MEMBER_MS } else { UNWATCHED_STRANGER_MS };
-            let fresh = now_ms < lookup.asked_ms + good_for;
+            // Spread, or many that were looked up together would be looked up together again.
+            let percent = 85 + lookup.asked_ms.rem_euclid(31);
+            let fresh = now_ms < lookup.asked_ms + good_for / 100 * percent;
             return fresh.then_some(Seen { standing: lookup.standing, event: None, ask_again_ms: None });
         };
         // An event of that very second may be from before it, and another have followed that nobody told us of.

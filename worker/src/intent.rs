@@ -170,16 +170,32 @@ impl Intent {
         }
     }
 
+    /// The chat that has to wait if this one has to, if there is any: an answer goes to a person, not to a chat.
+    #[must_use]
+    pub const fn chat(&self) -> Option<ChatId> {
+        match self {
+            Self::Member { group: chat, .. }
+            | Self::Check { chat, .. }
+            | Self::Prompt { group: chat, .. }
+            | Self::Redecide { chat, .. }
+            | Self::Delete { chat, .. }
+            | Self::Command(Command { chat, .. })
+            | Self::Reply(Reply { chat, .. }) => Some(*chat),
+            Self::Answer(_) => None,
+        }
+    }
+
     /// Whether it only marks a key to be looked at.
     #[must_use]
     pub const fn is_state(&self) -> bool {
         matches!(self, Self::Member { .. } | Self::Check { .. } | Self::Prompt { .. } | Self::Redecide { .. })
     }
 
-    /// Who carries it out when it is urgent.
+    /// Who carries it out.
     #[must_use]
-    pub const fn lane(&self) -> Lane {
+    pub const fn lane(&self, urgency: Urgency) -> Lane {
         match self {
+            Self::Member { .. } | Self::Check { .. } if matches!(urgency, Urgency::Bulk) => Lane::Bulk,
             Self::Answer(_) => Lane::Answers,
             Self::Delete { .. } => Lane::Deletions,
             Self::Member { .. } => Lane::Restrictions,
@@ -225,15 +241,6 @@ impl Put {
     #[must_use]
     pub const fn urgent(intent: Intent, not_before_ms: i64) -> Self {
         Self { intent, not_before_ms, urgency: Urgency::Urgent }
-    }
-
-    /// Who carries it out.
-    #[must_use]
-    pub const fn lane(&self) -> Lane {
-        match (&self.intent, self.urgency) {
-            (Intent::Member { .. } | Intent::Check { .. }, Urgency::Bulk) => Lane::Bulk,
-            (intent, _) => intent.lane(),
-        }
     }
 }
 

@@ -176,11 +176,17 @@ mod presence {
     #[test]
     fn where_nothing_is_watched_a_membership_is_good_for_ten_minutes_and_its_lack_for_one() {
         for (seen, good_for) in [(FREE, 600_000), (LEFT, 60_000)] {
-            let mut member = after(&[change(ANN, T + 5, FREE, LEFT)]);
-            look(&mut member, MS, seen);
-            let found = member.standing(UNWATCHED, MS + good_for - 1).unwrap();
-            assert_eq!((found.standing, found.event, found.ask_again_ms), (seen.0, None, None));
-            assert_eq!(member.standing(UNWATCHED, MS + good_for), None);
+            let mut lives = Vec::new();
+            for asked_ms in MS..MS + 31 {
+                let mut member = after(&[change(ANN, T + 5, FREE, LEFT)]);
+                look(&mut member, asked_ms, seen);
+                let found = member.standing(UNWATCHED, asked_ms + good_for / 100 * 85 - 1).unwrap();
+                assert_eq!((found.standing, found.event, found.ask_again_ms), (seen.0, None, None));
+                let is_good = |for_: i64| member.standing(UNWATCHED, asked_ms + for_).is_some();
+                lives.push((0..=2 * good_for).step_by(100).find(|for_| !is_good(*for_)).unwrap());
+            }
+            lives.sort_unstable();
+            assert_eq!((lives[0], lives[15], lives[30]), (good_for / 100 * 85, good_for, good_for / 100 * 115));
         }
     }
 }

@@ -268,8 +268,8 @@ mod unknowns {
             ..Member::default()
         });
         let case = |talk| Case { channel_facts: ChatFacts::default(), news: news.clone(), talk, ..missing_one() };
-        assert_eq!(case(seen(MS - 59_999)).decision(), missing(&[TALK]));
-        assert_eq!(case(seen(MS - 60_000)).verdict().decision, Decision::Unknown);
+        assert_eq!(case(seen(MS - 50_999)).decision(), missing(&[TALK]));
+        assert_eq!(case(seen(MS - 69_000)).verdict().decision, Decision::Unknown);
         assert_eq!(case(Some(outside())).verdict().ask, [(TALK, MS)], "an event does not count there");
     }
 }

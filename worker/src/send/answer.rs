@@ -97,6 +97,8 @@ impl Sender {
                 // Nothing has shown yet what came of a call of ours, and only what is shown to be ours can be lifted.
                 let open = person.known(group).is_some_and(|member| member.open_call().is_some());
                 ask.extend(open.then_some(group));
+                // Another press, or a check, may have asked since.
+                ask.retain(|chat| person.known(*chat).is_none_or(|member| !member.was_asked_since(press.received_ms)));
                 if is_final || ask.is_empty() {
                     person.writes.verifications.push(Verification { group, outcome: found.label() });
                 }
@@ -124,7 +126,7 @@ impl Sender {
 
     async fn reply_to_press(&self, claim: &Claim, press: &Press, found: &Found) -> Result<(), StoreError> {
         if let Err(refused) = self.permits.leave(Budget::Answer, claim.urgency, None).await {
-            return self.settle(claim, self.wait_for(refused.retry_in)).await;
+            return self.put_off(claim, refused).await;
         }
         let view = self.handler.store.prompt(press.group, None, 0).await?;
         let text = texts::press_answer(found, &view.channels);

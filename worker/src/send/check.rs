@@ -15,7 +15,7 @@ impl Sender {
             return self.check_own(claim, chat).await;
         }
         if let Err(refused) = self.permits.leave(Budget::Lookup, claim.urgency, Some(chat)).await {
-            return self.settle(claim, self.wait_for(refused.retry_in)).await;
+            return self.put_off(claim, refused).await;
         }
         if !self.still_wanted(claim, chat, user).await? {
             return Ok(());
@@ -128,7 +128,7 @@ impl Sender {
     /// Looks at our own place in `chat`.
     async fn check_own(&self, claim: &Claim, chat: ChatId) -> Result<(), StoreError> {
         if let Err(refused) = self.permits.leave(Budget::Lookup, claim.urgency, Some(chat)).await {
-            return self.settle(claim, self.wait_for(refused.retry_in)).await;
+            return self.put_off(claim, refused).await;
         }
         let bot = self.handler.bot.user();
         let asked_ms = self.now_ms();

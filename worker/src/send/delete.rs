@@ -26,7 +26,10 @@ impl Sender {
     async fn delete_batch(&self, chat: ChatId, batch: &[Claim]) -> Result<(), StoreError> {
         let Some(first) = batch.first() else { return Ok(()) };
         let settlement = match self.permits.leave(Budget::Deletion, first.urgency, Some(chat)).await {
-            Err(refused) => self.wait_for(refused.retry_in),
+            Err(refused) => {
+                self.postpone_chat(first, refused).await?;
+                self.wait_for(refused.retry_in)
+            }
             Ok(_) => {
                 let messages: Vec<i32> = batch.iter().filter_map(message_of).collect();
                 let count = messages.len() as u64;

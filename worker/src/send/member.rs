@@ -32,7 +32,7 @@ struct RestrictChatMember {
 impl Sender {
     pub(super) async fn member(&self, claim: &Claim, group: ChatId, user: UserId) -> Result<(), StoreError> {
         if let Err(refused) = self.permits.leave(Budget::Restriction, claim.urgency, Some(group)).await {
-            return self.settle(claim, self.wait_for(refused.retry_in)).await;
+            return self.put_off(claim, refused).await;
         }
         let Some((act, limits)) = self.decide_act(claim, group, user).await? else { return Ok(()) };
         let result = self.restrict(group, user, limits).await;

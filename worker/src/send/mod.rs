@@ -117,6 +117,20 @@ impl Sender {
         Ok(())
     }
 
+    /// There is no leave for this one now. Where its chat has to wait, all of the lane's intents of the chat do, so that
+    /// they stand in nobody's way.
+    async fn put_off(&self, claim: &Claim, refused: Refused) -> Result<(), StoreError> {
+        self.settle(claim, self.wait_for(refused.retry_in)).await?;
+        self.postpone_chat(claim, refused).await
+    }
+
+    async fn postpone_chat(&self, claim: &Claim, refused: Refused) -> Result<(), StoreError> {
+        let Some(chat) = claim.intent.chat().filter(|_| refused.chat_bound) else { return Ok(()) };
+        let now_ms = self.now_ms();
+        let until_ms = now_ms + refused.retry_in.as_millis() as i64;
+        self.handler.store.postpone(claim.intent.lane(claim.urgency), chat, now_ms, until_ms).await
+    }
+
     /// Later, through nobody's fault.
     fn wait_for(&self, wait: Duration) -> Settlement {
         Settlement::Wait { not_before_ms: self.now_ms() + wait.as_millis() as i64 }

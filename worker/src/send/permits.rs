@@ -29,6 +29,8 @@ pub struct Leave {
 pub struct Refused {
     /// When to ask again.
     pub retry_in: Duration,
+    /// Whether all calls to the chat have to wait so long.
+    pub chat_bound: bool,
 }
 
 /// Asks the limiter on behalf of a process.
@@ -83,13 +85,13 @@ impl Permits {
                 Ok(Permit::Denied { retry_in, chat_bound }) => {
                     self.metrics.limiter_denial(budget, urgency);
                     if chat_bound || began.elapsed() + retry_in > PATIENCE {
-                        return Err(Refused { retry_in });
+                        return Err(Refused { retry_in, chat_bound });
                     }
                     tokio::time::sleep(retry_in).await;
                 }
                 Err(error) if budget == Budget::Message => {
                     tracing::warn!(%error, "no message without the limiter");
-                    return Err(Refused { retry_in: LIMITER_AWAY });
+                    return Err(Refused { retry_in: LIMITER_AWAY, chat_bound: false });
                 }
                 Err(error) => {
                     tracing::warn!(%error, budget = budget.name(), "calls go on without the limiter");
@@ -104,7 +106,7 @@ impl Permits {
         let away = self.away();
         let paused_until = |what| away.pauses.get(&what).copied();
         match paused_until(None).max(chat.and_then(|chat| paused_until(Some(chat)))) {
-            Some(until) if until > now => Err(Refused { retry_in: until - now }),
+            Some(until) if until > now => Err(Refused { retry_in: until - now, chat_bound: false }),
             _ => Ok(Leave { until: now + PATIENCE }),
         }
     }

@@ -69,7 +69,7 @@ impl Sender {
             return Ok(());
         }
         if let Err(refused) = self.permits.leave(Budget::Deletion, claim.urgency, Some(group)).await {
-            return self.settle(claim, self.wait_for(refused.retry_in)).await;
+            return self.put_off(claim, refused).await;
         }
         // If this process dies here, nobody takes the prompt for one that still says what it said.
         prompt.shown.clear();
@@ -121,7 +121,7 @@ impl Sender {
         if let Err(refused) = self.permits.leave(Budget::Message, claim.urgency, Some(group)).await {
             let settlement = Some(self.wait_for(refused.retry_in));
             store.save_prompt(group, topic, stands.as_ref(), claim, settlement).await?;
-            return Ok(());
+            return self.postpone_chat(claim, refused).await;
         }
         prompt.changed_ms = self.now_ms();
         if stands.is_none() {

@@ -24,7 +24,7 @@ pub(super) struct Sent {
 impl Sender {
     pub(super) async fn reply(&self, claim: &Claim, reply: &Reply) -> Result<(), StoreError> {
         if let Err(refused) = self.permits.leave(Budget::Message, claim.urgency, Some(reply.chat)).await {
-            return self.settle(claim, self.wait_for(refused.retry_in)).await;
+            return self.put_off(claim, refused).await;
         }
         let settlement = match self.send_reply(reply).await.map_err(|error| error.class()) {
             // Whether a reply of unknown outcome stands cannot be found out; rather one too few than one too many.

@@ -275,6 +275,12 @@ pub trait Store: Send + Sync {
         max: i64,
     ) -> Result<Vec<Claim>, StoreError>;
 
+    /// A chat has to wait: none of its intents in `lane` is due before `until_ms`, but for those that are claimed.
+    ///
+    /// # Errors
+    /// [`StoreError`]: they are due as before.
+    async fn postpone(&self, lane: Lane, chat: ChatId, now_ms: i64, until_ms: i64) -> Result<(), StoreError>;
+
     /// Prolongs all claims of `holder`.
     ///
     /// # Errors

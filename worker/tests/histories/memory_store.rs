@@ -129,7 +129,7 @@ impl Tables {
                 row.generation += 1;
                 row.intent = put.intent.clone();
                 // Bulk is the last of the lanes.
-                row.lane = if row.lane == Lane::Bulk { put.lane() } else { row.lane };
+                row.lane = if row.lane == Lane::Bulk { put.intent.lane(put.urgency) } else { row.lane };
                 row.not_before_ms = row.not_before_ms.min(put.not_before_ms);
                 row.trace_id = trace_id.to_owned();
             }
@@ -137,7 +137,7 @@ impl Tables {
         }
         let row = Row {
             intent: put.intent.clone(),
-            lane: put.lane(),
+            lane: put.intent.lane(put.urgency),
             generation: 1,
             not_before_ms: put.not_before_ms,
             attempts: 0,
@@ -309,6 +309,15 @@ impl Store for MemoryStore {
             Claim { intent, urgency: lane.urgency(), generation, claim, attempts, trace_id }
         });
         Ok(claims.collect())
+    }
+
+    async fn postpone(&self, lane: Lane, chat: ChatId, now_ms: i64, until_ms: i64) -> Result<(), StoreError> {
+        let is_free =
+            |row: &&mut Row| row.lane == lane && row.intent.chat() == Some(chat) && row.claimed_until_ms < now_ms;
+        for row in self.tables().intents.values_mut().filter(is_free) {
+            row.not_before_ms = row.not_before_ms.max(until_ms);
+        }
+        Ok(())
     }
 
     async fn renew(&self, holder: &str, until_ms: i64) -> Result<(), StoreError> {

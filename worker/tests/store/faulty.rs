@@ -45,10 +45,11 @@ enum Fault {
     NothingIsStray,
     PagesBeginAnew,
     NewestUrgencyWins,
+    NothingIsPostponed,
 }
 
 /// Each fault with the check that is there for it.
-const FAULTS: [(Fault, &str); 25] = [
+const FAULTS: [(Fault, &str); 26] = [
     (Fault::EffectComesBack, "an_effect_that_is_done_does_not_come_back"),
     (Fault::EffectIsReplaced, "an_effect_is_never_replaced"),
     (Fault::DoneEndsNewerGeneration, "a_newer_generation_outlives_what_was_claimed"),
@@ -74,6 +75,7 @@ const FAULTS: [(Fault, &str); 25] = [
     (Fault::NothingIsStray, "a_message_that_is_no_standing_prompt_is_a_stray"),
     (Fault::PagesBeginAnew, "people_of_a_chat_come_page_by_page"),
     (Fault::NewestUrgencyWins, "what_is_made_again_for_bulk_stays_urgent"),
+    (Fault::NothingIsPostponed, "a_chat_that_has_to_wait_waits_with_a_whole_lane"),
 ];
 
 #[tokio::test]
@@ -234,6 +236,13 @@ impl Store for Faulty {
         let newest = claims.iter().map(|claim| (claim.intent.key(), claim.clone()));
         self.newest.lock().unwrap_or_else(PoisonError::into_inner).extend(newest);
         Ok(claims)
+    }
+
+    async fn postpone(&self, lane: Lane, chat: ChatId, now_ms: i64, until_ms: i64) -> Result<(), StoreError> {
+        if self.has(Fault::NothingIsPostponed) {
+            return Ok(());
+        }
+        self.right.postpone(lane, chat, now_ms, until_ms).await
     }
 
     async fn renew(&self, holder: &str, until_ms: i64) -> Result<(), StoreError> {

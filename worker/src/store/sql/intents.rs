@@ -1,11 +1,12 @@
 //! Intents in the database: made, settled, prolonged and given back.
 
 use nezuko_shared::database::Dialect;
+use nezuko_telegram::ChatId;
 use sqlx::AnyConnection;
 
 use super::SqlStore;
 use crate::{
-    intent::{Intent, Put, Settlement},
+    intent::{Intent, Lane, Put, Settlement},
     store::{Settle, StoreError},
 };
 
@@ -14,14 +15,14 @@ impl SqlStore {
         // A state intent is made again, due at the earlier of both times and as urgent as either; an effect, or its tombstone, stays as it is.
         let statement = if put.intent.is_state() {
             "INSERT INTO intents (bot_id, key, lane, kind, user_id, payload, generation, not_before_ms, attempts, claim,
-                claimed_by, claimed_until_ms, trace_id) VALUES ($1, $2, $3, $4, $5, $6, 1, $7, 0, 0, '', 0, $8)
+                claimed_by, claimed_until_ms, trace_id, chat_id) VALUES ($1, $2, $3, $4, $5, $6, 1, $7, 0, 0, '', 0, $8, $9)
              ON CONFLICT (bot_id, key) DO UPDATE SET generation = intents.generation + 1, trace_id = excluded.trace_id,
                 payload = excluded.payload, lane = CASE WHEN intents.lane < excluded.lane THEN intents.lane ELSE excluded.lane END,
                 not_before_ms = CASE WHEN intents.not_before_ms < excluded.not_before_ms
                     THEN intents.not_before_ms ELSE excluded.not_before_ms END"
         } else {
             "INSERT INTO intents (bot_id, key, lane, kind, user_id, payload, generation, not_before_ms, attempts, claim,
-                claimed_by, claimed_until_ms, trace_id) VALUES ($1, $2, $3, $4, $5, $6, 1, $7, 0, 0, '', 0, $8)
+                claimed_by, claimed_until_ms, trace_id, chat_id) VALUES ($1, $2, $3, $4, $5, $6, 1, $7, 0, 0, '', 0, $8, $9)
              ON CONFLICT DO NOTHING"
         };
         let user = match &put.intent {
@@ -31,12 +32,13 @@ impl SqlStore {
         sqlx::query(statement)
             .bind(self.bot.0)
             .bind(put.intent.key())
-            .bind(put.lane() as i64)
+            .bind(put.intent.lane(put.urgency) as i64)
             .bind(put.intent.kind())
             .bind(user)
             .bind(serde_json::to_string(&put.intent)?)
             .bind(put.not_before_ms)
             .bind(trace_id)
+            .bind(put.intent.chat().map_or(0, |chat| chat.0))
             .execute(tx)
             .await?;
         Ok(())
@@ -129,6 +131,32 @@ impl SqlStore {
             self.put_one(&mut tx, put, trace_id).await?;
         }
         tx.commit().await?;
+        Ok(())
+    }
+
+    pub(super) async fn postpone_once(
+        &self,
+        lane: Lane,
+        chat: ChatId,
+        now_ms: i64,
+        until_ms: i64,
+    ) -> Result<(), StoreError> {
+        // Locked in the order of their keys, as everywhere; what somebody is at work on has its own end.
+        let statement = match self.database.dialect {
+            Dialect::Postgres => {
+                "UPDATE intents SET not_before_ms = $5 WHERE bot_id = $1 AND key IN
+                    (SELECT key FROM intents WHERE bot_id = $1 AND chat_id = $2 AND lane = $3 AND done_ms IS NULL
+                        AND not_before_ms < $5 AND claimed_until_ms < $4 ORDER BY key FOR UPDATE SKIP LOCKED)"
+            }
+            Dialect::Sqlite => {
+                "UPDATE intents SET not_before_ms = $5 WHERE bot_id = $1 AND chat_id = $2 AND lane = $3
+                    AND done_ms IS NULL AND not_before_ms < $5 AND claimed_until_ms < $4"
+            }
+        };
+        let mut rows = self.database.of(self.bot).await?;
+        let query = sqlx::query(statement).bind(self.bot.0).bind(chat.0).bind(lane as i64).bind(now_ms).bind(until_ms);
+        query.execute(rows.connection()).await?;
+        rows.end().await?;
         Ok(())
     }
 

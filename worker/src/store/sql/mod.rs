@@ -155,6 +155,10 @@ impl Store for SqlStore {
         Ok(claims)
     }
 
+    async fn postpone(&self, lane: Lane, chat: ChatId, now_ms: i64, until_ms: i64) -> Result<(), StoreError> {
+        run_to_the_end!(self.postpone_once(lane, chat, now_ms, until_ms))
+    }
+
     async fn renew(&self, holder: &str, until_ms: i64) -> Result<(), StoreError> {
         run_to_the_end!(self.end_claims_once(holder, until_ms))
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
+use nezuko_shared::limiter::Urgency;
 use nezuko_telegram::UserId;
 use nezuko_worker::{
     intent::{Claim, Intent, Lane, Settlement},
@@ -193,7 +194,7 @@ fn all_settlements(intent: &Intent) -> [Settlement; 3] {
 
 /// A claim of "one" that ran out, so that "two" has it now.
 async fn overtaken(store: &dyn Store, intent: Intent) -> Result<(Claim, Claim)> {
-    let lane = intent.lane();
+    let lane = intent.lane(Urgency::Urgent);
     put(store, intent, NOW).await?;
     Ok((claim_one(store, lane, "one", NOW).await?, claim_one(store, lane, "two", LATER).await?))
 }

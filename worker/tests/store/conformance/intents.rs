@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
 use nezuko_shared::limiter::Urgency;
-use nezuko_telegram::{MessageId, UpdateId, UserId};
+use nezuko_telegram::{ChatId, MessageId, UpdateId, UserId};
 use nezuko_worker::{
     intent::{Claim, Command, Intent, Lane, Press, Put, Reply, Settlement},
     store::{ChatWrites, PersonWrites, Settle, Store},
@@ -21,6 +21,7 @@ pub(super) fn checks(make: Make<'_>) -> Vec<Check<'_>> {
         a_state_intent_made_again_is_a_new_generation,
         the_earlier_due_time_wins,
         what_is_made_again_for_bulk_stays_urgent,
+        a_chat_that_has_to_wait_waits_with_a_whole_lane,
         an_effect_is_never_replaced,
         an_effect_that_is_done_does_not_come_back,
         a_state_intent_that_is_done_may_come_back,
@@ -66,7 +67,7 @@ async fn every_intent_is_claimed_in_its_lane_as_it_was_put(store: &dyn Store) ->
     let mut claimed = Vec::new();
     for lane in Lane::ALL {
         for claim in claim(store, lane, "one", NOW).await? {
-            ensure!(claim.intent.lane() == lane, "in {lane:?}: {claim:?}");
+            ensure!(claim.intent.lane(claim.urgency) == lane, "in {lane:?}: {claim:?}");
             ensure!((claim.generation, claim.attempts, claim.trace_id.as_str()) == (1, 0, "trace"), "{claim:?}");
             claimed.push(claim.intent);
         }
@@ -111,6 +112,31 @@ async fn what_is_made_again_for_bulk_stays_urgent(store: &dyn Store) -> Result<(
     ensure!(quick.iter().all(|claim| claim.urgency == Urgency::Urgent), "{quick:?}");
     ensure!(claimed(quick.clone()) == keys(&[mute(BOB), mute(THIRD)]), "urgent: {quick:?}");
     Ok(())
+}
+
+async fn a_chat_that_has_to_wait_waits_with_a_whole_lane(store: &dyn Store) -> Result<()> {
+    let elsewhere = Intent::Member { group: ChatId(-100_777), user: ANN };
+    for intent in [mute(ANN), mute(BOB), mute(THIRD), elsewhere.clone(), deletion(1)] {
+        put(store, intent, NOW).await?;
+    }
+    let [held, ..] = &store.claim(Lane::Restrictions, "one", NOW, NOW + 60 * SECOND, 1).await?[..] else {
+        anyhow::bail!("nothing is due")
+    };
+    put(store, Intent::Member { group: GROUP, user: UserId(14) }, NOW + 20 * SECOND).await?;
+    store.postpone(Lane::Restrictions, GROUP, NOW, NOW + 10 * SECOND).await?;
+    let due = |claims: Vec<Claim>| claims.into_iter().map(|claim| claim.intent.key()).collect::<BTreeSet<_>>();
+    let left = [elsewhere].iter().filter(|intent| intent.key() != held.intent.key()).map(Intent::key).collect();
+    ensure!(
+        due(claim(store, Lane::Restrictions, "two", NOW + 9 * SECOND).await?) == left,
+        "others of the chat are due"
+    );
+    claim_one(store, Lane::Deletions, "two", NOW).await.context("in another lane")?;
+    // One that is due still later stays so.
+    let after = due(claim(store, Lane::Restrictions, "two", NOW + 10 * SECOND).await?);
+    let expected: BTreeSet<_> =
+        [mute(ANN), mute(BOB), mute(THIRD)].iter().map(Intent::key).filter(|key| *key != held.intent.key()).collect();
+    ensure!(after == expected, "{after:?}");
+    settle(store, held, Settlement::Done).await
 }
 
 async fn an_effect_is_never_replaced(store: &dyn Store) -> Result<()> {
