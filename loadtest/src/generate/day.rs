@@ -55,11 +55,7 @@ const BOT_RIGHTS: Rights = Rights { can_promote_members: false, can_change_info:
 /// A day from a seed: the same seed and plan give the same day.
 #[must_use]
 pub fn day(seed: u64, plan: DayPlan, bot: Person) -> Scenario {
-    let mut day = Day {
-        random: StdRng::seed_from_u64(seed),
-        next_id: 5_000_000_000 + i64::try_from(seed % 1_000_000).unwrap_or(0) * 100_000,
-        scenario: Scenario { bot, people: Vec::new(), chats: Vec::new(), acts: Vec::new() },
-    };
+    let mut day = Day::new(seed, bot);
     let groups = day.found(plan.groups.max(5));
     day.open(&groups);
     for (index, group) in groups.iter().enumerate() {
@@ -68,8 +64,7 @@ pub fn day(seed: u64, plan: DayPlan, bot: Person) -> Scenario {
         day.run_by_admins(group, index);
     }
     day.raid(&groups[3], plan.raiders);
-    day.scenario.acts.sort_by_key(|timed| timed.at_ms);
-    day.scenario
+    day.end()
 }
 
 /// A day in the making.
@@ -80,6 +75,28 @@ pub(super) struct Day {
 }
 
 impl Day {
+    pub(super) fn new(seed: u64, bot: Person) -> Self {
+        Self {
+            random: StdRng::seed_from_u64(seed),
+            next_id: 5_000_000_000 + i64::try_from(seed % 1_000_000).unwrap_or(0) * 100_000,
+            scenario: Scenario { bot, people: Vec::new(), chats: Vec::new(), acts: Vec::new() },
+        }
+    }
+
+    pub(super) fn end(mut self) -> Scenario {
+        self.scenario.acts.sort_by_key(|timed| timed.at_ms);
+        self.scenario
+    }
+
+    /// A chat from the beginning, in which the bot becomes an administrator at once.
+    pub(super) fn chat(&mut self, spec: ChatSpec, owner: UserId) -> ChatId {
+        let (chat, user) = (spec.id, self.scenario.bot.id);
+        let members = vec![(owner, Member::Creator { is_anonymous: false })];
+        self.scenario.chats.push(ChatSpec { members, ..spec });
+        self.at(0, Act::Promote { admin: owner, chat, user, rights: BOT_RIGHTS });
+        chat
+    }
+
     pub(super) fn somebody(&mut self) -> UserId {
         self.next_id += 1;
         let person = people::person(self.next_id, &mut self.random);
@@ -252,7 +269,7 @@ impl Day {
     }
 }
 
-fn channel_name(channel: ChatId) -> String {
+pub(super) fn channel_name(channel: ChatId) -> String {
     format!("news_{}", channel.0.unsigned_abs())
 }
 

@@ -1,5 +1,6 @@
 //! Scenarios: who is there and what they do, made from a seed; and plain streams of updates.
 
+mod crowd;
 mod day;
 mod people;
 mod stories;
@@ -10,6 +11,7 @@ use std::io::{BufRead, Write};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    crowd::{BacklogPlan, RaidPlan, backlog, raid},
     day::{DayPlan, day},
     stream::stream,
 };
