@@ -9,9 +9,10 @@
 //! | `…:quarantine` | stream | authenticated bodies that are no update | the newest [`QUARANTINE_LENGTH`] or so |
 //! | `…:dead` | stream | entries that were given up, with the reason | until an operator drops or replays them |
 //! | `…:registration` | string | a gateway registers the webhook | half a minute |
-//! | `…:limiter` | hash | state of the limiter of messages | for ever |
+//! | `…:limiter:<budget>` | hash | state of a budget | for ever |
 //! | `…:limiter:grants:<budget>` | list | last grants of a budget, newest first | for ever |
 //! | `…:limiter:chat:<chat>` | list | last grants of messages to a chat, newest first | a little over a minute |
+//! | `…:limiter:flooded` | string | the last chat that was paused | a second |
 //! | `…:limiter:pause` | string | the whole bot is paused | as long as the pause |
 //! | `…:limiter:pause:<chat>` | string | the chat is paused | as long as the pause |
 //! | `…:cache:chat:<chat>` | string | `<settings version>:<protected>` | the cache's time to live |
@@ -56,10 +57,10 @@ pub fn registration(bot: BotId) -> String {
     of_bot(bot, "registration")
 }
 
-/// The hash with the limiter's state.
+/// The hash with the state of a budget.
 #[must_use]
-pub fn limiter(bot: BotId) -> String {
-    of_bot(bot, "limiter")
+pub fn limiter(bot: BotId, budget: &str) -> String {
+    of_bot(bot, &format!("limiter:{budget}"))
 }
 
 /// The list of a budget's last grants.
@@ -72,6 +73,12 @@ pub fn limiter_grants(bot: BotId, budget: &str) -> String {
 #[must_use]
 pub fn limiter_chat(bot: BotId, chat: ChatId) -> String {
     of_bot(bot, &format!("limiter:chat:{chat}"))
+}
+
+/// The last chat that was paused.
+#[must_use]
+pub fn limiter_flooded(bot: BotId) -> String {
+    of_bot(bot, "limiter:flooded")
 }
 
 /// The mark that a chat, or without one the whole bot, is paused.
@@ -112,7 +119,8 @@ mod tests {
             quarantine(bot),
             dead_letters(bot),
             registration(bot),
-            limiter(bot),
+            limiter(bot, "message"),
+            limiter_flooded(bot),
             limiter_grants(bot, "message"),
             limiter_chat(bot, chat),
             limiter_pause(bot, Some(chat)),

@@ -16,7 +16,10 @@ use nezuko_shared::{
         must_fail, some_bot,
     },
     keys,
-    limiter::{Budget, Limiter, LimiterError, LimiterSettings, Permit, memory::MemoryLimiter, redis::RedisLimiter},
+    limiter::{
+        Budget, Limiter, LimiterError, LimiterSettings, Paused, Permit, Urgency, memory::MemoryLimiter,
+        redis::RedisLimiter,
+    },
     redis_pool::Redis,
 };
 use nezuko_telegram::{BotId, ChatId};
@@ -53,18 +56,18 @@ async fn without_jitter_the_limiter_in_memory_is_faster_and_passes() {
 #[tokio::test]
 async fn without_redis_nothing_is_granted() {
     let limiter = on_redis("redis://127.0.0.1:1", some_bot());
-    assert!(limiter.ask(Budget::Message, None).await.is_err());
-    assert!(limiter.pause(None, Duration::from_secs(1)).await.is_err());
+    assert!(limiter.ask(Budget::Message, Urgency::Urgent, None).await.is_err());
+    assert!(limiter.pause(Budget::Message, None, Duration::from_secs(1)).await.is_err());
 }
 
 fn on_redis(url: &str, bot: BotId) -> RedisLimiter {
-    RedisLimiter::new(Redis::new(url).unwrap(), bot, LimiterSettings::default())
+    RedisLimiter::new(&Redis::new(url).unwrap(), bot, LimiterSettings::default())
 }
 
 /// Asks for messages until one is granted; returns how long that took.
 async fn granted_after(limiter: &dyn Limiter) -> Duration {
     let started = Instant::now();
-    while let Permit::Denied { retry_in, .. } = limiter.ask(Budget::Message, None).await.unwrap() {
+    while let Permit::Denied { retry_in, .. } = limiter.ask(Budget::Message, Urgency::Urgent, None).await.unwrap() {
         assert!(started.elapsed() < Duration::from_secs(30));
         tokio::time::sleep(retry_in).await;
     }
@@ -72,7 +75,7 @@ async fn granted_after(limiter: &dyn Limiter) -> Duration {
 }
 
 async fn retry_in(limiter: &dyn Limiter) -> Duration {
-    match limiter.ask(Budget::Message, None).await.unwrap() {
+    match limiter.ask(Budget::Message, Urgency::Urgent, None).await.unwrap() {
         Permit::Denied { retry_in, .. } => retry_in,
         granted => panic!("{granted:?}"),
     }
@@ -86,7 +89,7 @@ async fn forgotten_grants_and_a_clock_put_back_bring_a_second_of_silence() {
     let silence = Duration::from_secs(1)..Duration::from_millis(1400);
     assert!(silence.contains(&granted_after(&limiter).await), "at the very first");
 
-    let state = keys::limiter(bot);
+    let state = keys::limiter(bot, "message");
     let in_an_hour = "9999999999999999";
     let losses = [
         redis::cmd("DEL").arg(&state).to_owned(),
@@ -109,7 +112,7 @@ async fn another_primary_brings_the_silence_of_a_failover() {
     let bot = some_bot();
     let limiter = on_redis(&url, bot);
     granted_after(&limiter).await;
-    let promoted = redis::cmd("HSET").arg(keys::limiter(bot)).arg("replid").arg("another").to_owned();
+    let promoted = redis::cmd("HSET").arg(keys::limiter(bot, "message")).arg("replid").arg("another").to_owned();
     Redis::new(&url).unwrap().link(Duration::from_secs(2)).query::<()>(&promoted).await.unwrap();
     let wait = retry_in(&limiter).await;
     assert!(wait > Duration::from_secs(9) && wait <= Duration::from_secs(10), "{wait:?}");
@@ -138,10 +141,20 @@ enum Fault {
     PausesTheBotForAChat,
     AShorterPauseWins,
     PausesForEver,
+    TwoChatsAreTwoChats,
+    TwoChatsPauseTheBotForTheLonger,
+    IgnoresFloods,
+    HalvesForEachFlood,
+    HalvesMessages,
+    HalvesEveryBudget,
+    BulkGoesWithTheUrgent,
+    HalfIsKeptFromBulk,
+    BulkStarves,
+    UrgentMessagesGoAfterBulk,
 }
 
 /// Each fault with the check that is there for it.
-const FAULTS: [(Fault, &str); 18] = [
+const FAULTS: [(Fault, &str); 28] = [
     (Fault::FixedWindow, "at_most_thirty_messages_arrive_in_any_second"),
     (Fault::LogWithoutMargin, "at_most_thirty_messages_arrive_in_any_second"),
     (Fault::TokenBucketWithBurst, "at_most_thirty_messages_arrive_in_any_second"),
@@ -160,6 +173,16 @@ const FAULTS: [(Fault, &str); 18] = [
     (Fault::PausesTheBotForAChat, "a_paused_chat_waits_with_every_call_and_alone"),
     (Fault::AShorterPauseWins, "a_shorter_pause_does_not_end_a_longer_one"),
     (Fault::PausesForEver, "a_pause_of_the_bot_stops_everything"),
+    (Fault::TwoChatsAreTwoChats, "two_chats_that_are_paused_at_once_pause_the_bot"),
+    (Fault::TwoChatsPauseTheBotForTheLonger, "two_chats_that_are_paused_at_once_pause_the_bot"),
+    (Fault::IgnoresFloods, "a_flood_halves_its_budget_once"),
+    (Fault::HalvesForEachFlood, "a_flood_halves_its_budget_once"),
+    (Fault::HalvesMessages, "a_flood_halves_its_budget_once"),
+    (Fault::HalvesEveryBudget, "a_flood_halves_its_budget_once"),
+    (Fault::BulkGoesWithTheUrgent, "bulk_leaves_room_for_who_comes_now_and_then"),
+    (Fault::HalfIsKeptFromBulk, "bulk_alone_has_nearly_all"),
+    (Fault::BulkStarves, "bulk_gives_way_and_does_not_starve"),
+    (Fault::UrgentMessagesGoAfterBulk, "bulk_messages_give_way_and_do_not_starve"),
 ];
 
 /// The simplest limiter, right without a fault.
@@ -176,6 +199,13 @@ struct NaiveState {
     grants: HashMap<Budget, VecDeque<Instant>>,
     chats: HashMap<ChatId, VecDeque<Instant>>,
     pauses: HashMap<Option<ChatId>, Instant>,
+    flooded: Option<(ChatId, Instant, Duration)>,
+    /// By how much a budget is divided, and since when.
+    divided: HashMap<Budget, (u32, Instant)>,
+    /// When bulk was granted last.
+    bulk: HashMap<Budget, Instant>,
+    /// Until when somebody counts as waiting.
+    waits: HashMap<(Budget, Urgency), Instant>,
 }
 
 const VALID_FOR: Duration = Duration::from_millis(50);
@@ -190,12 +220,17 @@ impl Naive {
     fn free_at(&self, state: &NaiveState, budget: Budget, now: Instant) -> Option<Instant> {
         let log = state.grants.get(&budget)?;
         if budget != Budget::Message {
-            return if self.has(Fault::NoLimitForOtherCalls) { None } else { nth_last(log, 100).map(|at| at + SECOND) };
+            let calls = self.calls(state, budget) as usize;
+            return if self.has(Fault::NoLimitForOtherCalls) {
+                None
+            } else {
+                nth_last(log, calls).map(|at| at + SECOND)
+            };
         }
         let window = match self.fault {
             Some(Fault::LogWithoutMargin) => SECOND,
             Some(Fault::TooSlow) => 3 * SECOND,
-            _ => SECOND + VALID_FOR + jitter(),
+            _ => (SECOND + VALID_FOR + jitter()) * (30 / self.calls(state, budget)),
         };
         let began = state.began.unwrap();
         match self.fault {
@@ -215,6 +250,70 @@ impl Naive {
     }
 }
 
+/// What bulk may have, and what it leaves.
+impl Naive {
+    fn calls(&self, state: &NaiveState, budget: Budget) -> u32 {
+        let divided = state.divided.get(&budget).map_or(1, |(by, _)| *by);
+        (if budget == Budget::Message { 30 } else { 100 }) / divided
+    }
+
+    /// Between two calls of which there are so many in a second.
+    fn apart(budget: Budget, calls: f64) -> Duration {
+        let window = if budget == Budget::Message { SECOND + VALID_FOR + jitter() } else { SECOND };
+        window.div_f64(calls)
+    }
+
+    /// When a call may go as far as those of the other urgency are concerned.
+    fn turn(&self, state: &mut NaiveState, budget: Budget, urgency: Urgency, now: Instant) -> Option<Instant> {
+        if self.has(Fault::BulkGoesWithTheUrgent) {
+            return None;
+        }
+        let calls = f64::from(self.calls(state, budget));
+        let after = |share: f64| state.bulk.get(&budget).map_or(now, |last| *last + Self::apart(budget, calls * share));
+        let waits = |of| state.waits.get(&(budget, of)).is_some_and(|until| *until > now);
+        let backwards = self.has(Fault::UrgentMessagesGoAfterBulk) && budget == Budget::Message;
+        if (urgency == Urgency::Bulk) != backwards {
+            let starves = self.has(Fault::BulkStarves);
+            let share_due = if starves { now + SECOND } else { after(0.1).min(now + SECOND / 10) };
+            let pace = if self.has(Fault::HalfIsKeptFromBulk) { 0.5 } else { 0.9 };
+            Some(after(pace)).max(waits(if backwards { Urgency::Bulk } else { Urgency::Urgent }).then_some(share_due))
+        } else {
+            let gives_way = waits(Urgency::Bulk) && after(0.1) <= now && !self.has(Fault::BulkStarves);
+            (gives_way && !backwards).then(|| now + Self::apart(budget, calls))
+        }
+    }
+
+    fn after(&self, state: &mut NaiveState, budget: Budget, urgency: Urgency, denied_for: Option<Duration>) {
+        let now = Instant::now();
+        match denied_for {
+            Some(wait) => drop(state.waits.insert((budget, urgency), now + wait + SECOND / 10)),
+            None => {
+                state.waits.remove(&(budget, urgency));
+                if urgency == Urgency::Bulk {
+                    state.bulk.insert(budget, now);
+                }
+            }
+        }
+    }
+
+    fn halve(&self, state: &mut NaiveState, budget: Budget) {
+        let now = Instant::now();
+        let budgets = match (self.fault, budget) {
+            (Some(Fault::IgnoresFloods), _) => vec![],
+            (Some(Fault::HalvesEveryBudget), Budget::Lookup) => vec![Budget::Lookup, Budget::Restriction],
+            (Some(Fault::HalvesMessages), _) => vec![budget],
+            (_, Budget::Message) => vec![],
+            _ => vec![budget],
+        };
+        for budget in budgets {
+            let (by, at) = state.divided.entry(budget).or_insert((1, now - 2 * SECOND));
+            if now - *at > SECOND || self.has(Fault::HalvesForEachFlood) {
+                (*by, *at) = (*by * 2, now);
+            }
+        }
+    }
+}
+
 fn nth_last(log: &VecDeque<Instant>, n: usize) -> Option<Instant> {
     // A moment later than the grant, since only what is later than the end of a window is outside of it.
     log.len().checked_sub(n).map(|index| log[index] + Duration::from_nanos(1))
@@ -222,9 +321,11 @@ fn nth_last(log: &VecDeque<Instant>, n: usize) -> Option<Instant> {
 
 #[async_trait]
 impl Limiter for Naive {
-    async fn ask(&self, budget: Budget, chat: Option<ChatId>) -> Result<Permit, LimiterError> {
+    async fn ask(&self, budget: Budget, urgency: Urgency, chat: Option<ChatId>) -> Result<Permit, LimiterError> {
         let now = Instant::now();
-        let mut state = self.state.lock().unwrap();
+        let mut guard = self.state.lock().unwrap();
+        let state = &mut *guard;
+        let turn = self.turn(state, budget, urgency, now);
         state.began.get_or_insert(now);
         let counted = if self.has(Fault::OneBudgetForAll) { Budget::Message } else { budget };
         let paused = |key: Option<ChatId>| {
@@ -244,7 +345,7 @@ impl Limiter for Naive {
         let wait = |free: [Option<Instant>; 3]| {
             free.iter().flatten().map(|free| free.saturating_duration_since(now)).max().unwrap_or_default()
         };
-        let bot_wait = wait([paused(None), self.free_at(&state, counted, now), None]);
+        let bot_wait = wait([paused(None), self.free_at(state, counted, now), turn]);
         let chat_wait = if self.has(Fault::IgnoresChats) { Duration::ZERO } else { wait(chat_free) };
         if !bot_wait.is_zero() || !chat_wait.is_zero() {
             if bot_wait.is_zero() && self.has(Fault::TakesTheGlobalGrantThoughTheChatIsDenied) {
@@ -255,8 +356,12 @@ impl Limiter for Naive {
                 Some(Fault::BlamesTheChatForTheBot) => true,
                 _ => !chat_wait.is_zero(),
             };
+            if chat_wait.is_zero() {
+                self.after(state, budget, urgency, Some(bot_wait));
+            }
             return Ok(Permit::Denied { retry_in: bot_wait.max(chat_wait), chat_bound });
         }
+        self.after(state, budget, urgency, None);
         state.grants.entry(counted).or_default().push_back(now);
         if let Some(chat) = chat.filter(|_| budget == Budget::Message) {
             state.chats.entry(chat).or_default().push_back(now);
@@ -264,17 +369,29 @@ impl Limiter for Naive {
         Ok(Permit::Granted { valid_for: VALID_FOR })
     }
 
-    async fn pause(&self, chat: Option<ChatId>, for_: Duration) -> Result<(), LimiterError> {
+    async fn pause(&self, budget: Budget, chat: Option<ChatId>, for_: Duration) -> Result<Paused, LimiterError> {
         let mut state = self.state.lock().unwrap();
-        let until = Instant::now() + if self.has(Fault::PausesForEver) { 1000 * for_ } else { for_ };
-        let key = if self.has(Fault::PausesTheBotForAChat) { None } else { chat };
-        let known = state.pauses.get(&key).copied();
-        if !self.has(Fault::IgnoresPauses)
-            && (self.has(Fault::AShorterPauseWins) || known.is_none_or(|known| known < until))
-        {
-            state.pauses.insert(key, until);
+        self.halve(&mut state, budget);
+        let now = Instant::now();
+        let mut paused = vec![(if self.has(Fault::PausesTheBotForAChat) { None } else { chat }, for_)];
+        let of_another = state.flooded.filter(|(other, at, _)| Some(*other) != chat && now - *at < SECOND);
+        if let Some(chat) = chat {
+            if let Some((_, _, other)) = of_another.filter(|_| !self.has(Fault::TwoChatsAreTwoChats)) {
+                let longer = self.has(Fault::TwoChatsPauseTheBotForTheLonger);
+                paused.push((None, if longer { other.max(for_) } else { other.min(for_) }));
+            }
+            state.flooded = Some((chat, now, for_));
         }
-        Ok(())
+        for (key, for_) in &paused {
+            let until = now + if self.has(Fault::PausesForEver) { 1000 * *for_ } else { *for_ };
+            let known = state.pauses.get(key).copied();
+            if !self.has(Fault::IgnoresPauses)
+                && (self.has(Fault::AShorterPauseWins) || known.is_none_or(|known| known < until))
+            {
+                state.pauses.insert(*key, until);
+            }
+        }
+        Ok(if paused.iter().any(|(key, _)| key.is_none()) { Paused::Bot } else { Paused::Chat })
     }
 }
 

@@ -88,6 +88,27 @@ pub struct Call {
     pub at_ms: i64,
     /// Whether Telegram said `ok`.
     pub answered: bool,
+    /// Whether a lookup has shown what came of it: it stands in the way of no other then, and is kept only because
+    /// something may still land late.
+    #[serde(default)]
+    pub shown: bool,
+    /// Until when a call before this one, whose outcome nobody knew, may still land (Unix milliseconds).
+    #[serde(default)]
+    pub earlier_until_ms: i64,
+}
+
+impl Call {
+    /// A call that goes out now, after `earlier`.
+    #[must_use]
+    pub fn new(act: Act, at_ms: i64, earlier: Option<Self>) -> Self {
+        Self { act, at_ms, answered: false, shown: false, earlier_until_ms: earlier.map_or(0, Self::lands_until_ms) }
+    }
+
+    /// Until when this call or one before it may land (Unix milliseconds).
+    fn lands_until_ms(self) -> i64 {
+        let itself = if self.answered { 0 } else { self.at_ms + LANDS_WITHIN_MS };
+        itself.max(self.earlier_until_ms)
+    }
 }
 
 /// What we do to people.
@@ -210,9 +231,24 @@ impl Member {
         // their event is on its way: only a call of unknown outcome is disproved so soon.
         let may_be_lifted = call.act == Act::Mute && call.answered;
         let disproves = !shows_effect && !may_be_lifted && asked_ms >= call.at_ms + CONFIRM_AFTER_MS - 1_000;
-        if proves || disproves || asked_ms >= call.at_ms + LOOKUP_CACHE_MS {
-            self.call = None;
+        if call.shown || proves || disproves || asked_ms >= call.at_ms + LOOKUP_CACHE_MS {
+            let may_land = asked_ms < call.lands_until_ms();
+            self.call = may_land.then_some(Call { shown: true, ..call });
         }
+    }
+
+    /// Takes in that the call that went out last has not been carried out, and never will be.
+    pub fn call_failed(&mut self, now_ms: i64) {
+        self.call = self.call.filter(|call| call.earlier_until_ms > now_ms);
+        if let Some(call) = &mut self.call {
+            (call.shown, call.answered) = (true, true);
+        }
+    }
+
+    /// The call of which nothing has shown yet what came of it.
+    #[must_use]
+    pub fn open_call(&self) -> Option<Call> {
+        self.call.filter(|call| !call.shown)
     }
 
     /// Takes in that they wrote a message.
@@ -234,6 +270,9 @@ impl Member {
         let call = self.call?;
         let asked = self.lookup.map_or(i64::MIN, |l| l.asked_ms);
         let first = call.at_ms + CONFIRM_AFTER_MS;
+        if call.shown {
+            return Some(call.lands_until_ms() + 1_000);
+        }
         Some(if asked < first - 1_000 { first } else { call.at_ms + LOOKUP_CACHE_MS + 1_000 })
     }
 
@@ -250,7 +289,8 @@ impl Member {
             let fresh = now_ms < lookup.asked_ms + good_for;
             return fresh.then_some(Seen { standing: lookup.standing, event: None, ask_again_ms: None });
         };
-        let event = self.event.filter(|event| event.order.date >= since);
+        // An event of that very second may be from before it, and another have followed that nobody told us of.
+        let event = self.event.filter(|event| event.order.date > since);
         let lookup = self.lookup.filter(|lookup| lookup.asked_ms >= since * 1000);
         match (event, lookup) {
             (None, None) => None,
@@ -307,6 +347,10 @@ impl Member {
         self.spoke.is_some() && self.spoke > self.last_out
     }
 }
+
+/// A call of unknown outcome, of a sender that died say, may be half a minute on its way and hidden by Telegram's cache for
+/// a minute.
+const LANDS_WITHIN_MS: i64 = 30_000 + LOOKUP_CACHE_MS;
 
 /// Without an echo for so long, a lookup asks what came of a call.
 pub const CONFIRM_AFTER_MS: i64 = 5_000;

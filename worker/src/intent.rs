@@ -4,6 +4,7 @@
 //! every fact, so that a result can only ever end what was wanted when it was claimed. An **effect** happens once; what
 //! is left of it for 48 h is a tombstone, so that a redelivered update does not repeat it.
 
+use nezuko_shared::limiter::Urgency;
 use nezuko_telegram::{ChatId, MessageId, UpdateId, UserId};
 use serde::{Deserialize, Serialize};
 
@@ -125,12 +126,32 @@ pub enum Lane {
     Messages = 5,
     /// Long work in small steps.
     Jobs = 6,
+    /// What long work found to do: mutes, releases and lookups that nobody waits for. An intent goes to an urgent lane
+    /// when it is made again for something that just happened.
+    Bulk = 7,
 }
 
 impl Lane {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Answers, Self::Deletions, Self::Restrictions, Self::Lookups, Self::Commands, Self::Messages, Self::Jobs];
+    pub const ALL: [Self; 8] = [
+        Self::Answers,
+        Self::Deletions,
+        Self::Restrictions,
+        Self::Lookups,
+        Self::Commands,
+        Self::Messages,
+        Self::Jobs,
+        Self::Bulk,
+    ];
+
+    /// Which part of a budget its calls draw from.
+    #[must_use]
+    pub const fn urgency(self) -> Urgency {
+        match self {
+            Self::Bulk => Urgency::Bulk,
+            _ => Urgency::Urgent,
+        }
+    }
 }
 
 impl Intent {
@@ -155,7 +176,7 @@ impl Intent {
         matches!(self, Self::Member { .. } | Self::Check { .. } | Self::Prompt { .. } | Self::Redecide { .. })
     }
 
-    /// Who carries it out.
+    /// Who carries it out when it is urgent.
     #[must_use]
     pub const fn lane(&self) -> Lane {
         match self {
@@ -195,6 +216,25 @@ pub struct Put {
     pub intent: Intent,
     /// Not before this, Unix milliseconds.
     pub not_before_ms: i64,
+    /// Whether somebody waits for it, or it is one of many of a long work.
+    pub urgency: Urgency,
+}
+
+impl Put {
+    /// An intent for what just happened.
+    #[must_use]
+    pub const fn urgent(intent: Intent, not_before_ms: i64) -> Self {
+        Self { intent, not_before_ms, urgency: Urgency::Urgent }
+    }
+
+    /// Who carries it out.
+    #[must_use]
+    pub const fn lane(&self) -> Lane {
+        match (&self.intent, self.urgency) {
+            (Intent::Member { .. } | Intent::Check { .. }, Urgency::Bulk) => Lane::Bulk,
+            (intent, _) => intent.lane(),
+        }
+    }
 }
 
 /// An intent in a sender's hands.
@@ -202,6 +242,8 @@ pub struct Put {
 pub struct Claim {
     /// What to do.
     pub intent: Intent,
+    /// Whether it was urgent when it was claimed.
+    pub urgency: Urgency,
     /// The generation that was claimed; a result ends no other.
     pub generation: i64,
     /// Which claim of this key this is; only its holder may settle.

@@ -79,7 +79,7 @@ async fn work(settings: &Settings) -> anyhow::Result<()> {
             store: Arc::new(SqlStore::new(database.clone(), bot.id)),
             consumer: Arc::new(RedisConsumer::new(&redis, bot.id, &settings.worker_name)),
             cache: Arc::new(RedisCache::new(redis.clone())),
-            limiter: Arc::new(RedisLimiter::new(redis.clone(), bot.id, limits)),
+            limiter: Arc::new(RedisLimiter::new(&redis, bot.id, limits)),
             api: settings.telegram(bot, CALL_TIMEOUT)?,
             metrics: metrics.of(bot.id),
             name: settings.worker_name.clone(),

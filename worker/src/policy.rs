@@ -223,7 +223,7 @@ pub struct Plan {
 pub fn plan(decision: &Decision, member: &Member, mark: Mark, now_ms: i64) -> Plan {
     let mut plan = Plan { act: None, confirm_at_ms: member.confirm_at_ms(), look_again_ms: None, waiting: false };
     let now = member.limits(mark, now_ms);
-    let called = member.call.map(|call| call.act);
+    let called = member.open_call().map(|call| call.act);
     // E44: what somebody else imposed is theirs to lift.
     let ledger_ignored = planted::has(Bug::LedgerIgnored);
     let imposed = member.theirs.filter(|theirs| theirs.limits.restricts_at(now_ms / 1000));

@@ -130,7 +130,7 @@ impl<'a> Person<'a> {
             self.decide_group(group, &mut checks, &mut verdicts);
         }
         for (chat, not_before_ms) in checks {
-            self.writes.put.push(Put { intent: Intent::Check { chat, user: self.user }, not_before_ms });
+            self.writes.put.push(Put::urgent(Intent::Check { chat, user: self.user }, not_before_ms));
         }
         self.writes.members = self
             .members
@@ -193,7 +193,7 @@ impl<'a> Person<'a> {
             // The prompt of the topic that they were named in, and of the one that they are named in now.
             let stale = [was, is].into_iter().filter(|(waiting, _)| *waiting && was != is).map(|(_, topic)| topic);
             for topic in stale.collect::<BTreeSet<_>>() {
-                self.writes.put.push(Put { intent: Intent::Prompt { group, topic }, not_before_ms: self.now_ms });
+                self.writes.put.push(Put::urgent(Intent::Prompt { group, topic }, self.now_ms));
             }
             let free =
                 matches!(verdict.decision, Decision::Free | Decision::HandsOff(Reason::Exempt | Reason::Suspended));
@@ -212,7 +212,7 @@ impl<'a> Person<'a> {
         let intent = Intent::Member { group, user: self.user };
         let due = plan.act.map(|_| self.now_ms).or(plan.look_again_ms);
         match due {
-            Some(not_before_ms) => self.writes.put.push(Put { intent, not_before_ms }),
+            Some(not_before_ms) => self.writes.put.push(Put::urgent(intent, not_before_ms)),
             None if self.view.open.contains(&intent.key()) => self.writes.end.push(intent.key()),
             None => {}
         }
@@ -230,7 +230,7 @@ impl<'a> Person<'a> {
                 OfMessage::Delete => {
                     self.writes.unhold.push((group, held.message));
                     let intent = Intent::Delete { chat: group, message: held.message };
-                    self.writes.put.push(Put { intent, not_before_ms: self.now_ms });
+                    self.writes.put.push(Put::urgent(intent, self.now_ms));
                 }
             }
         }

@@ -12,7 +12,7 @@ impl Lanes {
     /// The lanes of these intents.
     #[must_use]
     pub fn of(put: &[Put]) -> Self {
-        Self(put.iter().fold(0, |lanes, put| lanes | 1 << put.intent.lane() as u8))
+        Self(put.iter().fold(0, |lanes, put| lanes | 1 << put.lane() as u8))
     }
 
     const fn has(self, lane: Lane) -> bool {

@@ -12,7 +12,7 @@ use nezuko_telegram::ChatId;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::all_held;
-use crate::limiter::{Budget, Limiter, Permit};
+use crate::limiter::{Budget, Limiter, Paused, Permit, Urgency};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -60,6 +60,12 @@ pub async fn suite(open: &(dyn Fn() -> Handles + Sync), jitter: Duration) -> Res
         a_paused_chat_waits_with_every_call_and_alone,
         a_pause_of_the_bot_stops_everything,
         a_shorter_pause_does_not_end_a_longer_one,
+        two_chats_that_are_paused_at_once_pause_the_bot,
+        a_flood_halves_its_budget_once,
+        bulk_alone_has_nearly_all,
+        bulk_leaves_room_for_who_comes_now_and_then,
+        bulk_gives_way_and_does_not_starve,
+        bulk_messages_give_way_and_do_not_starve,
     ];
     checks.push(Box::pin(async move {
         bots_are_apart(&Case { handles: open(), jitter }, &Case { handles: open(), jitter })
@@ -88,7 +94,7 @@ impl Case {
     }
 
     async fn ask(&self, budget: Budget, chat: Option<ChatId>) -> Result<Permit> {
-        Ok(self.limiter().ask(budget, chat).await?)
+        Ok(self.limiter().ask(budget, Urgency::Urgent, chat).await?)
     }
 
     /// Asks until granted, as often as it is told to.
@@ -106,6 +112,29 @@ impl Case {
         self.wait_for(Budget::Message, None).await
     }
 
+    /// How many calls are granted to `askers` tasks over all handles until `until`.
+    async fn calls(&self, budget: Budget, urgency: Urgency, askers: usize, until: Instant) -> Result<f64> {
+        let askers = (0..askers).map(|asker| async move {
+            let limiter = &self.handles[asker % self.handles.len()];
+            let mut granted = 0_u32;
+            while Instant::now() < until {
+                match limiter.ask(budget, urgency, None).await? {
+                    Permit::Granted { .. } => {
+                        granted += 1;
+                        ensure!(granted <= 10_000, "{budget:?}: calls without end");
+                    }
+                    Permit::Denied { retry_in, chat_bound } => {
+                        ensure!(!chat_bound, "there is no chat");
+                        ensure!(!retry_in.is_zero() && retry_in <= 4 * SECOND, "told to wait for {retry_in:?}");
+                        sleep(retry_in + LATENESS).await;
+                    }
+                }
+            }
+            Ok(granted)
+        });
+        Ok(try_join_all(askers).await?.into_iter().map(f64::from).sum())
+    }
+
     /// Messages a second that can be had where every grant is good for as long as it may be.
     fn highest_rate(&self) -> f64 {
         30.0 / (SECOND + LONGEST_GRANT + self.jitter).as_secs_f64()
@@ -120,7 +149,7 @@ impl Case {
             while Instant::now() < until {
                 chat += 1;
                 let asked = Instant::now();
-                match limiter.ask(Budget::Message, Some(ChatId(chat))).await? {
+                match limiter.ask(Budget::Message, Urgency::Urgent, Some(ChatId(chat))).await? {
                     Permit::Granted { valid_for } => {
                         ensure!(valid_for <= LONGEST_GRANT, "a grant is good for {valid_for:?}");
                         let (first, last) = (Instant::now(), asked + valid_for);
@@ -301,10 +330,10 @@ async fn a_paused_chat_waits_with_every_call_and_alone(case: &Case) -> Result<()
     const PAUSE: Duration = Duration::from_millis(2500);
     case.begin().await?;
     let paused = Instant::now();
-    case.limiter().pause(Some(ALICE), PAUSE).await?;
+    case.limiter().pause(Budget::Message, Some(ALICE), PAUSE).await?;
     for limiter in &case.handles {
         for budget in [Budget::Message].into_iter().chain(OTHERS) {
-            let answer = limiter.ask(budget, Some(ALICE)).await?;
+            let answer = limiter.ask(budget, Urgency::Urgent, Some(ALICE)).await?;
             let Permit::Denied { retry_in, chat_bound: true } = answer else {
                 anyhow::bail!("{budget:?} to a paused chat: {answer:?}")
             };
@@ -326,11 +355,11 @@ async fn a_pause_of_the_bot_stops_everything(case: &Case) -> Result<()> {
     const PAUSE: Duration = Duration::from_secs(2);
     case.begin().await?;
     let paused = Instant::now();
-    case.limiter().pause(None, PAUSE).await?;
+    case.limiter().pause(Budget::Message, None, PAUSE).await?;
     for limiter in &case.handles {
         for budget in [Budget::Message].into_iter().chain(OTHERS) {
             for chat in [None, Some(ALICE)] {
-                let answer = limiter.ask(budget, chat).await?;
+                let answer = limiter.ask(budget, Urgency::Urgent, chat).await?;
                 let denied = matches!(answer, Permit::Denied { chat_bound: false, .. });
                 ensure!(denied, "{budget:?} to {chat:?} while the bot is paused: {answer:?}");
             }
@@ -347,13 +376,13 @@ async fn a_shorter_pause_does_not_end_a_longer_one(case: &Case) -> Result<()> {
     const PAUSE: Duration = Duration::from_secs(2);
     for chat in [Some(ALICE), None] {
         let paused = Instant::now();
-        case.limiter().pause(chat, PAUSE).await?;
-        case.limiter().pause(chat, PAUSE / 10).await?;
+        case.limiter().pause(Budget::Message, chat, PAUSE).await?;
+        case.limiter().pause(Budget::Message, chat, PAUSE / 10).await?;
         case.wait_for(Budget::Lookup, chat).await?;
         let after = paused.elapsed();
         ensure!(after >= PAUSE.mul_f32(0.95), "{chat:?}: the pause of {PAUSE:?} ended after {after:?}");
-        case.limiter().pause(chat, PAUSE / 10).await?;
-        case.limiter().pause(chat, PAUSE).await?;
+        case.limiter().pause(Budget::Message, chat, PAUSE / 10).await?;
+        case.limiter().pause(Budget::Message, chat, PAUSE).await?;
         let answer = case.ask(Budget::Lookup, chat).await?;
         let prolonged = matches!(answer, Permit::Denied { retry_in, .. } if retry_in > PAUSE / 2);
         ensure!(prolonged, "{chat:?}: a longer pause did not prolong a shorter one: {answer:?}");
@@ -363,9 +392,107 @@ async fn a_shorter_pause_does_not_end_a_longer_one(case: &Case) -> Result<()> {
     Ok(())
 }
 
+async fn two_chats_that_are_paused_at_once_pause_the_bot(case: &Case) -> Result<()> {
+    const LONG: Duration = Duration::from_secs(5);
+    const SHORT: Duration = Duration::from_secs(2);
+    let pause = |chat, for_| case.limiter().pause(Budget::Message, Some(chat), for_);
+    ensure!(pause(ALICE, SHORT).await? == Paused::Chat, "one chat has paused the bot");
+    sleep(SECOND + SECOND / 2).await;
+    ensure!(pause(BOB, LONG).await? == Paused::Chat, "two chats, one after the other, have paused the bot");
+    ensure!(pause(BOB, LONG).await? == Paused::Chat, "one chat, twice, has paused the bot");
+    let paused = Instant::now();
+    ensure!(pause(GROUP, SHORT).await? == Paused::Bot, "two chats at once have not paused the bot");
+    case.wait_for(Budget::Answer, None).await?;
+    let after = paused.elapsed();
+    ensure!(after >= SHORT.mul_f32(0.95), "a call in the pause, after {after:?}");
+    ensure!(after <= LONG, "the bot is paused for the longer of both");
+    let answer = case.ask(Budget::Answer, Some(BOB)).await?;
+    ensure!(matches!(answer, Permit::Denied { chat_bound: true, .. }), "the longer pause is forgotten: {answer:?}");
+    Ok(())
+}
+
+async fn a_flood_halves_its_budget_once(case: &Case) -> Result<()> {
+    const MOMENT: Duration = Duration::from_millis(20);
+    // Two calls that were on their way together.
+    for _ in 0..2 {
+        case.limiter().pause(Budget::Lookup, Some(ALICE), MOMENT).await?;
+    }
+    case.limiter().pause(Budget::Message, Some(ALICE), MOMENT).await?;
+    let until = Instant::now() + 3 * SECOND;
+    let calls = |budget| case.calls(budget, Urgency::Urgent, 2, until);
+    let (halved, whole) = tokio::join!(calls(Budget::Lookup), calls(Budget::Restriction));
+    let (halved, whole) = (halved?, whole?);
+    ensure!((100.0..=210.0).contains(&halved), "{halved} calls in 3 s of 50 a second");
+    ensure!(whole >= 220.0, "{whole} calls in 3 s of 100 a second, which no 429 met");
+    let rate = case.hammer(4, Instant::now() + 4 * SECOND).await?.len() as f64 / 4.0;
+    ensure!(rate >= 0.6 * case.highest_rate(), "{rate:.1} messages/s: a 429 has halved them");
+    // A second one, later.
+    case.limiter().pause(Budget::Lookup, Some(ALICE), MOMENT).await?;
+    let quartered = case.calls(Budget::Lookup, Urgency::Urgent, 2, Instant::now() + 3 * SECOND).await?;
+    ensure!((50.0..=110.0).contains(&quartered), "{quartered} calls in 3 s of 25 a second");
+    Ok(())
+}
+
+async fn bulk_alone_has_nearly_all(case: &Case) -> Result<()> {
+    let calls = case.calls(Budget::Lookup, Urgency::Bulk, 6, Instant::now() + 3 * SECOND).await?;
+    ensure!((150.0..=400.0).contains(&calls), "{calls} calls in 3 s of 100 a second");
+    Ok(())
+}
+
+async fn bulk_leaves_room_for_who_comes_now_and_then(case: &Case) -> Result<()> {
+    let until = Instant::now() + 4 * SECOND;
+    let now_and_then = async {
+        let (mut asked, mut at_once) = (0, 0);
+        sleep(SECOND + SECOND / 2).await;
+        while Instant::now() < until {
+            asked += 1;
+            at_once += u32::from(matches!(case.ask(Budget::Lookup, None).await?, Permit::Granted { .. }));
+            sleep(SECOND / 5).await;
+        }
+        anyhow::Ok((asked, at_once))
+    };
+    let (bulk, others) = tokio::join!(case.calls(Budget::Lookup, Urgency::Bulk, 6, until), now_and_then);
+    let (bulk, (asked, at_once)) = (bulk?, others?);
+    ensure!(bulk >= 180.0, "bulk gave way too far: {bulk} calls in 4 s");
+    ensure!(asked >= 8 && at_once + 2 >= asked, "{at_once} of {asked} urgent calls were let go at once");
+    Ok(())
+}
+
+async fn bulk_gives_way_and_does_not_starve(case: &Case) -> Result<()> {
+    // Bulk has all of it when many urgent calls come.
+    let begun = Instant::now();
+    let (until, from) = (begun + 6 * SECOND, begun + 3 * SECOND);
+    let urgent = async {
+        sleep_until(begun + SECOND).await;
+        case.calls(Budget::Lookup, Urgency::Urgent, 6, from).await?;
+        case.calls(Budget::Lookup, Urgency::Urgent, 6, until).await
+    };
+    let bulk = async {
+        case.calls(Budget::Lookup, Urgency::Bulk, 3, from).await?;
+        case.calls(Budget::Lookup, Urgency::Bulk, 3, until).await
+    };
+    let (urgent, bulk) = tokio::join!(urgent, bulk);
+    let (urgent, bulk) = (urgent?, bulk?);
+    ensure!(urgent >= 180.0, "{urgent} urgent calls in 3 s of 100 a second");
+    ensure!((15.0..=70.0).contains(&bulk), "{bulk} calls of bulk in 3 s, whose part is 30");
+    Ok(())
+}
+
+async fn bulk_messages_give_way_and_do_not_starve(case: &Case) -> Result<()> {
+    case.begin().await?;
+    let until = Instant::now() + 6 * SECOND;
+    let of = |urgency| case.calls(Budget::Message, urgency, 3, until);
+    let (urgent, bulk) = tokio::join!(of(Urgency::Urgent), of(Urgency::Bulk));
+    let (urgent, bulk) = (urgent?, bulk?);
+    let all = 6.0 * case.highest_rate();
+    ensure!(urgent >= 0.45 * all, "{urgent} urgent messages of {all:.0}");
+    ensure!((0.04 * all..=0.35 * all).contains(&bulk), "{bulk} bulk messages of {all:.0}");
+    Ok(())
+}
+
 async fn bots_are_apart(one: &Case, other: &Case) -> Result<()> {
     try_join_all([one.begin(), other.begin()]).await?;
-    one.limiter().pause(None, 30 * SECOND).await?;
+    one.limiter().pause(Budget::Message, None, 30 * SECOND).await?;
     other.wait_for(Budget::Message, Some(ALICE)).await?;
     let answer = one.ask(Budget::Lookup, None).await?;
     ensure!(matches!(answer, Permit::Denied { .. }), "the paused bot goes on: {answer:?}");

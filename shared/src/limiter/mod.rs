@@ -3,6 +3,9 @@
 //!
 //! A sliding log of the last 30 grants over `W = 1 s + δ + J`, grants spaced `W/30` under backlog. A grant is good only
 //! for δ counted from when the caller *asked*; J covers what happens between us and Telegram.
+//!
+//! Urgent calls go before bulk, which waits while one of them does; of what is not spaced as much is kept free of bulk as
+//! urgent calls took lately. A tenth is bulk's in any case.
 
 pub mod memory;
 pub mod redis;
@@ -42,6 +45,9 @@ const MESSAGES_PER_MINUTE_IN_A_GROUP: u32 = 20;
 const CALLS_PER_SECOND: u32 = 100;
 
 impl Budget {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Message, Self::Lookup, Self::Deletion, Self::Restriction, Self::Answer];
+
     const fn per_second(self) -> u32 {
         match self {
             Self::Message => MESSAGES_PER_SECOND,
@@ -49,8 +55,9 @@ impl Budget {
         }
     }
 
-    /// As a part of keys; never to be changed while programs of two versions run side by side.
-    const fn name(self) -> &'static str {
+    /// As a part of keys and as a label of metrics; never to be changed while programs of two versions run side by side.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Message => "message",
             Self::Lookup => "lookup",
@@ -60,6 +67,32 @@ impl Budget {
         }
     }
 }
+
+/// What a call is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Urgency {
+    /// What just happened: somebody came, wrote, pressed or commanded.
+    Urgent,
+    /// Long work over many people. It takes what urgent calls leave, and a tenth of the budget in any case.
+    Bulk,
+}
+
+impl Urgency {
+    /// As a label of metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Urgent => "urgent",
+            Self::Bulk => "bulk",
+        }
+    }
+}
+
+/// What bulk gets of a budget at least, as a share of it.
+const BULK_SHARE: f64 = 0.1;
+
+/// What is kept from bulk even if nothing urgent was asked for lately, as a share of a budget.
+const LEAST_RESERVE: f64 = 1.0 / 30.0;
 
 /// Groups and channels have negative ids, persons positive ones.
 const fn is_group(chat: ChatId) -> bool {
@@ -103,16 +136,39 @@ pub enum Permit {
 /// The port; one limiter per bot.
 #[async_trait]
 pub trait Limiter: Send + Sync {
-    /// Asks for one call; `chat` is the one that it acts in, if any. The global and the chat's budget are taken together or not at all. Cancellation may waste
-    /// one grant.
+    /// Asks for one call; `chat` is the one that it acts in, if any. The global and the chat's budget are taken together
+    /// or not at all. Cancellation may waste one grant.
     ///
     /// # Errors
     /// [`LimiterError`]: messages must wait; other calls may go on without a permit.
-    async fn ask(&self, budget: Budget, chat: Option<ChatId>) -> Result<Permit, LimiterError>;
+    async fn ask(&self, budget: Budget, urgency: Urgency, chat: Option<ChatId>) -> Result<Permit, LimiterError>;
 
-    /// Telegram said 429: nobody calls this chat (`None`: anything) for so long. A shorter pause never ends a longer one.
+    /// Telegram said 429 to a call of `budget`: nobody calls this chat (`None`: anything) for so long. Where two chats
+    /// meet it within a second it is the bot that is paused, for the shorter of both. A shorter pause never ends a
+    /// longer one. Every budget but that of messages is halved besides, once for all calls that were on their way, and
+    /// grows by a tenth a minute again.
     ///
     /// # Errors
-    /// [`LimiterError`]: the pause is known to this process only.
-    async fn pause(&self, chat: Option<ChatId>, for_: Duration) -> Result<(), LimiterError>;
+    /// [`LimiterError`]: others do not know of the pause.
+    async fn pause(&self, budget: Budget, chat: Option<ChatId>, for_: Duration) -> Result<Paused, LimiterError>;
+}
+
+/// What a 429 has paused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paused {
+    /// One chat.
+    Chat,
+    /// Every call of the bot.
+    Bot,
+}
+
+impl Paused {
+    /// As a label of metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Bot => "bot",
+        }
+    }
 }

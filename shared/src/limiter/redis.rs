@@ -10,10 +10,10 @@ use nezuko_telegram::{BotId, ChatId};
 use redis::{RedisError, Script};
 use tokio::time::Instant;
 
-use super::{Budget, Limiter, LimiterError, LimiterSettings, MESSAGES_PER_MINUTE_IN_A_GROUP, Permit};
+use super::{Budget, Limiter, LimiterError, LimiterSettings, MESSAGES_PER_MINUTE_IN_A_GROUP, Paused, Permit, Urgency};
 use crate::{
     keys,
-    redis_pool::{Redis, RedisUnavailable},
+    redis_pool::{Link, Redis},
 };
 
 static GRANT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/grant.lua")));
@@ -25,6 +25,9 @@ const VALID_FOR: std::ops::RangeInclusive<Duration> = Duration::from_millis(20).
 /// What a grant's validity leaves to its holder after the slowest round trip of late.
 const TIME_TO_WRITE: Duration = Duration::from_millis(10);
 
+/// An answer later than this would bring a grant that has run out.
+const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
+
 /// How far Redis' clock may run ahead of ours between two questions, beside 0.1 % of drift.
 const CLOCK_TOLERANCE: Duration = Duration::from_millis(50);
 
@@ -34,19 +37,21 @@ impl From<RedisError> for LimiterError {
     }
 }
 
-impl From<RedisUnavailable> for LimiterError {
-    fn from(error: RedisUnavailable) -> Self {
-        Self(error.to_string())
-    }
-}
-
 /// One bot's limiter; any number of processes may have one for the same bot.
 #[derive(Debug)]
 pub struct RedisLimiter {
-    redis: Redis,
+    link: Link,
     bot: BotId,
     settings: LimiterSettings,
     clock: Mutex<Clock>,
+}
+
+/// What a grant is asked for.
+#[derive(Clone, Copy)]
+struct Asked {
+    budget: Budget,
+    urgency: Urgency,
+    chat: Option<ChatId>,
 }
 
 /// The script's answer.
@@ -60,21 +65,16 @@ struct Answer {
 impl RedisLimiter {
     /// All processes of a bot should have the same settings.
     #[must_use]
-    pub fn new(redis: Redis, bot: BotId, settings: LimiterSettings) -> Self {
-        Self { redis, bot, settings, clock: Mutex::new(Clock::default()) }
+    pub fn new(redis: &Redis, bot: BotId, settings: LimiterSettings) -> Self {
+        Self { link: redis.link(RESPONSE_TIMEOUT), bot, settings, clock: Mutex::new(Clock::default()) }
     }
 
-    async fn run(
-        &self,
-        budget: Budget,
-        chat: Option<ChatId>,
-        valid_for: Duration,
-        jumped: bool,
-    ) -> Result<Answer, LimiterError> {
+    async fn run(&self, asked: Asked, valid_for: Duration, jumped: bool) -> Result<Answer, LimiterError> {
+        let Asked { budget, urgency, chat } = asked;
         let strict = budget == Budget::Message;
         let margin = if strict { valid_for + self.settings.jitter } else { Duration::ZERO };
         let in_a_minute = if chat.is_some_and(super::is_group) { MESSAGES_PER_MINUTE_IN_A_GROUP } else { 0 };
-        let mut script = GRANT.key(keys::limiter(self.bot));
+        let mut script = GRANT.key(keys::limiter(self.bot, budget.name()));
         script.key(keys::limiter_grants(self.bot, budget.name())).key(keys::limiter_pause(self.bot, None));
         if let Some(chat) = chat {
             script.key(keys::limiter_pause(self.bot, Some(chat)));
@@ -84,8 +84,9 @@ impl RedisLimiter {
         }
         script.arg(budget.per_second()).arg(micros(margin)).arg(u8::from(strict)).arg(in_a_minute);
         script.arg(micros(self.settings.failover_silence)).arg(u8::from(jumped));
-        let mut connection = self.redis.pooled().await?;
-        let (granted, wait, chat_bound, now): (bool, u64, bool, u64) = script.invoke_async(&mut connection).await?;
+        script.arg(u8::from(urgency == Urgency::Bulk));
+        let answer = self.link.with(|mut connection| async move { script.invoke_async(&mut connection).await });
+        let (granted, wait, chat_bound, now): (bool, u64, bool, u64) = answer.await?;
         Ok(Answer { granted, wait: Duration::from_micros(wait), chat_bound, redis_now: Duration::from_micros(now) })
     }
 
@@ -96,14 +97,15 @@ impl RedisLimiter {
 
 #[async_trait]
 impl Limiter for RedisLimiter {
-    async fn ask(&self, budget: Budget, chat: Option<ChatId>) -> Result<Permit, LimiterError> {
+    async fn ask(&self, budget: Budget, urgency: Urgency, chat: Option<ChatId>) -> Result<Permit, LimiterError> {
+        let what = Asked { budget, urgency, chat };
         let valid_for = self.clock().valid_for();
         let asked = Instant::now();
-        let mut answer = self.run(budget, chat, valid_for, false).await?;
+        let mut answer = self.run(what, valid_for, false).await?;
         let jumped = self.clock().observe(asked, Instant::now(), answer.redis_now);
         if jumped && budget == Budget::Message {
             tracing::warn!(bot_id = self.bot.0, "the clock of Redis jumped forward: no messages for a moment");
-            answer = self.run(budget, chat, valid_for, true).await?;
+            answer = self.run(what, valid_for, true).await?;
         }
         Ok(match answer {
             Answer { granted: true, .. } => Permit::Granted { valid_for },
@@ -111,11 +113,17 @@ impl Limiter for RedisLimiter {
         })
     }
 
-    async fn pause(&self, chat: Option<ChatId>, for_: Duration) -> Result<(), LimiterError> {
-        let mut script = PAUSE.key(keys::limiter_pause(self.bot, chat));
+    async fn pause(&self, budget: Budget, chat: Option<ChatId>, for_: Duration) -> Result<Paused, LimiterError> {
+        let mut script = PAUSE.key(keys::limiter(self.bot, budget.name()));
+        script.key(keys::limiter_pause(self.bot, None)).key(keys::limiter_flooded(self.bot));
+        if let Some(chat) = chat {
+            script.key(keys::limiter_pause(self.bot, Some(chat)));
+        }
         script.arg(u64::try_from(for_.as_millis()).unwrap_or(u64::MAX).max(1));
-        let mut connection = self.redis.pooled().await?;
-        Ok(script.invoke_async(&mut connection).await?)
+        script.arg(chat.map_or(String::new(), |chat| chat.to_string()));
+        script.arg(if budget == Budget::Message { 0 } else { budget.per_second() });
+        let paused = self.link.with(|mut connection| async move { script.invoke_async(&mut connection).await });
+        Ok(if paused.await? { Paused::Bot } else { Paused::Chat })
     }
 }
 

@@ -23,7 +23,10 @@ use prometheus_client::{
     registry::{Metric, Registry},
 };
 
-use crate::{limiter::Budget, queue::Backlog};
+use crate::{
+    limiter::{Budget, Paused, Urgency},
+    queue::Backlog,
+};
 
 /// A label with a fixed set of values.
 trait Label {
@@ -127,20 +130,6 @@ label! {
     }
 }
 
-impl Label for Budget {
-    const VALUES: &'static [&'static str] = &["message", "lookup", "deletion", "restriction", "answer"];
-}
-
-const fn budget_label(budget: Budget) -> &'static str {
-    match budget {
-        Budget::Message => "message",
-        Budget::Lookup => "lookup",
-        Budget::Deletion => "deletion",
-        Budget::Restriction => "restriction",
-        Budget::Answer => "answer",
-    }
-}
-
 /// The labels of a sample: the bot, and what the metric itself distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Of<L> {
@@ -218,8 +207,10 @@ struct Inner {
 
     api_calls: NamedCounters<1>,
     api_errors: NamedCounters<2>,
-    limiter_grants: Counters<1>,
-    limiter_denials: Counters<1>,
+    limiter_grants: Counters<2>,
+    limiter_denials: Counters<2>,
+    limiter_late: Counters<1>,
+    limiter_pauses: Counters<1>,
     rate_limit_delay: Histograms<0>,
 
     cache_hits: Counters<0>,
@@ -299,8 +290,10 @@ impl Metrics {
 
             api_calls: make.plain("bot_api_calls", "Calls of the Bot API, by method"),
             api_errors: make.plain("bot_api_errors", "Failed calls of the Bot API, by method and kind of error"),
-            limiter_grants: make.plain("nezuko_limiter_grants", "Calls that the limiter let go, by budget"),
-            limiter_denials: make.plain("nezuko_limiter_denials", "Calls told to wait, by budget"),
+            limiter_grants: make.plain("nezuko_limiter_grants", "Calls that the limiter let go, by budget and urgency"),
+            limiter_denials: make.plain("nezuko_limiter_denials", "Calls told to wait, by budget and urgency"),
+            limiter_late: make.plain("nezuko_limiter_late_grants", "Grants that came too late to be used, by budget"),
+            limiter_pauses: make.plain("nezuko_limiter_pauses", "Pauses that Telegram asked for, of a chat or the bot"),
             rate_limit_delay: make.histogram(
                 "bot_rate_limit_delay_seconds",
                 "How long calls waited for the limiter",
@@ -326,11 +319,21 @@ impl Metrics {
     #[must_use]
     pub fn of(&self, bot: BotId) -> Self {
         let metrics = Self { all: self.all.clone(), bot };
-        let Inner { webhook_requests, prompts, limiter_grants, limiter_denials, .. } = &*metrics.all;
+        let Inner { webhook_requests, prompts, limiter_grants, limiter_denials, limiter_late, limiter_pauses, .. } =
+            &*metrics.all;
         metrics.at_zero::<WebhookOutcome>(webhook_requests, "outcome");
         metrics.at_zero::<PromptAction>(prompts, "action");
-        metrics.at_zero::<Budget>(limiter_grants, "budget");
-        metrics.at_zero::<Budget>(limiter_denials, "budget");
+        for budget in Budget::ALL {
+            for urgency in [Urgency::Urgent, Urgency::Bulk] {
+                for counters in [limiter_grants, limiter_denials] {
+                    drop(counters.get_or_create(&metrics.of_limiter(budget, urgency)));
+                }
+            }
+            drop(limiter_late.get_or_create(&metrics.label([("budget", budget.name())])));
+        }
+        for paused in [Paused::Chat, Paused::Bot] {
+            drop(limiter_pauses.get_or_create(&metrics.label([("of", paused.name())])));
+        }
         let Inner { duplicate_updates, updates_reclaimed, mutes, releases, messages_deleted, .. } = &*metrics.all;
         let Inner { replies, cache_hits, cache_misses, .. } = &*metrics.all;
         for counter in
@@ -485,13 +488,27 @@ impl Metrics {
     }
 
     /// The limiter let a call go.
-    pub fn limiter_grant(&self, budget: Budget) {
-        self.all.limiter_grants.get_or_create(&self.label([("budget", budget_label(budget))])).inc();
+    pub fn limiter_grant(&self, budget: Budget, urgency: Urgency) {
+        self.all.limiter_grants.get_or_create(&self.of_limiter(budget, urgency)).inc();
     }
 
     /// The limiter told a call to wait.
-    pub fn limiter_denial(&self, budget: Budget) {
-        self.all.limiter_denials.get_or_create(&self.label([("budget", budget_label(budget))])).inc();
+    pub fn limiter_denial(&self, budget: Budget, urgency: Urgency) {
+        self.all.limiter_denials.get_or_create(&self.of_limiter(budget, urgency)).inc();
+    }
+
+    /// A grant came too late to be used.
+    pub fn limiter_late(&self, budget: Budget) {
+        self.all.limiter_late.get_or_create(&self.label([("budget", budget.name())])).inc();
+    }
+
+    /// Telegram asked for a pause.
+    pub fn limiter_pause(&self, paused: Paused) {
+        self.all.limiter_pauses.get_or_create(&self.label([("of", paused.name())])).inc();
+    }
+
+    const fn of_limiter(&self, budget: Budget, urgency: Urgency) -> Of<Labels<2>> {
+        self.label([("budget", budget.name()), ("urgency", urgency.name())])
     }
 
     /// A call waited so long for the limiter.
@@ -558,8 +575,10 @@ mod tests {
         metrics.press_to_answer(moment);
         metrics.api_call("sendMessage");
         metrics.api_error("sendMessage", "rate_limited");
-        metrics.limiter_grant(Budget::Message);
-        metrics.limiter_denial(Budget::Answer);
+        metrics.limiter_grant(Budget::Message, Urgency::Urgent);
+        metrics.limiter_denial(Budget::Answer, Urgency::Bulk);
+        metrics.limiter_late(Budget::Message);
+        metrics.limiter_pause(Paused::Bot);
         metrics.rate_limit_delay(moment);
         metrics.cache_hits(3);
         metrics.cache_misses(4);
@@ -603,8 +622,10 @@ mod tests {
             r#"nezuko_press_to_answer_seconds_count{bot_id="42"} 1"#,
             r#"bot_api_calls_total{bot_id="42",method="sendMessage"} 1"#,
             r#"bot_api_errors_total{bot_id="42",method="sendMessage",error_type="rate_limited"} 1"#,
-            r#"nezuko_limiter_grants_total{bot_id="42",budget="message"} 1"#,
-            r#"nezuko_limiter_denials_total{bot_id="42",budget="answer"} 1"#,
+            r#"nezuko_limiter_grants_total{bot_id="42",budget="message",urgency="urgent"} 1"#,
+            r#"nezuko_limiter_denials_total{bot_id="42",budget="answer",urgency="bulk"} 1"#,
+            r#"nezuko_limiter_late_grants_total{bot_id="42",budget="message"} 1"#,
+            r#"nezuko_limiter_pauses_total{bot_id="42",of="bot"} 1"#,
             r#"bot_rate_limit_delay_seconds_count{bot_id="42"} 1"#,
             r#"bot_cache_hits_total{bot_id="42"} 3"#,
             r#"bot_cache_misses_total{bot_id="42"} 4"#,

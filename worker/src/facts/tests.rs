@@ -123,8 +123,8 @@ mod presence {
     #[test]
     fn an_event_from_before_the_chat_was_watched_does_not_count() {
         let member = after(&[change(ANN, T, LEFT, FREE)]);
-        assert_eq!(member.standing(Watched(Some(T + 1)), MS + 5_000), None);
-        let seen = member.standing(Watched(Some(T)), MS + 5_000).unwrap();
+        assert_eq!(member.standing(Watched(Some(T)), MS + 5_000), None);
+        let seen = member.standing(Watched(Some(T - 1)), MS + 5_000).unwrap();
         assert_eq!((seen.standing, seen.event, seen.ask_again_ms), (Standing::Inside, member.event, None));
     }
 
@@ -305,7 +305,7 @@ mod calls {
     use super::*;
 
     fn called(act: Act, answered: bool) -> Member {
-        Member { call: Some(Call { act, at_ms: MS, answered }), ..Member::default() }
+        Member { call: Some(Call { answered, ..Call::new(act, MS, None) }), ..Member::default() }
     }
 
     #[test]
@@ -339,7 +339,38 @@ mod calls {
         look(&mut member, MS - 1, muted(ours()));
         assert!(member.call.is_some(), "asked before the call");
         look(&mut member, MS, muted(ours()));
-        assert!(member.call.is_none());
+        assert!(member.open_call().is_none());
+    }
+
+    #[test]
+    fn a_call_of_unknown_outcome_is_looked_into_again_when_it_cannot_land_any_more() {
+        let landed_ms = MS + LANDS_WITHIN_MS;
+        for seen in [FREE, muted(ours())] {
+            let mut member = called(Act::Mute, false);
+            look(&mut member, MS + 4_000, seen);
+            assert_eq!(member.open_call(), None, "what came of it is shown");
+            assert_eq!(member.confirm_at_ms(), Some(landed_ms + 1_000));
+            look(&mut member, landed_ms - 1, seen);
+            assert!(member.call.is_some());
+            look(&mut member, landed_ms, seen);
+            assert_eq!(member.call, None);
+        }
+    }
+
+    #[test]
+    fn what_came_of_a_call_does_not_hide_one_before_it() {
+        let landed_ms = MS + LANDS_WITHIN_MS;
+        let next = |earlier| Call { answered: true, ..Call::new(Act::Mute, MS + 5_000, Some(earlier)) };
+        let unknown = Call::new(Act::Release, MS, None);
+        let mut member = Member { call: Some(next(next(unknown))), ..Member::default() };
+        look(&mut member, MS + 10_000, muted(ours()));
+        assert_eq!((member.open_call(), member.confirm_at_ms()), (None, Some(landed_ms + 1_000)));
+
+        let mut failed = Member { call: Some(Call::new(Act::Mute, MS + 5_000, Some(unknown))), ..Member::default() };
+        failed.call_failed(MS + 6_000);
+        assert_eq!((failed.open_call(), failed.confirm_at_ms()), (None, Some(landed_ms + 1_000)));
+        failed.call_failed(landed_ms);
+        assert_eq!(failed.call, None);
     }
 
     #[test]
@@ -365,7 +396,7 @@ mod calls {
         ] {
             let mut member = called(act, answered);
             look(&mut member, asked_ms, seen);
-            assert_eq!(member.call.is_none(), ended, "{act:?} at {asked_ms}");
+            assert_eq!(member.open_call().is_none(), ended, "{act:?} at {asked_ms}");
         }
     }
 

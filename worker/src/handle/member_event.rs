@@ -30,7 +30,7 @@ impl Handler {
             let known = person.known(chat).is_some_and(|member| member.event.is_some() || member.lookup.is_some());
             if event.date < now_ms / 1000 - BELIEVABLE_S && !known {
                 let intent = Intent::Check { chat, user: user.id };
-                person.writes.put.push(Put { intent, not_before_ms: now_ms });
+                person.writes.put.push(Put::urgent(intent, now_ms));
                 return person.finish(chat);
             }
             let mark = person.mark(chat);

@@ -19,7 +19,7 @@ impl Handler {
         };
         let command = command::parse(message, from.id, receipt);
         let now_ms = (self.clock)();
-        let run = command.map(|command| Put { intent: Intent::Command(command), not_before_ms: now_ms });
+        let run = command.map(|command| Put::urgent(Intent::Command(command), now_ms));
         if !message.chat.kind.is_group() || message.sender_chat.is_some() || is_well_known(from.id) || from.is_bot {
             let concerned = run.is_some() && message.chat.kind != ChatKind::Channel;
             if let Some(put) = run.filter(|_| concerned) {
@@ -46,7 +46,7 @@ impl Handler {
             match what {
                 OfMessage::Delete => {
                     let intent = Intent::Delete { chat: group, message: message.message_id };
-                    person.writes.put.push(Put { intent, not_before_ms: now_ms });
+                    person.writes.put.push(Put::urgent(intent, now_ms));
                 }
                 OfMessage::Hold => {
                     person.writes.hold = Some(Held { group, message: message.message_id, date: message.date });

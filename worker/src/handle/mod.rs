@@ -156,7 +156,7 @@ impl Handler {
             message: message.message_id,
             received_ms: receipt.received_ms,
         };
-        let put = Put { intent: Intent::Answer(press), not_before_ms: (self.clock)() };
+        let put = Put::urgent(Intent::Answer(press), (self.clock)());
         self.put(&[put], receipt.trace_id).await
     }
 

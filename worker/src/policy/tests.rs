@@ -340,7 +340,7 @@ mod plans {
     }
 
     fn called(member: Member, act: Act) -> Member {
-        Member { call: Some(Call { act, at_ms: MS - 1_000, answered: true }), ..member }
+        Member { call: Some(Call { answered: true, ..Call::new(act, MS - 1_000, None) }), ..member }
     }
 
     fn imposed(member: Member, limits: Limits) -> Member {
@@ -483,7 +483,7 @@ mod plans {
             limits in some_limits(), theirs in proptest::option::of(some_limits()), call in some_act(), decision in some_decision(),
         ) {
             let mut member = limited(limits);
-            member.call = call.map(|act| Call { act, at_ms: MS - 1_000, answered: false });
+            member.call = call.map(|act| Call::new(act, MS - 1_000, None));
             member.theirs = theirs.map(|limits| Theirs { order: order(T - 60, 6), limits, lifted_ours: false });
             let plan = planned(&decision, &member);
             if plan.act == Some(Act::Release) {

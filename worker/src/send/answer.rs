@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use frankenstein::methods::AnswerCallbackQueryParams;
-use nezuko_shared::limiter::Budget;
+use nezuko_shared::limiter::{Budget, Urgency};
 use nezuko_telegram::{ChatId, ChatMember, ErrorClass, Limits, UserId};
 
 use super::Sender;
@@ -82,7 +82,7 @@ impl Sender {
                 let limits = person.known(group).map(|member| member.limits(mark, now_ms));
                 let by_admin = limits.is_some_and(|now| now.limits != Limits::Free && !now.ours);
                 let held = limits.is_some_and(|now| now.ours)
-                    || person.known(group).is_some_and(|member| member.call.is_some() || member.waiting);
+                    || person.known(group).is_some_and(|member| member.open_call().is_some() || member.waiting);
                 let decision = person.verdict(group).map_or(Decision::Free, |verdict| verdict.decision);
                 let free = matches!(decision, Decision::Free | Decision::HandsOff(Reason::Exempt));
                 let found = match decision {
@@ -95,7 +95,7 @@ impl Sender {
                 };
                 let mut ask = if free { Vec::new() } else { person.not_known_in(group) };
                 // Nothing has shown yet what came of a call of ours, and only what is shown to be ours can be lifted.
-                let open = person.known(group).is_some_and(|member| member.call.is_some());
+                let open = person.known(group).is_some_and(|member| member.open_call().is_some());
                 ask.extend(open.then_some(group));
                 if is_final || ask.is_empty() {
                     person.writes.verifications.push(Verification { group, outcome: found.label() });
@@ -110,7 +110,7 @@ impl Sender {
     async fn look_up(&self, user: UserId, chats: &[ChatId]) -> Vec<(ChatId, i64, ChatMember)> {
         let mut answers = Vec::new();
         for chat in chats {
-            if self.leave(Budget::Lookup, Some(*chat)).await.is_err() {
+            if self.permits.leave(Budget::Lookup, Urgency::Urgent, Some(*chat)).await.is_err() {
                 continue;
             }
             let asked_ms = self.now_ms();
@@ -123,7 +123,7 @@ impl Sender {
     }
 
     async fn reply_to_press(&self, claim: &Claim, press: &Press, found: &Found) -> Result<(), StoreError> {
-        if let Err(refused) = self.leave(Budget::Answer, None).await {
+        if let Err(refused) = self.permits.leave(Budget::Answer, claim.urgency, None).await {
             return self.settle(claim, self.wait_for(refused.retry_in)).await;
         }
         let view = self.handler.store.prompt(press.group, None, 0).await?;
@@ -137,7 +137,7 @@ impl Sender {
         let result: Result<bool, _> = self.call("answerCallbackQuery", &params).await;
         let settlement = match result.map_err(|error| error.class()) {
             Err(class @ ErrorClass::RetryAfter(wait)) => {
-                self.obey(None, class).await;
+                self.obey(Budget::Answer, None, class).await;
                 self.wait_for(wait)
             }
             Err(ErrorClass::Retry | ErrorClass::Ambiguous) => self.back_off(claim),
@@ -151,8 +151,7 @@ impl Sender {
         };
         // A prompt that we do not know was sent by somebody whose answer got lost: it would stand for ever.
         let is_known = self.handler.store.recognise_prompt(press.group, press.message, self.now_ms()).await?;
-        let stray =
-            Put { intent: Intent::Delete { chat: press.group, message: press.message }, not_before_ms: self.now_ms() };
+        let stray = Put::urgent(Intent::Delete { chat: press.group, message: press.message }, self.now_ms());
         let put = if is_known { Vec::new() } else { vec![stray] };
         self.settle_and_put(claim, settlement, &put).await
     }

@@ -14,7 +14,7 @@ impl Sender {
         if user == self.handler.bot.user() {
             return self.check_own(claim, chat).await;
         }
-        if let Err(refused) = self.leave(Budget::Lookup, Some(chat)).await {
+        if let Err(refused) = self.permits.leave(Budget::Lookup, claim.urgency, Some(chat)).await {
             return self.settle(claim, self.wait_for(refused.retry_in)).await;
         }
         if !self.still_wanted(claim, chat, user).await? {
@@ -78,7 +78,7 @@ impl Sender {
             Err(error) => error,
         };
         let class = error.class();
-        self.obey(Some(chat), class).await;
+        self.obey(Budget::Lookup, Some(chat), class).await;
         // E31: "user not found" from a chat whose administrator we are means that they are not in it.
         let is_stranger = class == ErrorClass::UserUnknown && {
             let own = self.handler.store.chat(chat).await?.chat.facts.own();
@@ -127,7 +127,7 @@ impl Sender {
 
     /// Looks at our own place in `chat`.
     async fn check_own(&self, claim: &Claim, chat: ChatId) -> Result<(), StoreError> {
-        if let Err(refused) = self.leave(Budget::Lookup, Some(chat)).await {
+        if let Err(refused) = self.permits.leave(Budget::Lookup, claim.urgency, Some(chat)).await {
             return self.settle(claim, self.wait_for(refused.retry_in)).await;
         }
         let bot = self.handler.bot.user();
@@ -136,7 +136,7 @@ impl Sender {
             Ok(answer) => answer,
             Err(error) => {
                 let class = error.class();
-                self.obey(Some(chat), class).await;
+                self.obey(Budget::Lookup, Some(chat), class).await;
                 match class {
                     // Out, and not told so by an event.
                     ErrorClass::BotOut => stranger(bot),
@@ -174,7 +174,7 @@ impl Sender {
                     writes.put = view.redecide(chat, now_ms);
                 }
                 let intent = Intent::Check { chat, user: self.handler.bot.user() };
-                writes.put.extend(facts.own_again_ms().map(|not_before_ms| Put { intent, not_before_ms }));
+                writes.put.extend(facts.own_again_ms().map(|not_before_ms| Put::urgent(intent, not_before_ms)));
                 writes.facts = (facts != view.chat.facts).then_some(facts);
                 writes
             })

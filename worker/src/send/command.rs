@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use frankenstein::types::ChatId as ChatReference;
-use nezuko_shared::limiter::Budget;
+use nezuko_shared::limiter::{Budget, Urgency};
 use nezuko_telegram::{CallError, Chat, ChatId, ChatKind, ChatMember, ErrorClass, Rights, Standing, UserId};
 
 use super::Sender;
@@ -68,7 +68,7 @@ impl Sender {
         tracing::info!(chat = command.chat.0, name = command.name, trace_id = claim.trace_id, "command answered");
         let Command { update_id, chat, topic, message, .. } = *command;
         let reply = Intent::Reply(Reply { update_id, chat, topic, message, html });
-        let put = Put { intent: reply, not_before_ms: self.now_ms() };
+        let put = Put::urgent(reply, self.now_ms());
         self.settle_and_put(claim, Settlement::Done, &[put]).await
     }
 
@@ -269,7 +269,7 @@ impl Sender {
     }
 
     async fn may_look_up(&self, chat: ChatId) -> Result<(), Stop> {
-        let leave = self.leave(Budget::Lookup, Some(chat)).await;
+        let leave = self.permits.leave(Budget::Lookup, Urgency::Urgent, Some(chat)).await;
         leave.map(drop).map_err(|refused| Stop::Later(ErrorClass::RetryAfter(refused.retry_in)))
     }
 
@@ -277,7 +277,7 @@ impl Sender {
         match answer {
             Ok(answer) => Ok(answer),
             Err(error) => {
-                self.obey(Some(chat), error.class()).await;
+                self.obey(Budget::Lookup, Some(chat), error.class()).await;
                 Err(Stop::Later(error.class()))
             }
         }
@@ -289,7 +289,7 @@ fn setting(command: &Command, value: bool) -> Setting<bool> {
 }
 
 fn redecide(chat: ChatId, now_ms: i64) -> Vec<Put> {
-    vec![Put { intent: Intent::Redecide { chat, after: UserId(0) }, not_before_ms: now_ms }]
+    vec![Put::urgent(Intent::Redecide { chat, after: UserId(0) }, now_ms)]
 }
 
 /// `@name`, `t.me/name` or a numeric id.

@@ -25,7 +25,7 @@ impl Sender {
 
     async fn delete_batch(&self, chat: ChatId, batch: &[Claim]) -> Result<(), StoreError> {
         let Some(first) = batch.first() else { return Ok(()) };
-        let settlement = match self.leave(Budget::Deletion, Some(chat)).await {
+        let settlement = match self.permits.leave(Budget::Deletion, first.urgency, Some(chat)).await {
             Err(refused) => self.wait_for(refused.retry_in),
             Ok(_) => {
                 let messages: Vec<i32> = batch.iter().filter_map(message_of).collect();
@@ -41,7 +41,7 @@ impl Sender {
                         Settlement::Done
                     }
                     Err(class @ ErrorClass::RetryAfter(wait)) => {
-                        self.obey(Some(chat), class).await;
+                        self.obey(Budget::Deletion, Some(chat), class).await;
                         self.wait_for(wait)
                     }
                     // Deleting twice does no harm.

@@ -31,7 +31,7 @@ struct RestrictChatMember {
 
 impl Sender {
     pub(super) async fn member(&self, claim: &Claim, group: ChatId, user: UserId) -> Result<(), StoreError> {
-        if let Err(refused) = self.leave(Budget::Restriction, Some(group)).await {
+        if let Err(refused) = self.permits.leave(Budget::Restriction, claim.urgency, Some(group)).await {
             return self.settle(claim, self.wait_for(refused.retry_in)).await;
         }
         let Some((act, limits)) = self.decide_act(claim, group, user).await? else { return Ok(()) };
@@ -63,7 +63,7 @@ impl Sender {
                 let member = person.member(group);
                 let lasting = member.mute_until.filter(|until| *until > now_ms / 1000 + RENEW_BEFORE_S);
                 let until = lasting.unwrap_or_else(|| mark.until(now_ms));
-                member.call = Some(Call { act, at_ms: now_ms, answered: false });
+                member.call = Some(Call::new(act, now_ms, member.call));
                 let limits = match act {
                     Act::Mute => Limits::Restricted { until, left: Permissions::NONE },
                     Act::Release => Limits::Free,
@@ -127,7 +127,7 @@ impl Sender {
     ) -> Result<(), StoreError> {
         let class = result.as_ref().err().map(CallError::class);
         if let Some(class) = class {
-            self.obey(Some(group), class).await;
+            self.obey(Budget::Restriction, Some(group), class).await;
         }
         let settlement = match class {
             None
@@ -149,8 +149,10 @@ impl Sender {
                 if let Some(call) = member.call.as_mut().filter(|call| call.act == act) {
                     call.answered = class.is_none();
                     let proven = class.is_none() && planted::has(Bug::OkIsProof);
-                    if !open || proven {
+                    if proven {
                         member.call = None;
+                    } else if !open {
+                        member.call_failed(now_ms);
                     }
                 }
                 if class.is_none() && planted::has(Bug::OkIsProof) {
@@ -170,7 +172,7 @@ impl Sender {
                     // it yet, and each answer has the person decided again.
                     Some(ErrorClass::TargetIsAdmin) => {
                         let intent = Intent::Check { chat: group, user };
-                        person.writes.put.push(Put { intent, not_before_ms: now_ms + CONFIRM_AFTER_MS });
+                        person.writes.put.push(Put::urgent(intent, now_ms + CONFIRM_AFTER_MS));
                     }
                     Some(ErrorClass::Permission | ErrorClass::BotOut) => {
                         person.writes.put.push(self.look_at_own_rights(group));

@@ -9,23 +9,20 @@ mod check;
 mod command;
 mod delete;
 mod member;
+mod permits;
 mod prompt;
 mod redecide;
 mod reply;
 
 pub(crate) use answer::Found;
+pub use permits::{Leave, Permits, Refused};
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use frankenstein::response::MethodResponse;
-use nezuko_shared::limiter::{Budget, Limiter, Permit};
+use nezuko_shared::limiter::{Budget, Limiter};
 use nezuko_telegram::{CallError, Chat, ChatId, ChatMember, Client, ErrorClass, MessageId, UserId};
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::sync::Mutex;
 
 use crate::{
     handle::Handler,
@@ -36,8 +33,6 @@ use crate::{
 
 /// A claim lasts so long; it is prolonged three times as often.
 pub const CLAIM: Duration = Duration::from_secs(10);
-/// Nobody waits longer than this for the limiter with a claim in hand; the intent then goes back.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Carries intents out.
 #[derive(Clone)]
@@ -46,31 +41,18 @@ pub struct Sender {
     pub handler: Handler,
     /// The Bot API.
     pub api: Client,
-    /// The fleet's limiter.
-    pub limiter: Arc<dyn Limiter>,
+    /// Leave to call.
+    pub permits: Arc<Permits>,
     /// The name under which intents are claimed; unique to this process.
     pub holder: String,
-    /// One asker per budget, so that waiting callers do not outbid each other.
-    askers: Arc<[Mutex<()>; 5]>,
-}
-
-/// Leave to make one call, good until `until`.
-#[derive(Clone, Copy, Debug)]
-struct Leave {
-    until: Instant,
-}
-
-/// There is no leave to be had now.
-#[derive(Clone, Copy, Debug)]
-struct Refused {
-    retry_in: Duration,
 }
 
 impl Sender {
     /// A sender that claims under the name `holder`, which no other process has.
     #[must_use]
     pub fn new(handler: Handler, api: Client, limiter: Arc<dyn Limiter>, holder: String) -> Self {
-        Self { handler, api, limiter, holder, askers: Arc::default() }
+        let permits = Arc::new(Permits::new(limiter, handler.metrics.clone()));
+        Self { handler, api, permits, holder }
     }
 
     /// Claims due intents of `lane` and gives them back in batches that belong together.
@@ -155,35 +137,6 @@ impl Sender {
         Settlement::Retry { not_before_ms: self.now_ms() + doubled.min(longest).as_millis() as i64 }
     }
 
-    /// Waits for the limiter, at most [`PATIENCE`], and not at all where it is this chat that has to wait.
-    async fn leave(&self, budget: Budget, chat: Option<ChatId>) -> Result<Leave, Refused> {
-        let began = Instant::now();
-        let _asker = self.askers[budget as usize].lock().await;
-        loop {
-            let asked = Instant::now();
-            match self.limiter.ask(budget, chat).await {
-                Ok(Permit::Granted { valid_for }) => {
-                    self.handler.metrics.limiter_grant(budget);
-                    self.handler.metrics.rate_limit_delay(began.elapsed());
-                    return Ok(Leave { until: asked + valid_for });
-                }
-                Ok(Permit::Denied { retry_in, chat_bound }) => {
-                    self.handler.metrics.limiter_denial(budget);
-                    if chat_bound || began.elapsed() + retry_in > PATIENCE {
-                        return Err(Refused { retry_in });
-                    }
-                    tokio::time::sleep(retry_in).await;
-                }
-                // Without the limiter no messages are sent; answers, deletions and restrictions go on.
-                Err(error) if budget == Budget::Message => {
-                    tracing::warn!(%error, "no message without the limiter");
-                    return Err(Refused { retry_in: Duration::from_secs(1) });
-                }
-                Err(_) => return Ok(Leave { until: asked + PATIENCE }),
-            }
-        }
-    }
-
     async fn call<P, O>(&self, method: &'static str, params: &P) -> Result<O, CallError>
     where
         P: Serialize + std::fmt::Debug + Send + Sync,
@@ -216,19 +169,17 @@ impl Sender {
         self.call("getChat", &params).await
     }
 
-    /// A 429 is obeyed by all workers.
-    async fn obey(&self, chat: Option<ChatId>, class: ErrorClass) {
-        if let ErrorClass::RetryAfter(wait) = class
-            && let Err(error) = self.limiter.pause(chat, wait).await
-        {
-            tracing::warn!(%error, "a pause is known to this process only");
+    /// A 429 to a call of `budget` is obeyed by all workers.
+    async fn obey(&self, budget: Budget, chat: Option<ChatId>, class: ErrorClass) {
+        if let ErrorClass::RetryAfter(wait) = class {
+            self.permits.pause(budget, chat, wait).await;
         }
     }
 
     /// Our own rights in `chat` are to be looked at.
     fn look_at_own_rights(&self, chat: ChatId) -> Put {
         let intent = Intent::Check { chat, user: self.handler.bot.user() };
-        Put { intent, not_before_ms: self.now_ms() }
+        Put::urgent(intent, self.now_ms())
     }
 }
 

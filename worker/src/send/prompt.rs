@@ -68,7 +68,7 @@ impl Sender {
             store.save_prompt(group, topic, None, claim, Some(then)).await?;
             return Ok(());
         }
-        if let Err(refused) = self.leave(Budget::Deletion, Some(group)).await {
+        if let Err(refused) = self.permits.leave(Budget::Deletion, claim.urgency, Some(group)).await {
             return self.settle(claim, self.wait_for(refused.retry_in)).await;
         }
         // If this process dies here, nobody takes the prompt for one that still says what it said.
@@ -83,7 +83,7 @@ impl Sender {
         let deleted: Result<bool, _> = self.call("deleteMessage", &params).await;
         let settlement = match deleted.map_err(|error| error.class()) {
             Err(class @ ErrorClass::RetryAfter(wait)) => {
-                self.obey(Some(group), class).await;
+                self.obey(Budget::Deletion, Some(group), class).await;
                 self.wait_for(wait)
             }
             Err(ErrorClass::Retry | ErrorClass::Ambiguous) => self.back_off(claim),
@@ -118,14 +118,8 @@ impl Sender {
                 return Ok(());
             }
         }
-        let leave = self.leave(Budget::Message, Some(group)).await;
-        let refused = match leave {
-            Ok(leave) if leave.until.elapsed() == Duration::ZERO => None,
-            Ok(_) => Some(Duration::ZERO),
-            Err(refused) => Some(refused.retry_in),
-        };
-        if let Some(wait) = refused {
-            let settlement = Some(self.wait_for(wait));
+        if let Err(refused) = self.permits.leave(Budget::Message, claim.urgency, Some(group)).await {
+            let settlement = Some(self.wait_for(refused.retry_in));
             store.save_prompt(group, topic, stands.as_ref(), claim, settlement).await?;
             return Ok(());
         }
@@ -180,7 +174,7 @@ impl Sender {
             // It took so long that somebody else took over: this one is nobody's prompt.
             Some(message) if !saved => {
                 let intent = Intent::Delete { chat: group, message };
-                self.handler.put(&[Put { intent, not_before_ms: self.now_ms() }], &claim.trace_id).await
+                self.handler.put(&[Put::urgent(intent, self.now_ms())], &claim.trace_id).await
             }
             _ => Ok(()),
         }
@@ -215,7 +209,7 @@ impl Sender {
     }
 
     async fn after_refusal(&self, claim: &Claim, group: ChatId, class: ErrorClass) -> Result<Settlement, StoreError> {
-        self.obey(Some(group), class).await;
+        self.obey(Budget::Message, Some(group), class).await;
         Ok(match class {
             ErrorClass::RetryAfter(wait) => self.wait_for(wait),
             ErrorClass::Retry => self.back_off(claim),

@@ -1,10 +1,12 @@
 //! Deciding everybody of a chat again, in steps, because its settings or our rights there changed.
 
+use nezuko_shared::limiter::Urgency;
 use nezuko_telegram::{ChatId, UserId};
 
 use super::Sender;
 use crate::{
     intent::{Claim, Intent, Settlement},
+    reconcile::Person,
     store::StoreError,
 };
 
@@ -15,7 +17,12 @@ impl Sender {
     pub(super) async fn redecide(&self, claim: &Claim, chat: ChatId, after: UserId) -> Result<(), StoreError> {
         let people = self.handler.store.people_of(chat, after, STEP).await?;
         for user in &people {
-            self.handler.with_person(*user, chat, None, &claim.trace_id, |person| person.finish(chat)).await?;
+            let decide = |person: Person<'_>| {
+                let mut outcome = person.finish(chat);
+                outcome.writes.put.iter_mut().for_each(|put| put.urgency = Urgency::Bulk);
+                outcome
+            };
+            self.handler.with_person(*user, chat, None, &claim.trace_id, decide).await?;
         }
         let settlement = match people.last() {
             Some(last) if people.len() as i64 == STEP => Settlement::Continue(Intent::Redecide { chat, after: *last }),

@@ -1,7 +1,5 @@
 //! Sending a reply.
 
-use std::time::Duration;
-
 use frankenstein::{
     ParseMode,
     methods::SendMessageParams,
@@ -25,12 +23,8 @@ pub(super) struct Sent {
 
 impl Sender {
     pub(super) async fn reply(&self, claim: &Claim, reply: &Reply) -> Result<(), StoreError> {
-        let leave = match self.leave(Budget::Message, Some(reply.chat)).await {
-            Ok(leave) => leave,
-            Err(refused) => return self.settle(claim, self.wait_for(refused.retry_in)).await,
-        };
-        if leave.until.elapsed() > Duration::ZERO {
-            return self.settle(claim, self.wait_for(Duration::ZERO)).await;
+        if let Err(refused) = self.permits.leave(Budget::Message, claim.urgency, Some(reply.chat)).await {
+            return self.settle(claim, self.wait_for(refused.retry_in)).await;
         }
         let settlement = match self.send_reply(reply).await.map_err(|error| error.class()) {
             // Whether a reply of unknown outcome stands cannot be found out; rather one too few than one too many.
@@ -39,7 +33,7 @@ impl Sender {
                 Settlement::Done
             }
             Err(class @ ErrorClass::RetryAfter(wait)) => {
-                self.obey(Some(reply.chat), class).await;
+                self.obey(Budget::Message, Some(reply.chat), class).await;
                 self.wait_for(wait)
             }
             Err(ErrorClass::Retry) => self.back_off(claim),

@@ -184,7 +184,7 @@ impl ChatView {
     #[must_use]
     pub fn redecide(&self, chat: ChatId, now_ms: i64) -> Vec<Put> {
         let itself = (!self.links.is_empty()).then_some(chat);
-        let put = |chat| Put { intent: Intent::Redecide { chat, after: UserId(0) }, not_before_ms: now_ms };
+        let put = |chat| Put::urgent(Intent::Redecide { chat, after: UserId(0) }, now_ms);
         self.required_by.iter().copied().chain(itself).map(put).collect()
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use nezuko_shared::{
     cache::{Cache, memory::MemoryCache},
-    limiter::{Budget, Limiter, LimiterError, Permit},
+    limiter::{Budget, Limiter, LimiterError, Paused, Permit, Urgency},
     telemetry::metrics::Metrics,
 };
 use nezuko_telegram::{BotId, ChatId as Chat, Client, UpdateId, UpdateKind, parse_update};
@@ -85,12 +85,12 @@ struct NoLimit;
 
 #[async_trait]
 impl Limiter for NoLimit {
-    async fn ask(&self, _: Budget, _: Option<Chat>) -> Result<Permit, LimiterError> {
+    async fn ask(&self, _: Budget, _: Urgency, _: Option<Chat>) -> Result<Permit, LimiterError> {
         Ok(Permit::Granted { valid_for: std::time::Duration::from_hours(1) })
     }
 
-    async fn pause(&self, _: Option<Chat>, _: std::time::Duration) -> Result<(), LimiterError> {
-        Ok(())
+    async fn pause(&self, _: Budget, _: Option<Chat>, _: std::time::Duration) -> Result<Paused, LimiterError> {
+        Ok(Paused::Chat)
     }
 }
 

@@ -27,6 +27,7 @@ const SENDING_MS: i64 = 60_000;
 #[derive(Clone, Debug)]
 struct Row {
     intent: Intent,
+    lane: Lane,
     generation: i64,
     not_before_ms: i64,
     attempts: i64,
@@ -127,6 +128,8 @@ impl Tables {
             if put.intent.is_state() {
                 row.generation += 1;
                 row.intent = put.intent.clone();
+                // Bulk is the last of the lanes.
+                row.lane = if row.lane == Lane::Bulk { put.lane() } else { row.lane };
                 row.not_before_ms = row.not_before_ms.min(put.not_before_ms);
                 row.trace_id = trace_id.to_owned();
             }
@@ -134,6 +137,7 @@ impl Tables {
         }
         let row = Row {
             intent: put.intent.clone(),
+            lane: put.lane(),
             generation: 1,
             not_before_ms: put.not_before_ms,
             attempts: 0,
@@ -293,9 +297,8 @@ impl Store for MemoryStore {
             let for_ever = planted::has(Bug::ClaimForEver);
             if for_ever { row.claimed_by.is_empty() } else { row.claimed_until_ms < now_ms }
         };
-        let is_due = |row: &&mut Row| {
-            row.intent.lane() == lane && row.done_ms.is_none() && row.not_before_ms <= now_ms && is_free(row)
-        };
+        let is_due =
+            |row: &&mut Row| row.lane == lane && row.done_ms.is_none() && row.not_before_ms <= now_ms && is_free(row);
         let mut due: Vec<&mut Row> = tables.intents.values_mut().filter(is_due).collect();
         due.sort_by_key(|row| row.not_before_ms);
         let claims = due.into_iter().take(usize::try_from(max).unwrap_or_default()).map(|row| {
@@ -303,7 +306,7 @@ impl Store for MemoryStore {
             row.claimed_until_ms = until_ms;
             row.claim = claim;
             let Row { intent, generation, attempts, trace_id, .. } = row.clone();
-            Claim { intent, generation, claim, attempts, trace_id }
+            Claim { intent, urgency: lane.urgency(), generation, claim, attempts, trace_id }
         });
         Ok(claims.collect())
     }

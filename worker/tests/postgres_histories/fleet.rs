@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use loadtest::world::Emitted;
 use nezuko_shared::{
     cache::{Cache, memory::MemoryCache},
-    limiter::{Budget, Limiter, LimiterError, Permit},
+    limiter::{Budget, Limiter, LimiterError, Paused, Permit, Urgency},
     telemetry::metrics::Metrics,
 };
 use nezuko_telegram::{ChatId, Client, UpdateId, UpdateKind, parse_update};
@@ -38,12 +38,12 @@ struct NoLimit;
 
 #[async_trait]
 impl Limiter for NoLimit {
-    async fn ask(&self, _: Budget, _: Option<ChatId>) -> Result<Permit, LimiterError> {
+    async fn ask(&self, _: Budget, _: Urgency, _: Option<ChatId>) -> Result<Permit, LimiterError> {
         Ok(Permit::Granted { valid_for: Duration::from_hours(1) })
     }
 
-    async fn pause(&self, _: Option<ChatId>, _: Duration) -> Result<(), LimiterError> {
-        Ok(())
+    async fn pause(&self, _: Budget, _: Option<ChatId>, _: Duration) -> Result<Paused, LimiterError> {
+        Ok(Paused::Chat)
     }
 }
 

@@ -44,10 +44,11 @@ enum Fault {
     TopicsAreMixed,
     NothingIsStray,
     PagesBeginAnew,
+    NewestUrgencyWins,
 }
 
 /// Each fault with the check that is there for it.
-const FAULTS: [(Fault, &str); 24] = [
+const FAULTS: [(Fault, &str); 25] = [
     (Fault::EffectComesBack, "an_effect_that_is_done_does_not_come_back"),
     (Fault::EffectIsReplaced, "an_effect_is_never_replaced"),
     (Fault::DoneEndsNewerGeneration, "a_newer_generation_outlives_what_was_claimed"),
@@ -72,6 +73,7 @@ const FAULTS: [(Fault, &str); 24] = [
     (Fault::TopicsAreMixed, "only_those_of_the_topic_are_named"),
     (Fault::NothingIsStray, "a_message_that_is_no_standing_prompt_is_a_stray"),
     (Fault::PagesBeginAnew, "people_of_a_chat_come_page_by_page"),
+    (Fault::NewestUrgencyWins, "what_is_made_again_for_bulk_stays_urgent"),
 ];
 
 #[tokio::test]
@@ -200,7 +202,8 @@ impl Store for Faulty {
             if self.has(Fault::EffectComesBack) {
                 self.right.purge(i64::MAX / 2).await?;
             }
-            if (!state && self.has(Fault::EffectIsReplaced)) || (state && self.has(Fault::LaterDueTimeWins)) {
+            let replaces = self.has(Fault::LaterDueTimeWins) || self.has(Fault::NewestUrgencyWins);
+            if (!state && self.has(Fault::EffectIsReplaced)) || (state && replaces) {
                 self.end(put.intent.key()).await?;
             }
         }

@@ -11,12 +11,13 @@ use crate::{
 
 impl SqlStore {
     pub(super) async fn put_one(&self, tx: &mut AnyConnection, put: &Put, trace_id: &str) -> Result<(), StoreError> {
-        // A state intent is made again, due at the earlier of both times; an effect, or its tombstone, stays as it is.
+        // A state intent is made again, due at the earlier of both times and as urgent as either; an effect, or its tombstone, stays as it is.
         let statement = if put.intent.is_state() {
             "INSERT INTO intents (bot_id, key, lane, kind, user_id, payload, generation, not_before_ms, attempts, claim,
                 claimed_by, claimed_until_ms, trace_id) VALUES ($1, $2, $3, $4, $5, $6, 1, $7, 0, 0, '', 0, $8)
              ON CONFLICT (bot_id, key) DO UPDATE SET generation = intents.generation + 1, trace_id = excluded.trace_id,
-                payload = excluded.payload, not_before_ms = CASE WHEN intents.not_before_ms < excluded.not_before_ms
+                payload = excluded.payload, lane = CASE WHEN intents.lane < excluded.lane THEN intents.lane ELSE excluded.lane END,
+                not_before_ms = CASE WHEN intents.not_before_ms < excluded.not_before_ms
                     THEN intents.not_before_ms ELSE excluded.not_before_ms END"
         } else {
             "INSERT INTO intents (bot_id, key, lane, kind, user_id, payload, generation, not_before_ms, attempts, claim,
@@ -30,7 +31,7 @@ impl SqlStore {
         sqlx::query(statement)
             .bind(self.bot.0)
             .bind(put.intent.key())
-            .bind(put.intent.lane() as i64)
+            .bind(put.lane() as i64)
             .bind(put.intent.kind())
             .bind(user)
             .bind(serde_json::to_string(&put.intent)?)

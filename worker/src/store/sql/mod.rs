@@ -145,6 +145,7 @@ impl Store for SqlStore {
             };
             claims.push(Claim {
                 intent,
+                urgency: lane.urgency(),
                 generation: row.try_get(1)?,
                 claim,
                 attempts: row.try_get(2)?,

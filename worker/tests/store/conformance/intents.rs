@@ -1,9 +1,12 @@
 //! Intents: state intents are made again, effects happen once.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, ensure};
+use nezuko_shared::limiter::Urgency;
 use nezuko_telegram::{MessageId, UpdateId, UserId};
 use nezuko_worker::{
-    intent::{Command, Intent, Lane, Press, Reply, Settlement},
+    intent::{Claim, Command, Intent, Lane, Press, Put, Reply, Settlement},
     store::{ChatWrites, PersonWrites, Settle, Store},
 };
 
@@ -17,6 +20,7 @@ pub(super) fn checks(make: Make<'_>) -> Vec<Check<'_>> {
         every_intent_is_claimed_in_its_lane_as_it_was_put,
         a_state_intent_made_again_is_a_new_generation,
         the_earlier_due_time_wins,
+        what_is_made_again_for_bulk_stays_urgent,
         an_effect_is_never_replaced,
         an_effect_that_is_done_does_not_come_back,
         a_state_intent_that_is_done_may_come_back,
@@ -25,6 +29,8 @@ pub(super) fn checks(make: Make<'_>) -> Vec<Check<'_>> {
         open_intents_are_counted_by_kind,
     ]
 }
+
+const THIRD: UserId = UserId(13);
 
 fn one_of_each() -> [Intent; 8] {
     let (user, chat, message, topic) = (ANN, GROUP, MessageId(5), Some(3));
@@ -88,6 +94,22 @@ async fn the_earlier_due_time_wins(store: &dyn Store) -> Result<()> {
     put(store, mute(BOB), NOW).await?;
     let claims = claim(store, Lane::Restrictions, "one", NOW).await?;
     ensure!(claims.len() == 2, "due are only {claims:?}");
+    Ok(())
+}
+
+async fn what_is_made_again_for_bulk_stays_urgent(store: &dyn Store) -> Result<()> {
+    let bulk = |intent| Put { urgency: Urgency::Bulk, ..at(intent, NOW) };
+    let check = Intent::Check { chat: CHANNEL, user: ANN };
+    store.put(&[bulk(mute(ANN)), bulk(mute(BOB)), bulk(check.clone()), at(mute(THIRD), NOW)], "trace").await?;
+    store.put(&[at(mute(BOB), NOW), bulk(mute(THIRD))], "trace").await?;
+    let claimed = |claims: Vec<Claim>| claims.into_iter().map(|claim| claim.intent.key()).collect::<BTreeSet<_>>();
+    let keys = |intents: &[Intent]| intents.iter().map(Intent::key).collect::<BTreeSet<_>>();
+    let slow = claim(store, Lane::Bulk, "one", NOW).await?;
+    ensure!(slow.iter().all(|claim| claim.urgency == Urgency::Bulk), "{slow:?}");
+    ensure!(claimed(slow.clone()) == keys(&[mute(ANN), check]), "bulk: {slow:?}");
+    let quick = claim(store, Lane::Restrictions, "one", NOW).await?;
+    ensure!(quick.iter().all(|claim| claim.urgency == Urgency::Urgent), "{quick:?}");
+    ensure!(claimed(quick.clone()) == keys(&[mute(BOB), mute(THIRD)]), "urgent: {quick:?}");
     Ok(())
 }
 

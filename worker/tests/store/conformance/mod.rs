@@ -143,7 +143,7 @@ fn event(update: i64) -> Event {
 }
 
 const fn at(intent: Intent, not_before_ms: i64) -> Put {
-    Put { intent, not_before_ms }
+    Put::urgent(intent, not_before_ms)
 }
 
 /// A state intent about a person.

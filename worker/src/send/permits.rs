@@ -1,0 +1,135 @@
+//! Leave to call Telegram: the fleet's limiter, asked by one task at a time for each budget and urgency.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use nezuko_shared::{
+    limiter::{Budget, Limiter, Paused, Permit, Urgency},
+    telemetry::metrics::Metrics,
+};
+use nezuko_telegram::ChatId;
+
+/// Nobody waits longer than this for the limiter with a claim in hand; the intent then goes back.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// When messages are tried again without the limiter.
+const LIMITER_AWAY: Duration = Duration::from_secs(1);
+
+/// Leave to make one call, good until `until`.
+#[derive(Clone, Copy, Debug)]
+pub struct Leave {
+    /// After this the call must not be made.
+    pub until: Instant,
+}
+
+/// There is no leave to be had now.
+#[derive(Clone, Copy, Debug)]
+pub struct Refused {
+    /// When to ask again.
+    pub retry_in: Duration,
+}
+
+/// Asks the limiter on behalf of a process.
+pub struct Permits {
+    limiter: Arc<dyn Limiter>,
+    metrics: Metrics,
+    /// One asker for each budget and urgency, so that waiting callers do not outbid each other.
+    askers: [[tokio::sync::Mutex<()>; 2]; Budget::ALL.len()],
+    away: Mutex<Away>,
+}
+
+/// What is needed while the limiter is away.
+#[derive(Debug, Default)]
+struct Away {
+    /// It is not asked before this for calls that can go on without it.
+    until: Option<Instant>,
+    /// The pauses that this process knows of: until when the bot (`None`) or a chat is not to be called.
+    pauses: HashMap<Option<ChatId>, Instant>,
+}
+
+impl Permits {
+    /// Asks `limiter` and counts what comes of it.
+    #[must_use]
+    pub fn new(limiter: Arc<dyn Limiter>, metrics: Metrics) -> Self {
+        Self { limiter, metrics, askers: Default::default(), away: Mutex::default() }
+    }
+
+    /// Waits for leave, some seconds at most, and not at all where it is this chat that has to wait. A grant that comes
+    /// late is thrown away and asked for anew. Cancellation may waste one grant.
+    ///
+    /// Without the limiter no messages are sent; answers, deletions, restrictions and lookups go on.
+    ///
+    /// # Errors
+    /// [`Refused`]: to be asked again later, by whoever has the intent then.
+    pub async fn leave(&self, budget: Budget, urgency: Urgency, chat: Option<ChatId>) -> Result<Leave, Refused> {
+        let began = Instant::now();
+        let _asker = self.askers[budget as usize][urgency as usize].lock().await;
+        loop {
+            let asked = Instant::now();
+            if budget != Budget::Message && self.away().until.is_some_and(|until| until > asked) {
+                return self.leave_without_limiter(chat, asked);
+            }
+            match self.limiter.ask(budget, urgency, chat).await {
+                Ok(Permit::Granted { valid_for }) if asked.elapsed() >= valid_for => {
+                    self.metrics.limiter_late(budget);
+                }
+                Ok(Permit::Granted { valid_for }) => {
+                    self.metrics.limiter_grant(budget, urgency);
+                    self.metrics.rate_limit_delay(began.elapsed());
+                    return Ok(Leave { until: asked + valid_for });
+                }
+                Ok(Permit::Denied { retry_in, chat_bound }) => {
+                    self.metrics.limiter_denial(budget, urgency);
+                    if chat_bound || began.elapsed() + retry_in > PATIENCE {
+                        return Err(Refused { retry_in });
+                    }
+                    tokio::time::sleep(retry_in).await;
+                }
+                Err(error) if budget == Budget::Message => {
+                    tracing::warn!(%error, "no message without the limiter");
+                    return Err(Refused { retry_in: LIMITER_AWAY });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, budget = budget.name(), "calls go on without the limiter");
+                    self.away().until = Some(Instant::now() + LIMITER_AWAY);
+                }
+            }
+        }
+    }
+
+    /// Only the pauses that this process knows of hold then.
+    fn leave_without_limiter(&self, chat: Option<ChatId>, now: Instant) -> Result<Leave, Refused> {
+        let away = self.away();
+        let paused_until = |what| away.pauses.get(&what).copied();
+        match paused_until(None).max(chat.and_then(|chat| paused_until(Some(chat)))) {
+            Some(until) if until > now => Err(Refused { retry_in: until - now }),
+            _ => Ok(Leave { until: now + PATIENCE }),
+        }
+    }
+
+    /// Telegram said 429 to a call of `budget`: all workers leave this chat (`None`: everything) alone for so long.
+    pub async fn pause(&self, budget: Budget, chat: Option<ChatId>, for_: Duration) {
+        let now = Instant::now();
+        {
+            let mut away = self.away();
+            away.pauses.retain(|_, until| *until > now);
+            let until = away.pauses.entry(chat).or_insert(now);
+            *until = (now + for_).max(*until);
+        }
+        let chat_id = chat.map(|chat| chat.0);
+        match self.limiter.pause(budget, chat, for_).await {
+            Ok(paused) => {
+                self.metrics.limiter_pause(paused);
+                let of_bot = paused == Paused::Bot;
+                tracing::warn!(budget = budget.name(), chat_id, ?for_, of_bot, "Telegram wants a pause");
+            }
+            Err(error) => tracing::warn!(%error, chat_id, ?for_, "a pause is known to this process only"),
+        }
+    }
+
+    fn away(&self) -> std::sync::MutexGuard<'_, Away> {
+        self.away.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
