@@ -19,6 +19,8 @@ use tokio::{
 const ON_THE_WAY: usize = 256;
 /// Bytes of the longest piece.
 const PIECE: usize = 16 * 1024;
+/// By how much the runtime's timers may be late.
+const TICK: Duration = Duration::from_millis(2);
 
 /// How long what is sent takes, each way: any time of the range, by chance. Nothing overtakes what was sent before it on
 /// the same connection. Making a connection takes no time.
@@ -31,7 +33,7 @@ pub struct Delays {
 }
 
 impl Delays {
-    /// The same round trip for all, half of it each way. Timers tick in ms, so that a trip takes up to 2 ms longer.
+    /// The same round trip for all, half of it each way.
     #[must_use]
     pub fn round_trip(time: Duration) -> Self {
         Self { there: time / 2..=time / 2, back: time / 2..=time / 2 }
@@ -131,16 +133,26 @@ async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, delays: RangeInc
     };
     let write = async move {
         while let Some((due, piece)) = arriving.recv().await {
-            // A timer whose time is over still waits for the next tick.
-            if due > Instant::now() {
-                sleep_until(due).await;
-            }
+            wait_until(due).await;
             if piece.is_empty() || to.write_all(&piece).await.is_err() {
                 return;
             }
         }
     };
     tokio::join!(read, write);
+}
+
+/// Waits to a fraction of a millisecond, which the runtime's timers cannot: what they would round up is slept on a thread.
+#[expect(clippy::disallowed_methods, reason = "the thread is there for nothing else")]
+async fn wait_until(due: Instant) {
+    if due > Instant::now() + TICK {
+        sleep_until(due - TICK).await;
+    }
+    let rest = due.saturating_duration_since(Instant::now());
+    if !rest.is_zero() {
+        // It does not panic, and is not cut short while somebody waits for it.
+        let _slept = tokio::task::spawn_blocking(move || std::thread::sleep(rest)).await;
+    }
 }
 
 #[cfg(test)]
