@@ -37,6 +37,11 @@ bench: ## Measure the optimised programs: processor time and memory of gateway a
 	.ci/with-servers cargo bench --quiet --package nezuko-gateway --bench webhook
 	.ci/with-servers cargo bench --quiet --package nezuko-worker --bench hot_path
 
+.PHONY: bench-limiter
+bench-limiter: ## Eight processes send as much as they may: never over 30 messages/s, hardly under; 10 minutes, or 9 × SECONDS=20
+	cargo bench --package nezuko-worker --bench limiter --no-run
+	cargo bench --quiet --package nezuko-worker --bench limiter -- --seconds $(or $(SECONDS),60)
+
 .PHONY: matrix
 matrix: ## Run the conformance suites on PostgreSQL 15 and 18, Redis 7 and Valkey 8
 	@.ci/matrix

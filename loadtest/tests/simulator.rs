@@ -11,7 +11,7 @@ use std::{
 
 use fake_bot::http::{Client, OK, Request, webhook};
 use loadtest::{
-    simulator::{Fault, FaultKind, Options, Simulator},
+    simulator::{Fault, FaultKind, FloodRule, Options, Simulator},
     world::{Act, ChatId, ChatKind, ChatSpec, Content, Member, Person, Rights, UserId, World},
 };
 use serde_json::{Value, json};
@@ -211,6 +211,60 @@ async fn misfortunes_come_by_command() {
     assert!(client.post("sendMessage", &send).unwrap().0.starts_with("HTTP/1.1 200"));
     assert!(asked.elapsed() >= Duration::from_millis(300));
     assert_eq!(sent(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flood_rules_refuse_sends_and_edits_where_they_are_asked_for() {
+    let send = json!({"chat_id": GROUPS[0], "text": "hi"});
+    let lenient = simulator(Options::new(TOKEN)).await;
+    let mut client = Client::new(&lenient.api_url(), TOKEN);
+    for _ in 0..40 {
+        client.call("sendMessage", &send).unwrap();
+    }
+
+    let strict = simulator(Options { flood_rules: true, ..Options::new(TOKEN) }).await;
+    let mut client = Client::new(&strict.api_url(), TOKEN);
+    let texts =
+        || strict.world(|world| world.chat(GROUPS[0]).unwrap().messages().map(|m| m.text.clone()).collect::<Vec<_>>());
+    for _ in 0..3 {
+        client.call("sendMessage", &send).unwrap();
+    }
+    for (method, params) in [
+        ("sendMessage", json!({"chat_id": GROUPS[0], "text": "more"})),
+        ("editMessageText", json!({"chat_id": GROUPS[0], "message_id": 1, "text": "edited"})),
+    ] {
+        let (head, body) = client.post(method, &params.to_string()).unwrap();
+        assert!(head.starts_with("HTTP/1.1 429") && head.contains("retry-after: 1\r\n"), "{head}");
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(body["parameters"], json!({"retry_after": 1}));
+        assert_eq!(body["description"], json!("Too Many Requests: retry after 1"));
+    }
+    assert_eq!(texts(), ["hi"; 3], "what is refused has no effect");
+    client.call("sendMessage", &json!({"chat_id": GROUPS[1], "text": "elsewhere"})).unwrap();
+    client.call("deleteMessage", &json!({"chat_id": GROUPS[0], "message_id": 1})).unwrap();
+    assert_eq!(strict.flood_refusals(), [(FloodRule::Chat, 2)].into());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_are_put_down_as_they_arrive_with_their_connection() {
+    let simulator = simulator(Options::new(TOKEN)).await;
+    let before_us = simulator.now_ms() * 1000;
+    let (mut one, mut other) = (Client::new(&simulator.api_url(), TOKEN), Client::new(&simulator.api_url(), TOKEN));
+    simulator.inject(Fault {
+        method: Some("sendMessage"),
+        chat: None,
+        every: 1,
+        times: 1,
+        kind: FaultKind::Delay(Duration::from_millis(200)),
+    });
+    one.call("sendMessage", &json!({"chat_id": GROUPS[0], "text": "hi"})).unwrap();
+    other.call("getMe", &json!({})).unwrap();
+    one.call("getMe", &json!({})).unwrap();
+    let calls = simulator.calls();
+    assert_eq!(calls[0].chat, Some(GROUPS[0]));
+    assert_ne!(calls[0].port, calls[1].port);
+    assert_eq!(calls[0].port, calls[2].port);
+    assert!(calls[0].at_us >= before_us && calls[1].at_us - calls[0].at_us >= 200_000, "{calls:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

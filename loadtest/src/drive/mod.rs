@@ -5,6 +5,7 @@ pub(crate) mod directory;
 pub(crate) mod http;
 mod program;
 mod progress;
+mod slow_link;
 
 use std::{
     cmp::Reverse,
@@ -19,6 +20,7 @@ pub use self::{
     http::page,
     program::{Program, free_port},
     progress::Progress,
+    slow_link::{Delays, SlowLink},
 };
 use crate::{
     generate::Scenario,

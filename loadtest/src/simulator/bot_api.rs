@@ -31,14 +31,14 @@ pub(super) async fn serve(listener: TcpListener, bots: Bots, stop: CancellationT
             () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
-        if let Ok((stream, _)) = accepted {
-            tokio::spawn(serve_connection(stream, Arc::clone(&bots), stop.clone()));
+        if let Ok((stream, peer)) = accepted {
+            tokio::spawn(serve_connection(stream, peer.port(), Arc::clone(&bots), stop.clone()));
         }
     }
 }
 
-async fn serve_connection(stream: TcpStream, bots: Bots, stop: CancellationToken) {
-    let service = service_fn(move |request| answer(request, Arc::clone(&bots)));
+async fn serve_connection(stream: TcpStream, port: u16, bots: Bots, stop: CancellationToken) {
+    let service = service_fn(move |request| answer(request, port, Arc::clone(&bots)));
     let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     tokio::select! {
         () = stop.cancelled() => {}
@@ -47,7 +47,7 @@ async fn serve_connection(stream: TcpStream, bots: Bots, stop: CancellationToken
     }
 }
 
-async fn answer(request: Request<Incoming>, bots: Bots) -> Result<Response<Full<Bytes>>, Lost> {
+async fn answer(request: Request<Incoming>, port: u16, bots: Bots) -> Result<Response<Full<Bytes>>, Lost> {
     let path = request.uri().path().to_owned();
     let Ok(body) = request.into_body().collect().await else { return Err(Lost) };
     let Some((token, method)) = path.strip_prefix("/bot").and_then(|rest| rest.split_once('/')) else {
@@ -58,23 +58,24 @@ async fn answer(request: Request<Incoming>, bots: Bots) -> Result<Response<Full<
         let (status, description) = if is_well_formed { (401, "Unauthorized") } else { (404, "Not Found") };
         return Ok(refusal(status, description, None));
     };
+    let arrived = shared.clock.now();
     let body = body.to_bytes();
     let params = if body.is_empty() { Ok(json!({})) } else { serde_json::from_slice::<Value>(&body) };
     let Ok(params) = params else {
         return Ok(refusal(400, "Bad Request: can't parse the parameters as JSON", None));
     };
-    let seen = shared.log_call(method, &params);
+    let seen = shared.calls.arrived(arrived, port, method, &params);
     match shared.meet_fault(method, &params) {
         Some(FaultKind::Page(status)) => {
-            shared.log_answer(seen, status);
+            shared.calls.answered(seen, status);
             Ok(page(status))
         }
         Some(FaultKind::Restart) => {
-            shared.log_answer(seen, 500);
+            shared.calls.answered(seen, 500);
             Ok(refusal(500, "Internal Server Error: restart", None))
         }
         Some(FaultKind::Flood { retry_after }) => {
-            shared.log_answer(seen, 429);
+            shared.calls.answered(seen, 429);
             Ok(refusal(429, &format!("Too Many Requests: retry after {retry_after}"), Some(retry_after)))
         }
         Some(FaultKind::AnswerLost) => {
@@ -101,7 +102,7 @@ async fn carried_out(
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
-    shared.log_answer(seen, status);
+    shared.calls.answered(seen, status);
     let retry_after = body["parameters"]["retry_after"].as_u64();
     response(status, "application/json", body.to_string(), retry_after)
 }

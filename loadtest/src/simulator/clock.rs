@@ -15,12 +15,13 @@ impl Clock {
         Self { started: Instant::now(), started_unix }
     }
 
-    pub(super) fn elapsed(&self) -> Duration {
-        self.started.elapsed()
+    /// Unix time.
+    pub(super) fn now(&self) -> Duration {
+        self.started_unix + self.started.elapsed()
     }
 
     /// Unix ms.
     pub(super) fn now_ms(&self) -> i64 {
-        i64::try_from((self.started_unix + self.started.elapsed()).as_millis()).unwrap_or(i64::MAX)
+        i64::try_from(self.now().as_millis()).unwrap_or(i64::MAX)
     }
 }

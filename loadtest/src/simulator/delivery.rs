@@ -77,7 +77,8 @@ struct Finished {
 /// Delivers until it is stopped.
 pub(super) async fn deliver(shared: Arc<Shared>, max_connections: usize, stop: CancellationToken) {
     let (finished, mut finishing) = mpsc::channel(max_connections.max(1));
-    let mut connections = Connections { max: max_connections, open: 0, idle: Vec::new(), opener: Opener::new() };
+    let mut connections =
+        Connections { max: max_connections, open: 0, idle: Vec::new(), opener: Opener::new(Instant::now()) };
     loop {
         let wait = start_what_may_start(&shared, &mut connections, &finished);
         tokio::select! {
@@ -87,7 +88,7 @@ pub(super) async fn deliver(shared: Arc<Shared>, max_connections: usize, stop: C
             Some(done) = finishing.recv() => {
                 connections.came_back(done.connection);
                 if shared.settle(&done.update, &done.outcome) {
-                    connections.opener.succeeded();
+                    connections.opener.succeeded(Instant::now());
                 }
             }
         }
@@ -146,7 +147,7 @@ impl Connections {
         if self.open >= self.max {
             return Err(Duration::from_secs(1)); // one comes back first
         }
-        self.opener.may_open(self.open)?;
+        self.opener.may_open(self.open, Instant::now())?;
         self.open += 1;
         Ok(None)
     }
@@ -166,28 +167,29 @@ struct Opener {
 }
 
 impl Opener {
-    fn new() -> Self {
-        Self { opened: VecDeque::new(), last_success: Instant::now() }
+    fn new(now: Instant) -> Self {
+        Self { opened: VecDeque::new(), last_success: now }
     }
 
-    fn succeeded(&mut self) {
-        self.last_success = Instant::now();
+    fn succeeded(&mut self, now: Instant) {
+        self.last_success = now;
     }
 
-    fn may_open(&mut self, open: usize) -> Result<(), Duration> {
-        let troubled = self.last_success.elapsed() > TROUBLE_AFTER && !self.opened.is_empty();
+    /// Whether one more may be opened beside `open`, or how long to wait.
+    fn may_open(&mut self, open: usize, now: Instant) -> Result<(), Duration> {
+        let troubled = now - self.last_success > TROUBLE_AFTER && !self.opened.is_empty();
         let (at_once, within) = if troubled { (1, TROUBLED_OPEN_WITHIN) } else { (OPEN_AT_ONCE, OPEN_WITHIN) };
         if troubled && open > 0 {
             return Err(TROUBLED_OPEN_WITHIN);
         }
         while self.opened.len() >= at_once {
-            let oldest = self.opened[0].elapsed();
+            let oldest = now - self.opened[0];
             if oldest < within {
                 return Err(within - oldest);
             }
             self.opened.pop_front();
         }
-        self.opened.push_back(Instant::now());
+        self.opened.push_back(now);
         Ok(())
     }
 }
@@ -257,4 +259,28 @@ fn request(uri: &Uri, target: &Target, update: &Emitted) -> Request<Full<Bytes>>
 fn names_a_method(body: &[u8]) -> bool {
     let body: Result<serde_json::Value, _> = serde_json::from_slice(body);
     body.is_ok_and(|body| body.get("method").is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_opened_ten_in_half_a_second_and_after_trouble_one_in_two_seconds() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut opener = Opener::new(start);
+        for open in 0..10 {
+            assert_eq!(opener.may_open(open, start), Ok(()));
+        }
+        assert_eq!(opener.may_open(10, at(100)), Err(Duration::from_millis(400)));
+        assert_eq!(opener.may_open(10, at(500)), Ok(()));
+
+        assert_eq!(opener.may_open(0, at(10_001)), Ok(()));
+        assert_eq!(opener.may_open(1, at(12_100)), Err(TROUBLED_OPEN_WITHIN), "one is enough to try with");
+        assert_eq!(opener.may_open(0, at(11_001)), Err(Duration::from_secs(1)));
+        assert_eq!(opener.may_open(0, at(12_001)), Ok(()));
+        opener.succeeded(at(12_002));
+        assert_eq!(opener.may_open(1, at(12_003)), Ok(()));
+    }
 }

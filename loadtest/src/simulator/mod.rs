@@ -1,9 +1,11 @@
 //! HTTP around the world: the Bot API that the bot calls, and the webhook that brings it updates.
 
 mod bot_api;
+mod calls;
 mod clock;
 mod delivery;
 mod faults;
+mod flood;
 mod polling;
 mod queues;
 
@@ -14,7 +16,6 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use hyper::Uri;
@@ -24,9 +25,20 @@ use serde_json::Value;
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-pub use self::faults::{Fault, FaultKind};
-use self::{clock::Clock, delivery::Outcome, faults::Faults, queues::Queues};
-use crate::world::{Act, Answer, ChatId, Emitted, Refused, World};
+pub use self::{
+    calls::{CallSeen, beyond, most_in_any_second},
+    faults::{Fault, FaultKind},
+    flood::FloodRule,
+};
+use self::{
+    calls::{Calls, chat_of},
+    clock::Clock,
+    delivery::Outcome,
+    faults::Faults,
+    flood::FloodRules,
+    queues::Queues,
+};
+use crate::world::{Act, Answer, Emitted, Refused, World};
 
 /// How a simulator is set up.
 #[derive(Clone, Debug)]
@@ -42,6 +54,8 @@ pub struct Options {
     /// One in so many updates comes again some seconds later, behind younger ones: a copy whose sender timed out while it
     /// was under way; 0: none.
     pub late_copy_one_in: u32,
+    /// Whether Telegram's flood rules for messages hold.
+    pub flood_rules: bool,
     /// What chance is made of.
     pub seed: u64,
 }
@@ -59,6 +73,7 @@ impl Options {
             max_connections: 40,
             duplicate_one_in: 0,
             late_copy_one_in: 0,
+            flood_rules: false,
             seed: 0,
         }
     }
@@ -87,21 +102,6 @@ pub struct Counters {
     pub connections: u64,
 }
 
-/// A call as it arrived.
-#[derive(Clone, Debug, Serialize)]
-pub struct CallSeen {
-    /// When it arrived, Unix ms.
-    pub at_ms: i64,
-    /// When it arrived, since the simulator's start, by the monotonic clock.
-    pub since_start: Duration,
-    /// Which method.
-    pub method: String,
-    /// About which chat, if by number.
-    pub chat: Option<ChatId>,
-    /// What was answered; 0 while there is no answer, or if it was lost.
-    pub status: u16,
-}
-
 /// Where updates go.
 #[derive(Debug)]
 struct Target {
@@ -123,7 +123,9 @@ struct Shared {
     world: Mutex<World>,
     queues: Mutex<Queues>,
     faults: Mutex<Faults>,
-    calls: Mutex<Vec<CallSeen>>,
+    /// `None`: there are none.
+    flood_rules: Option<Mutex<FloodRules>>,
+    calls: Calls,
     counters: Mutex<Counters>,
     target: Mutex<Option<Arc<Target>>>,
     /// Wakes delivery.
@@ -165,6 +167,11 @@ impl Shared {
         let sets = matches!(&*method, "setwebhook" | "deletewebhook");
         if sets && self.sets_too_often() {
             return Answer::flood(1);
+        }
+        if let Some(rules) = self.flood_rules.as_ref().filter(|_| flood::is_message(&method))
+            && let Err(retry_after) = locked(rules).admit(self.clock.now(), chat_of(params))
+        {
+            return Answer::flood(retry_after);
         }
         self.with_world(|world| {
             world.set_pending_updates(pending);
@@ -234,27 +241,8 @@ impl Shared {
         self.changed.notify_one();
     }
 
-    fn log_call(&self, method: &str, params: &Value) -> usize {
-        let mut calls = locked(&self.calls);
-        calls.push(CallSeen {
-            at_ms: self.clock.now_ms(),
-            since_start: self.clock.elapsed(),
-            method: method.to_owned(),
-            chat: params.get("chat_id").and_then(Value::as_i64).map(ChatId),
-            status: 0,
-        });
-        calls.len() - 1
-    }
-
-    fn log_answer(&self, seen: usize, status: u16) {
-        if let Some(call) = locked(&self.calls).get_mut(seen) {
-            call.status = status;
-        }
-    }
-
     fn meet_fault(&self, method: &str, params: &Value) -> Option<FaultKind> {
-        let chat = params.get("chat_id").and_then(Value::as_i64).map(ChatId);
-        let fault = locked(&self.faults).meet(method, chat)?;
+        let fault = locked(&self.faults).meet(method, chat_of(params))?;
         let refuses = matches!(fault, FaultKind::Page(_) | FaultKind::Restart | FaultKind::Flood { .. });
         if refuses && method.eq_ignore_ascii_case("getChatMember") {
             locked(&self.world).lookup_failed(self.clock.now_ms(), params);
@@ -374,7 +362,8 @@ impl Simulator {
             world: Mutex::new(world),
             queues: Mutex::new(Queues::new(2 * options.max_connections, random(1))),
             faults: Mutex::default(),
-            calls: Mutex::default(),
+            flood_rules: options.flood_rules.then(Mutex::default),
+            calls: Calls::default(),
             counters: Mutex::default(),
             target: Mutex::default(),
             changed: Notify::new(),
@@ -441,20 +430,30 @@ impl Simulator {
     /// Every call so far, in order of arrival.
     #[must_use]
     pub fn calls(&self) -> Vec<CallSeen> {
-        locked(&self.shared.calls).clone()
+        self.shared.calls.all().clone()
     }
 
     /// How many calls have arrived.
     #[must_use]
     pub fn call_count(&self) -> usize {
-        locked(&self.shared.calls).len()
+        self.shared.calls.all().len()
+    }
+
+    /// How many messages the flood rules have refused, by the rule that asked for the longest wait.
+    #[must_use]
+    pub fn flood_refusals(&self) -> BTreeMap<FloodRule, u64> {
+        self.shared.flood_rules.as_ref().map(|rules| locked(rules).refusals()).unwrap_or_default()
     }
 
     /// When the last call arrived that was to change something (Unix ms); a bot may look around for ever.
     #[must_use]
     pub fn last_deed_ms(&self) -> Option<i64> {
-        let calls = locked(&self.shared.calls);
-        calls.iter().rev().find(|call| !call.method.to_ascii_lowercase().starts_with("get")).map(|call| call.at_ms)
+        let calls = self.shared.calls.all();
+        calls
+            .iter()
+            .rev()
+            .find(|call| !call.method.to_ascii_lowercase().starts_with("get"))
+            .map(|call| call.at_us / 1000)
     }
 
     /// Stops serving and delivering, also for the bots beside it, and waits until its own tasks have ended.
