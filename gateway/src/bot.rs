@@ -22,6 +22,8 @@ pub(crate) struct Bot {
     pub(crate) refusals: RefusalLog,
     /// Told when Telegram sends the previous secret: it has not been told the current one.
     pub(crate) previous_secret_seen: Notify,
+    /// Told when a request is refused for its secret.
+    pub(crate) wrong_secret_seen: Notify,
 }
 
 impl Bot {
@@ -34,6 +36,7 @@ impl Bot {
             metrics: metrics.of(bot.id),
             refusals: RefusalLog::default(),
             previous_secret_seen: Notify::new(),
+            wrong_secret_seen: Notify::new(),
         }
     }
 }

@@ -36,6 +36,6 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let redis = settings.profile.redis().expect("invariant: the fleet's settings have Redis");
     let redis = Redis::new(redis.expose())?;
     let producer = Arc::new(RedisProducer::new(&redis));
-    let metrics = Metrics::new(settings.bots[0].id);
+    let metrics = Metrics::new(settings.bots[0].id, REVISION);
     nezuko_gateway::run(settings, producer, metrics, Some(&redis), REVISION, shutdown).await
 }

@@ -164,7 +164,7 @@ mod tests {
         });
         let settings = settings.unwrap();
         let (queue, telegram) = (Arc::new(MemoryQueue::default()), Arc::new(Telegram::default()));
-        let bot = Bot::new(&settings, &settings.bots[0], queue.clone(), &Metrics::new(BotId(42)));
+        let bot = Bot::new(&settings, &settings.bots[0], queue.clone(), &Metrics::new(BotId(42), "abc"));
         (Poller { bot: Arc::new(bot), api: Client::new(telegram.clone()) }, telegram, queue)
     }
 

@@ -1,9 +1,9 @@
 //! Registers the webhook with Telegram where something else is found there, and keeps an eye on the deliveries.
 //!
 //! `getWebhookInfo` tells all but the secret. That Telegram has an old one shows in what it sends: the previous secret, or
-//! one that was answered 401.
+//! one that was answered 401, as it then says itself. A stranger's wrong secret only makes us ask.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use nezuko_shared::{
     config::{BotSettings, Secret, Settings},
@@ -12,7 +12,10 @@ use nezuko_shared::{
     telemetry::metrics::RegistrationOutcome,
 };
 use nezuko_telegram::{CallError, Client, ErrorClass, UPDATE_KINDS, Unsuitable, WEBHOOK_CONNECTIONS, WebhookInfo};
-use tokio::time::sleep;
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
 
 use crate::bot::Bot;
 
@@ -23,6 +26,11 @@ const BEAT: Duration = Duration::from_mins(10);
 const TURN: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// How long the previous secret is seen before Telegram is told the current one: until then other gateways are being given it
+/// as well, or requests come that were under way when one of them told it.
+const SPREADING: Duration = Duration::from_mins(1);
+/// How soon a refused secret makes us ask again; strangers can cause no more than that.
+const AFTER_A_LOOK: Duration = Duration::from_secs(30);
 
 /// Sees to the webhook of one bot.
 pub(crate) struct Registrar {
@@ -42,6 +50,8 @@ struct Wanted {
 /// What looking at the registration came to.
 enum Found {
     AsWanted,
+    /// By us, just now.
+    Registered,
     /// Another gateway is at it.
     NotOurTurn,
 }
@@ -70,36 +80,45 @@ impl Registrar {
     pub(crate) async fn keep_unless_refused(&self) {
         let mut old_secret = false;
         let mut pause = FIRST_PAUSE;
+        let mut previous_in_use = pin!(seen_again_after(SPREADING, &self.bot.previous_secret_seen));
         loop {
-            let wait = match self.look(old_secret).await {
-                Ok(Found::AsWanted) => {
-                    old_secret = false;
-                    pause = FIRST_PAUSE;
-                    // So that gateways that were started together do not ask together for ever.
-                    BEAT.mul_f64(rand::random_range(0.85..1.15))
-                }
-                Ok(Found::NotOurTurn) => {
-                    // Who has the turn tells Telegram the secret as well.
-                    old_secret = false;
-                    TURN
-                }
+            let found = self.look(old_secret).await;
+            if found.is_ok() {
+                // Who has the turn tells Telegram the secret as well.
+                old_secret = false;
+                pause = FIRST_PAUSE;
+            }
+            let wait = match &found {
+                // So that gateways that were started together do not ask together for ever.
+                Ok(Found::AsWanted | Found::Registered) => BEAT.mul_f64(rand::random_range(0.85..1.15)),
+                Ok(Found::NotOurTurn) => TURN,
                 Err(error) => {
-                    if self.explain(&error) {
+                    if self.explain(error) {
                         return;
                     }
                     pause = (pause * 2).min(LONGEST_PAUSE);
                     if let ErrorClass::RetryAfter(wait) = error.class() { wait.max(pause) } else { pause }
                 }
             };
+            let at_rest = self.wanted.is_some() && matches!(found, Ok(Found::AsWanted | Found::Registered));
+            // Where we have just registered and secrets are refused all the same, doing it again soon would not help.
+            let may_help = self.wanted.is_some() && matches!(found, Ok(Found::AsWanted));
             tokio::select! {
                 () = sleep(wait) => {}
-                () = self.bot.previous_secret_seen.notified(), if self.wanted.is_some() && !old_secret => {
+                () = self.secret_refused(), if may_help => {}
+                () = previous_in_use.as_mut(), if at_rest => {
                     old_secret = true;
-                    // Requests that were under way at a change still carry the old one.
-                    sleep(LONGEST_PAUSE).await;
+                    previous_in_use.set(seen_again_after(SPREADING, &self.bot.previous_secret_seen));
                 }
             }
         }
+    }
+
+    /// Returns when a secret has been refused and Telegram, if it was Telegram's, knows of it.
+    async fn secret_refused(&self) {
+        sleep(AFTER_A_LOOK).await;
+        self.bot.wrong_secret_seen.notified().await;
+        sleep(FIRST_PAUSE).await;
     }
 
     /// Looks at the registration and puts it right.
@@ -119,7 +138,7 @@ impl Registrar {
         self.api.set_webhook(&wanted.url, wanted.secret.expose()).await?;
         self.bot.metrics.webhook_registration(RegistrationOutcome::Registered);
         tracing::info!(bot_id = self.bot.id.0, reason, pending = info.pending_update_count, "webhook registered");
-        Ok(Found::AsWanted)
+        Ok(Found::Registered)
     }
 
     fn report(&self, info: &WebhookInfo) {
@@ -196,6 +215,15 @@ impl Registrar {
     }
 }
 
+/// Returns when something is seen that was seen a while ago, too. Given up, it forgets what it saw.
+async fn seen_again_after(span: Duration, sight: &Notify) {
+    sight.notified().await;
+    let first = Instant::now();
+    while first.elapsed() < span {
+        sight.notified().await;
+    }
+}
+
 /// Why the webhook is to be registered; `None` where all is as it should be.
 fn why(info: &WebhookInfo, url: &str, old_secret: bool) -> Option<&'static str> {
     let unauthorized = info.last_error_message.as_ref().is_some_and(|error| error.contains("401"));
@@ -227,7 +255,23 @@ fn host(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::{advance, timeout};
+
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_seen_only_for_a_moment_is_no_proof() {
+        let sight = Notify::new();
+        let mut proof = pin!(seen_again_after(SPREADING, &sight));
+        for seconds in [0, 1, 30, 28] {
+            advance(Duration::from_secs(seconds)).await;
+            sight.notify_one();
+            assert!(timeout(Duration::from_millis(1), proof.as_mut()).await.is_err(), "seen for less than a minute");
+        }
+        assert!(timeout(Duration::from_hours(1), proof.as_mut()).await.is_err(), "not seen any more");
+        sight.notify_one();
+        assert!(timeout(Duration::from_millis(1), proof).await.is_ok(), "seen again");
+    }
 
     const URL: &str = "https://bot.example.org/webhook/42";
 

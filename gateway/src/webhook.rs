@@ -98,6 +98,7 @@ impl Webhook {
             Some(Accepted::Current) => {}
             Some(Accepted::Previous) => bot.previous_secret_seen.notify_one(),
             None => {
+                bot.wrong_secret_seen.notify_one();
                 about.reason = "secret missing or wrong".into();
                 return Answer::Unauthorized;
             }

@@ -109,7 +109,8 @@ async fn the_operations_port_tells_the_truth() {
         (&version["program"], &version["version"]),
         (&"nezuko-gateway".into(), &env!("CARGO_PKG_VERSION").into())
     );
-    assert!(version["revision"].as_str().is_some_and(|revision| !revision.is_empty()), "{version}");
+    let revision = version["revision"].as_str().unwrap();
+    assert!(!revision.is_empty(), "{version}");
     eventually("the queue is reported to answer", async || {
         get("/health").await.body.contains(r#""parts":{"queue":true,"webhook":true},"status":"ok""#)
     })
@@ -118,6 +119,8 @@ async fn the_operations_port_tells_the_truth() {
     ask(gateway.webhook, telegram_post("/webhook", "{\"update_id\":1}")).await.unwrap();
     let metrics = get("/metrics").await;
     assert_eq!(metrics.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
+    let build = format!("nezuko_build_info{{version=\"{}\",revision=\"{revision}\"}} 1\n", env!("CARGO_PKG_VERSION"));
+    assert!(metrics.body.contains(&build), "{}", metrics.body);
     let stored = format!("nezuko_webhook_requests_total{{bot_id=\"{bot}\",outcome=\"stored\"}} 1\n");
     assert!(metrics.body.contains(&stored), "{}", metrics.body);
     eventually("the backlog is counted", async || {

@@ -47,7 +47,7 @@ impl Running {
         let address = listener.local_addr().unwrap();
         let queue = Arc::new(MemoryQueue::default());
         let (readiness, shutdown) = (Readiness::default(), CancellationToken::new());
-        let metrics = Metrics::new(settings.bots[0].id);
+        let metrics = Metrics::new(settings.bots[0].id, "abc");
         let gateway = Gateway::new(&settings, queue.clone(), &metrics, &readiness, None, shutdown.clone()).unwrap();
         let serving = tokio::spawn(gateway.serve(Some(listener)));
         Self { address, queue, readiness, shutdown, serving }

@@ -6,7 +6,7 @@
 //! Statements are written once, in the common part of both dialects (`$1` placeholders, `BIGINT` and `TEXT` columns,
 //! `ON CONFLICT … DO UPDATE`); [`Dialect`] picks where they must differ: locks and claims.
 
-use std::{str::FromStr, time::Duration};
+use std::{io, str::FromStr, time::Duration};
 
 use nezuko_telegram::BotId;
 use sqlx::{
@@ -41,7 +41,7 @@ pub enum DatabaseError {
     #[error("DATABASE_URL is not understood: it must begin with postgres://, postgresql:// or sqlite:")]
     Url,
     /// The server said no, or was not there.
-    #[error("database: {0}")]
+    #[error("database: {error}{advice}", error = .0, advice = advice(.0))]
     Sql(#[from] sqlx::Error),
     /// A migration did not go through.
     #[error("migration: {0}")]
@@ -65,6 +65,30 @@ impl DatabaseError {
             sqlx::Error::Database(error) => error.code().is_some_and(|code| code == "57P03" || code == "53300"),
             _ => false,
         }
+    }
+}
+
+/// What to do, where the error itself leaves it open.
+fn advice(error: &sqlx::Error) -> &'static str {
+    match error {
+        sqlx::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+            ": in DATABASE_URL, name by sslrootcert=FILE the authority that signed the server's certificate, and the server by \
+             a host name that is in the certificate"
+        }
+        sqlx::Error::Io(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {
+            ": see that what DATABASE_URL names is there and can be read: the file of sslrootcert, or the server's socket"
+        }
+        sqlx::Error::Tls(_) => {
+            ": let the server have a certificate (ssl = on), and DATABASE_URL name the file of its authority by sslrootcert=FILE"
+        }
+        // 28000 is also a role that may not log in.
+        sqlx::Error::Database(error)
+            if error.code().as_deref() == Some("28000") && error.message().contains("no encryption") =>
+        {
+            ": where the server takes encrypted connections only, ask for them in DATABASE_URL by \
+             sslmode=verify-full&sslrootcert=FILE"
+        }
+        _ => "",
     }
 }
 

@@ -157,7 +157,7 @@ mod tests {
     async fn only_needed_parts_decide_readiness_and_all_of_them_health() {
         let readiness = Readiness::default();
         let (needed, reported) = (readiness.needed("webhook"), readiness.reported("queue"));
-        let ops = Ops { program: "test", revision: "abc", readiness, metrics: Metrics::new(BotId(42)) };
+        let ops = Ops { program: "test", revision: "abc", readiness, metrics: Metrics::new(BotId(42), "abc") };
         let (ok, unavailable) = (StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE);
         for (needed_works, reported_works, code, status) in [
             (false, false, unavailable, "not ready"),

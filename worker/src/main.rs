@@ -47,7 +47,7 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn work(settings: &Settings) -> anyhow::Result<()> {
     let stop = shutdown::on_signal().context("cannot listen to signals")?;
-    let metrics = Metrics::new(settings.bots[0].id);
+    let metrics = Metrics::new(settings.bots[0].id, REVISION);
     let readiness = Readiness::default();
     let ready = readiness.needed("worker");
     let ops_port = TcpListener::bind((settings.bind, settings.ops_port)).await.context("cannot bind OPS_PORT")?;

@@ -1,6 +1,8 @@
 //! A Redis that is reached by TLS, as a user with a password.
 #![allow(clippy::unwrap_used)]
 
+mod certificates;
+
 use std::{
     env, fs,
     net::TcpListener,
@@ -8,8 +10,6 @@ use std::{
     process::{Child, Command},
     time::{Duration, Instant},
 };
-
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 const PASSWORD: &str = "password-of-the-user";
 
@@ -26,7 +26,7 @@ impl Encrypted {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let dir = env::temp_dir().join(format!("nezuko-tls-{:016x}", rand::random::<u64>()));
         fs::create_dir_all(&dir).unwrap();
-        write_certificates(&dir);
+        certificates::write(&dir);
         let server = Command::new("redis-server")
             .current_dir(&dir)
             .args(["--port", "0", "--tls-port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
@@ -73,27 +73,6 @@ impl Drop for Encrypted {
         self.server.kill().unwrap();
         self.server.wait().unwrap();
         fs::remove_dir_all(&self.dir).unwrap();
-    }
-}
-
-/// An authority, a server's certificate for `localhost` by it, and another authority.
-fn write_certificates(dir: &Path) {
-    let authority = || {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        (params.self_signed(&key).unwrap(), Issuer::new(params, key))
-    };
-    let ((ca, issuer), (other, _)) = (authority(), authority());
-    let key = KeyPair::generate().unwrap();
-    let server = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
-    for (name, text) in [
-        ("ca.pem", ca.pem()),
-        ("other.pem", other.pem()),
-        ("server.pem", server.pem()),
-        ("server.key", key.serialize_pem()),
-    ] {
-        fs::write(dir.join(name), text).unwrap();
     }
 }
 

@@ -49,7 +49,7 @@ impl Door {
 
 fn webhook() -> (Door, Arc<MemoryQueue>) {
     let queue = Arc::new(MemoryQueue::default());
-    let metrics = Metrics::new(BotId(42));
+    let metrics = Metrics::new(BotId(42), "abc");
     let settings = settings();
     let bot = Arc::new(Bot::new(&settings, &settings.bots[0], queue.clone(), &metrics));
     let webhook = Webhook::new(std::slice::from_ref(&bot), &metrics, CancellationToken::new());

@@ -172,11 +172,16 @@ impl Running {
 }
 
 /// Polls until `check` holds.
-pub(crate) async fn eventually(what: &str, mut check: impl AsyncFnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, check: impl AsyncFnMut() -> bool) {
+    eventually_within(Duration::from_secs(60), what, check).await;
+}
+
+/// The same, for what takes its time.
+pub(crate) async fn eventually_within(limit: Duration, what: &str, mut check: impl AsyncFnMut() -> bool) {
     let polling = async {
         while !check().await {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), polling).await.unwrap_or_else(|_| panic!("in vain: {what}"));
+    tokio::time::timeout(limit, polling).await.unwrap_or_else(|_| panic!("in vain: {what}"));
 }

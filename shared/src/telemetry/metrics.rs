@@ -240,11 +240,12 @@ impl Maker {
 
 impl Metrics {
     /// The metrics of `bot`, all at zero, with the start time set to now; those of other bots of the process by
-    /// [`of`](Self::of).
+    /// [`of`](Self::of). `revision` is that of the program's source.
     #[must_use]
-    pub fn new(bot: BotId) -> Self {
+    pub fn new(bot: BotId, revision: &'static str) -> Self {
         let mut make = Maker(Registry::default());
-        make.0.register("nezuko_build", "What runs here", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        let build = [("version", env!("CARGO_PKG_VERSION")), ("revision", revision)];
+        make.0.register("nezuko_build", "What runs here", Info::new(build));
         let inner = Inner {
             start_time: make.plain("bot_start_time_seconds", "Unix time of the start"),
             webhook_requests: make.plain("nezuko_webhook_requests", "Webhook requests by answer"),
@@ -551,7 +552,7 @@ mod tests {
     use super::*;
 
     fn touched() -> String {
-        let metrics = Metrics::new(BotId(42));
+        let metrics = Metrics::new(BotId(42), "abc");
         let moment = Duration::from_millis(3);
         metrics.webhook_answered(WebhookOutcome::Stored, moment);
         metrics.set_backlog(Backlog { unread: 7, pending: u64::MAX });
@@ -632,7 +633,7 @@ mod tests {
             r#"db_query_duration_seconds_count{bot_id="42",query_type="batch"} 1"#,
             r#"bot_redis_connected{bot_id="42"} 1"#,
             r#"bot_db_connected{bot_id="42"} 0"#,
-            concat!(r#"nezuko_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
+            concat!(r#"nezuko_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#"",revision="abc"} 1"#),
         ] {
             assert!(page.lines().any(|shown| shown == line), "no line {line} in\n{page}");
         }

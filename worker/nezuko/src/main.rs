@@ -48,7 +48,7 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn run(settings: &Settings) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal().context("cannot listen to signals")?;
-    let metrics = Metrics::new(settings.bots[0].id);
+    let metrics = Metrics::new(settings.bots[0].id, REVISION);
     let readiness = Readiness::default();
     // Where updates are asked for, nobody needs a door.
     let webhook_port = match settings.webhook_url {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use frankenstein::{AsyncTelegramApi, response::MethodResponse};
 use nezuko_shared::{
     config::{BotSettings, Settings},
-    database::{Database, Dialect},
+    database::{Database, DatabaseError, Dialect},
     redis_pool::Redis,
 };
 use nezuko_telegram::{CallError, Client, ErrorClass, UPDATE_KINDS};
@@ -79,7 +79,7 @@ async fn postgres(database: &Database, findings: &mut Findings) -> anyhow::Resul
                 r.rolsuper OR r.rolbypassrls
          FROM pg_roles r WHERE r.rolname = current_user",
     );
-    let row = row.fetch_one(&database.pool).await?;
+    let row = row.fetch_one(&database.pool).await.map_err(DatabaseError::from)?;
     let (number, version): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
     let (role, sees_all): (String, bool) = (row.try_get(2)?, row.try_get(3)?);
     if number < OLDEST_POSTGRES {

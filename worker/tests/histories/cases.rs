@@ -38,7 +38,7 @@ impl Case {
             cache: Arc::new(MemoryCache::default()),
             bot: BOT,
             username: Arc::new(OnceLock::new()),
-            metrics: Metrics::new(BOT),
+            metrics: Metrics::new(BOT, "abc"),
             clock: Arc::new(|| NOW_S * 1000),
             wake: Arc::default(),
         };

@@ -173,7 +173,7 @@ impl History {
             cache,
             bot,
             username: Arc::new(OnceLock::new()),
-            metrics: Metrics::new(bot),
+            metrics: Metrics::new(bot, "abc"),
             clock: Arc::new(move || clock_of.now_ms()),
             wake: Arc::default(),
         };

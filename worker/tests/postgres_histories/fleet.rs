@@ -132,7 +132,7 @@ impl Fleet {
             cache: self.cache.clone(),
             bot,
             username: Arc::new(OnceLock::new()),
-            metrics: Metrics::new(bot),
+            metrics: Metrics::new(bot, "abc"),
             clock: Arc::new(move || telegram.now_ms()),
             wake: Arc::default(),
         };

@@ -149,7 +149,7 @@ async fn take_in(updates: &[Update]) -> Left {
         cache: Arc::new(MemoryCache::default()),
         bot: BOT,
         username: Arc::new(OnceLock::new()),
-        metrics: Metrics::new(BOT),
+        metrics: Metrics::new(BOT, "abc"),
         clock: Arc::new(|| BEGIN_MS + 3_600_000),
         wake: Arc::default(),
     };
