@@ -61,7 +61,7 @@ struct Sender {
 
 /// Sends until SIGTERM comes.
 pub(crate) async fn send(orders: Orders) {
-    let metrics = Metrics::new(BOT);
+    let metrics = Metrics::new(BOT, "bench");
     let limiter = orders.algorithm.limiter(&Redis::new(&orders.redis_url).unwrap(), orders.jitter);
     let transport = HttpTransport::new(&orders.api_url, TOKEN, CALL_TIMEOUT).unwrap();
     let mut people: Vec<i64> = orders.people.collect();
