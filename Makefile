@@ -37,6 +37,12 @@ bench: ## Measure the optimised programs: processor time and memory of gateway a
 	.ci/with-servers cargo bench --quiet --package nezuko-gateway --bench webhook
 	.ci/with-servers cargo bench --quiet --package nezuko-worker --bench hot_path
 
+.PHONY: bench-urgency
+bench-urgency: ## How long people wait in a raid of 5,000, and beside a long work (2 minutes)
+	cargo bench --package nezuko-gateway --package nezuko-worker --package nezuko-loadtest --no-run
+	cargo build --release --package nezuko-gateway --package nezuko-worker --bins
+	.ci/with-servers cargo bench --quiet --package nezuko-loadtest --bench urgency
+
 .PHONY: bench-limiter
 bench-limiter: ## Eight processes send as much as they may: never over 30 messages/s, hardly under; 10 minutes, or 9 × SECONDS=20
 	cargo bench --package nezuko-worker --bench limiter --no-run
