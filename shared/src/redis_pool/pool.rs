@@ -1,0 +1,106 @@
+//! Connections for one task at a time, kept for the next.
+
+use std::{sync::Arc, time::Duration};
+
+use deadpool::{
+    Runtime,
+    managed::{self, Metrics, Object, PoolError, RecycleError, RecycleResult, Timeouts},
+};
+use redis::{Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value, aio::ConnectionLike};
+
+use super::{
+    CONNECT_TIMEOUT, RESPONSE_TIMEOUT, RedisUnavailable,
+    address::Address,
+    connection::{Connection, leaves_in_doubt},
+};
+
+/// Size of the pool, as the earlier Nezuko had it.
+const POOL_SIZE: usize = 20;
+
+pub(super) type Pool = managed::Pool<Manager, Pooled>;
+
+/// One that connects to nothing yet. To be called inside a Tokio runtime.
+pub(super) fn new(address: Arc<Address>) -> Pool {
+    let connecting = Some(CONNECT_TIMEOUT + Duration::from_millis(100)); // Its own timeout says more.
+    Pool::builder(Manager(address))
+        .max_size(POOL_SIZE)
+        .timeouts(Timeouts { wait: Some(RESPONSE_TIMEOUT), create: connecting, recycle: Some(CONNECT_TIMEOUT) })
+        .runtime(Runtime::Tokio1)
+        .build()
+        .expect("invariant: a runtime is given, the only thing that building a pool with timeouts can lack")
+}
+
+impl From<PoolError<RedisError>> for RedisUnavailable {
+    fn from(error: PoolError<RedisError>) -> Self {
+        Self(error.to_string())
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Manager(Arc<Address>);
+
+/// A connection and whether its last error left it in doubt.
+pub(super) struct Kept {
+    connection: Connection,
+    in_doubt: bool,
+}
+
+impl managed::Manager for Manager {
+    type Type = Kept;
+    type Error = RedisError;
+
+    async fn create(&self) -> RedisResult<Kept> {
+        Ok(Kept { connection: self.0.connect(RESPONSE_TIMEOUT).await?, in_doubt: false })
+    }
+
+    async fn recycle(&self, kept: &mut Kept, _: &Metrics) -> RecycleResult<RedisError> {
+        if kept.in_doubt {
+            return Err(RecycleError::message("its last error left it in doubt"));
+        }
+        if kept.connection.is_to_one_server() {
+            kept.connection.send(&redis::cmd("PING")).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A connection from the pool, to which it goes back when this is dropped.
+pub struct Pooled(Object<Manager>);
+
+impl From<Object<Manager>> for Pooled {
+    fn from(object: Object<Manager>) -> Self {
+        Self(object)
+    }
+}
+
+impl Pooled {
+    fn noting<T>(kept: &mut Kept, answer: RedisResult<T>) -> RedisResult<T> {
+        kept.in_doubt |= answer.as_ref().is_err_and(leaves_in_doubt);
+        answer
+    }
+}
+
+impl ConnectionLike for Pooled {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(async move {
+            let answer = self.0.connection.send(command).await;
+            Self::noting(&mut self.0, answer)
+        })
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        Box::pin(async move {
+            let answers = self.0.connection.req_packed_commands(pipeline, offset, count).await;
+            Self::noting(&mut self.0, answers)
+        })
+    }
+
+    fn get_db(&self) -> i64 {
+        self.0.connection.get_db()
+    }
+}
