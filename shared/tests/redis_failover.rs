@@ -3,10 +3,12 @@
 
 use std::{
     collections::BTreeSet,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use nezuko_shared::{
+    cache::{Cache, CacheError, ChatVersion, redis::RedisCache},
     conformance::{
         redis_servers::{Grant, MASTER, RedisServers, eventually},
         some_bot,
@@ -19,7 +21,7 @@ use nezuko_shared::{
     },
     redis_pool::Redis,
 };
-use nezuko_telegram::{BotId, UpdateId};
+use nezuko_telegram::{BotId, ChatId, UpdateId};
 use redis::Cmd;
 
 /// A bot's updates on their way, over connections that are made once.
@@ -27,6 +29,7 @@ struct Traffic {
     bot: BotId,
     producer: RedisProducer,
     consumer: RedisConsumer,
+    cache: RedisCache,
     pushed: i64,
     stored: BTreeSet<i64>,
     read: BTreeSet<i64>,
@@ -36,7 +39,8 @@ impl Traffic {
     fn new(servers: &RedisServers, bot: BotId) -> Self {
         let (gateway, worker) = (Redis::new(&servers.gateway).unwrap(), Redis::new(&servers.worker).unwrap());
         let (producer, consumer) = (RedisProducer::new(&gateway), RedisConsumer::new(&worker, bot, "one"));
-        Self { bot, producer, consumer, pushed: 0, stored: BTreeSet::new(), read: BTreeSet::new() }
+        let (cache, stored, read) = (RedisCache::new(worker), BTreeSet::new(), BTreeSet::new());
+        Self { bot, producer, consumer, cache, pushed: 0, stored, read }
     }
 
     async fn push(&mut self) -> Result<(), QueueError> {
@@ -48,9 +52,18 @@ impl Traffic {
         Ok(())
     }
 
-    async fn push_until_stored(&mut self) {
+    /// A connection from the pool.
+    async fn remember(&self) -> Result<(), CacheError> {
+        let version = ChatVersion { chat: ChatId(-1), settings_version: 1, protected: true };
+        self.cache.remember_chat(self.bot, version, Duration::from_secs(60)).await
+    }
+
+    async fn until_it_goes_on(&mut self) {
         let deadline = Instant::now() + Duration::from_secs(30);
         while let Err(error) = self.push().await {
+            assert!(Instant::now() < deadline, "{error}");
+        }
+        while let Err(error) = self.remember().await {
             assert!(Instant::now() < deadline, "{error}");
         }
     }
@@ -81,12 +94,12 @@ fn cluster(words: &[&str]) -> Cmd {
 
 #[tokio::test]
 async fn behind_sentinels_a_master_steps_down_and_the_next_one_is_killed() {
-    let Some(mut servers) = RedisServers::behind_sentinels().await else { return };
+    let Some(servers) = RedisServers::behind_sentinels().await else { return };
     let mut traffic = Traffic::new(&servers, some_bot());
     let master = async |servers: &RedisServers| {
         servers.watched(servers.sentinels[0]).await.and_then(|master| master.get("port")?.parse::<u16>().ok())
     };
-    traffic.push().await.unwrap();
+    traffic.until_it_goes_on().await;
     traffic.read_all().await;
 
     let first = master(&servers).await.unwrap();
@@ -99,7 +112,7 @@ async fn behind_sentinels_a_master_steps_down_and_the_next_one_is_killed() {
     let second = eventually("another master", async || master(&servers).await.filter(|port| *port != first)).await;
     // The first one takes itself for a master for ten seconds more, but has no replica any more.
     let began = Instant::now();
-    traffic.push_until_stored().await;
+    traffic.until_it_goes_on().await;
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     traffic.read_all().await;
 
@@ -114,9 +127,9 @@ async fn behind_sentinels_a_master_steps_down_and_the_next_one_is_killed() {
         traffic.push().await.unwrap();
     }
     servers.until_replicated(second, 1).await;
-    servers.kill(second);
+    servers.signal(second, "KILL");
     assert!(traffic.push().await.is_err(), "nothing is sent again that may have been stored");
-    traffic.push_until_stored().await;
+    traffic.until_it_goes_on().await;
     traffic.read_all().await;
     assert_ne!(master(&servers).await, Some(second));
 }
@@ -152,9 +165,9 @@ async fn bots_apart(servers: &RedisServers) -> [(BotId, u16); 2] {
     }
 }
 
-#[tokio::test]
-async fn in_a_cluster_a_master_is_killed_and_the_bots_of_others_do_not_notice() {
-    let Some(mut servers) = RedisServers::cluster().await else { return };
+/// Nobody answers for the master of a bot, while another bot's goes on.
+async fn loses_a_master(signal: &str) {
+    let Some(servers) = RedisServers::cluster().await else { return };
     let [(bot, master), (other, _)] = bots_apart(&servers).await;
     let mut traffic = Traffic::new(&servers, bot);
     let mut of_other = Traffic { bot: other, producer: traffic.producer.clone(), ..Traffic::new(&servers, other) };
@@ -162,10 +175,11 @@ async fn in_a_cluster_a_master_is_killed_and_the_bots_of_others_do_not_notice() 
         traffic.push().await.unwrap();
         of_other.push().await.unwrap();
     }
+    traffic.remember().await.unwrap();
     traffic.read_all().await;
     traffic.push().await.unwrap();
     servers.until_replicated(master, 1).await;
-    servers.kill(master);
+    servers.signal(master, signal);
 
     let deadline = Instant::now() + Duration::from_secs(30);
     while let Err(error) = traffic.push().await {
@@ -173,8 +187,41 @@ async fn in_a_cluster_a_master_is_killed_and_the_bots_of_others_do_not_notice() 
         of_other.push().await.unwrap();
     }
     assert!(of_other.pushed > 100, "the next master was there before anybody noticed that the first one was gone");
+    traffic.until_it_goes_on().await;
     traffic.read_all().await;
     of_other.read_all().await;
+}
+
+#[tokio::test]
+async fn in_a_cluster_a_master_is_killed_and_the_bots_of_others_do_not_notice() {
+    loses_a_master("KILL").await;
+}
+
+#[tokio::test]
+async fn in_a_cluster_a_master_hangs_and_the_bots_of_others_do_not_notice() {
+    loses_a_master("STOP").await;
+}
+
+#[tokio::test]
+async fn in_a_cluster_a_broken_connection_is_told_and_nothing_is_sent_again() {
+    let Some(servers) = RedisServers::cluster().await else { return };
+    let bot = some_bot();
+    let (_, nodes) = nodes_of(&servers, bot, servers.nodes[0]).await;
+    let consumer = Arc::new(Traffic::new(&servers, bot).consumer);
+    assert!(consumer.read(1, Duration::ZERO).await.unwrap().is_empty());
+    let reading = tokio::spawn({
+        let consumer = Arc::clone(&consumer);
+        async move { consumer.read(1, Duration::from_secs(5)).await }
+    });
+    let list = redis::cmd("CLIENT").arg("LIST").to_owned();
+    eventually("the read is blocked", async || {
+        servers.tell::<String>(nodes[0], &list).await.ok()?.contains(" cmd=xreadgroup ").then_some(())
+    })
+    .await;
+    let kill = redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").to_owned();
+    assert!(servers.tell::<u64>(nodes[0], &kill).await.unwrap() > 0);
+    assert!(reading.await.unwrap().is_err());
+    assert!(consumer.read(1, Duration::ZERO).await.unwrap().is_empty(), "it is connected again");
 }
 
 #[tokio::test]

@@ -339,13 +339,14 @@ impl RedisServers {
         self.tell::<()>(from, &migrate).await.expect("MIGRATE");
     }
 
-    /// Ends a server at once, as `kill -9` does.
+    /// Sends a signal to a server: `KILL` ends it at once, `STOP` lets it hang.
     ///
     /// # Panics
     /// Where there is none on this port.
-    pub fn kill(&mut self, port: u16) {
-        let (_, server) = self.processes.iter_mut().find(|(of, _)| *of == port).expect("a server on this port");
-        server.kill().and_then(|()| server.wait()).expect("a child of this process");
+    pub fn signal(&self, port: u16, signal: &str) {
+        let (_, server) = self.processes.iter().find(|(of, _)| *of == port).expect("a server on this port");
+        let sent = Command::new("kill").args(["-s", signal, &server.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "no {signal} was sent");
     }
 }
 

@@ -145,3 +145,83 @@ fn sentinel_login(query: &str) -> Option<RedisConnectionInfo> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use redis::ConnectionAddr;
+
+    use super::*;
+
+    fn login(node: &ConnectionInfo) -> (Option<&str>, Option<&str>) {
+        (node.redis_settings().username(), node.redis_settings().password())
+    }
+
+    #[test]
+    fn every_node_has_the_login_and_logins_are_percent_encoded() {
+        let url = "redis+cluster://us%40er:p%2Fw%3A@h1:7000,[2001:db8::1]:7001,10.0.0.1:7002/";
+        let Address::Cluster(nodes) = Address::parse(url).unwrap() else { panic!("no cluster") };
+        for (node, (host, port)) in nodes.iter().zip([("h1", 7000), ("2001:db8::1", 7001), ("10.0.0.1", 7002)]) {
+            assert_eq!(*node.addr(), ConnectionAddr::Tcp(host.to_owned(), port));
+            assert_eq!(login(node), (Some("us@er"), Some("p/w:")));
+        }
+        assert_eq!(nodes.len(), 3);
+    }
+
+    #[test]
+    fn sentinels_have_a_login_of_their_own() {
+        let sentinels = |url| match Address::parse(url).unwrap() {
+            Address::Sentinel { sentinels, master, .. } => (sentinels, master),
+            other => panic!("{other:?}"),
+        };
+        let (found, master) =
+            sentinels("rediss+sentinel://u:p@h1:26379,h2:26380/my-master.1/3?sentinel_password=s%26t");
+        assert_eq!((found.len(), master.as_str()), (2, "my-master.1"));
+        assert!(
+            matches!(found[1].addr(), ConnectionAddr::TcpTls { host, port: 26380, insecure: false, .. } if host == "h2")
+        );
+        assert_eq!((login(&found[0]), found[0].redis_settings().db()), ((None, Some("s&t")), 0));
+        let (found, _) = sentinels("redis+sentinel://:p@h1:1/m?sentinel_username=u%20v&sentinel_password=w");
+        assert_eq!(login(&found[0]), (Some("u v"), Some("w")));
+        let (found, _) = sentinels("redis+sentinel://u:p@h1:1/m");
+        assert_eq!(login(&found[0]), (None, None));
+    }
+
+    #[test]
+    fn what_is_not_quite_an_address_is_none() {
+        for right in ["redis://h", "rediss://u:p@h:1/2", "redis://[::1]:6379", "rediss+cluster://h:1,h:2"] {
+            assert!(Address::parse(right).is_ok(), "{right}");
+        }
+        for wrong in [
+            "",
+            "h:6379",
+            "http://h:6379",
+            "redis://",
+            "redis://h/x",
+            "redis://h:70000",
+            "redis+sentinel://h:1",
+            "redis+sentinel://h:1/",
+            "redis+sentinel://h/m",
+            "redis+sentinel://h:1,/m",
+            "redis+sentinel://:1/m",
+            "redis+sentinel://h:1/m/x",
+            "redis+sentinel://h:1/m/-1",
+            "redis+sentinel://h:1/m/0/",
+            "redis+sentinel://h:1/m n",
+            "redis+sentinel://h:1/m?password=p",
+            "redis+sentinel://h:1/m?sentinel_password=p#insecure",
+            "rediss+sentinel://h:1/m#insecure",
+            "redis+sentinel://u:a/b@h:1/m",
+            "redis+cluster://",
+            "redis+cluster://h",
+            "redis+cluster://h:1,",
+            "redis+cluster://h:1/1",
+            "redis+cluster://h:1?a=b",
+            "rediss+cluster://h:1#insecure",
+            "redis+sentinels://h:1/m",
+            "valkey+cluster://h:1",
+        ] {
+            assert!(Address::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}
