@@ -7,7 +7,7 @@ use redis::{
     cluster_routing::SingleNodeRoutingInfo,
 };
 
-/// Many tasks may use clones of one. A server's error is an `Err` here already.
+/// Many tasks may use clones of one.
 ///
 /// Nothing is sent twice but what the answer says had no effect: in a cluster, MOVED (the client then asks for the slots
 /// before it sends anything else) and ASK (a slot is under way to another node).
@@ -33,28 +33,6 @@ impl From<ClusterConnection> for Connection {
 }
 
 impl Connection {
-    pub(super) async fn send(&mut self, command: &Cmd) -> RedisResult<Value> {
-        let connection = match &mut self.0 {
-            Nodes::One(connection) => return connection.req_packed_command(command).await?.extract_error(),
-            Nodes::Cluster(connection) => connection,
-        };
-        let answer = connection.req_packed_command(command).await.and_then(Value::extract_error);
-        match &answer {
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::Moved) => {
-                connection.req_packed_command(command).await?.extract_error()
-            }
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::Ask) => {
-                let Some((host, port)) = named_node(error) else { return answer };
-                let mut asking = redis::pipe();
-                asking.cmd("ASKING").add_command(command.clone());
-                let there = SingleNodeRoutingInfo::ByAddress { host, port };
-                let answers = connection.route_pipeline(asking, 1, 1, there).await?;
-                answers.into_iter().next().unwrap_or(Value::Nil).extract_error()
-            }
-            _ => answer,
-        }
-    }
-
     /// Whether a server can be lost without this connection noticing; the cluster client looks after its nodes itself.
     pub(super) fn is_to_one_server(&self) -> bool {
         matches!(self.0, Nodes::One(_))
@@ -63,7 +41,10 @@ impl Connection {
 
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        Box::pin(self.send(command))
+        match &mut self.0 {
+            Nodes::One(connection) => connection.req_packed_command(command),
+            Nodes::Cluster(connection) => Box::pin(to_its_node(connection, command)),
+        }
     }
 
     fn req_packed_commands<'a>(
@@ -83,6 +64,26 @@ impl ConnectionLike for Connection {
             Nodes::One(connection) => connection.get_db(),
             Nodes::Cluster(connection) => connection.get_db(),
         }
+    }
+}
+
+/// Sends a command, and once more where it met a node that has its slot no longer.
+async fn to_its_node(connection: &mut ClusterConnection, command: &Cmd) -> RedisResult<Value> {
+    let answer = connection.req_packed_command(command).await;
+    match &answer {
+        Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::Moved) => {
+            connection.req_packed_command(command).await
+        }
+        Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::Ask) => {
+            let Some((host, port)) = named_node(error) else { return answer };
+            let mut asking = redis::pipe();
+            asking.cmd("ASKING").add_command(command.clone());
+            let there = SingleNodeRoutingInfo::ByAddress { host, port };
+            // The second answer alone.
+            let answers = connection.route_pipeline(asking, 1, 1, there).await?;
+            Ok(answers.into_iter().next().unwrap_or(Value::Nil))
+        }
+        _ => answer,
     }
 }
 

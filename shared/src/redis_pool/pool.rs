@@ -58,7 +58,7 @@ impl managed::Manager for Manager {
             return Err(RecycleError::message("its last error left it in doubt"));
         }
         if kept.connection.is_to_one_server() {
-            kept.connection.send(&redis::cmd("PING")).await?;
+            redis::cmd("PING").exec_async(&mut kept.connection).await?;
         }
         Ok(())
     }
@@ -73,18 +73,25 @@ impl From<Object<Manager>> for Pooled {
     }
 }
 
-impl Pooled {
-    fn noting<T>(kept: &mut Kept, answer: RedisResult<T>) -> RedisResult<T> {
-        kept.in_doubt |= answer.as_ref().is_err_and(leaves_in_doubt);
-        answer
+impl Kept {
+    /// An answer can be an error of the server as well.
+    fn note<'a>(&mut self, answer: Result<impl IntoIterator<Item = &'a Value>, &RedisError>) {
+        self.in_doubt |= match answer {
+            Ok(values) => values.into_iter().any(|value| match value {
+                Value::ServerError(error) => leaves_in_doubt(&error.clone().into()),
+                _ => false,
+            }),
+            Err(error) => leaves_in_doubt(error),
+        };
     }
 }
 
 impl ConnectionLike for Pooled {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
-            let answer = self.0.connection.send(command).await;
-            Self::noting(&mut self.0, answer)
+            let answer = self.0.connection.req_packed_command(command).await;
+            self.0.note(answer.as_ref().map(std::iter::once));
+            answer
         })
     }
 
@@ -96,7 +103,8 @@ impl ConnectionLike for Pooled {
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
             let answers = self.0.connection.req_packed_commands(pipeline, offset, count).await;
-            Self::noting(&mut self.0, answers)
+            self.0.note(answers.as_ref());
+            answers
         })
     }
 
