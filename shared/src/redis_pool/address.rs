@@ -4,8 +4,8 @@ use std::{fmt, io, time::Duration};
 
 use futures_util::future::select_ok;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, RedisError, RedisResult,
-    TlsMode,
+    AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, RedisError, RedisFuture,
+    RedisResult, TlsMode,
     cluster::ClusterClient,
     parse_redis_url,
     sentinel::{Sentinel, SentinelNodeConnectionInfo},
@@ -65,9 +65,12 @@ impl Address {
     }
 
     /// Makes a connection whose commands may each take `response_timeout`.
-    pub(super) async fn connect(&self, response_timeout: Duration) -> RedisResult<Connection> {
+    pub(super) fn connect(&self, response_timeout: Duration) -> RedisFuture<'_, Connection> {
         let too_late = || RedisError::from(io::Error::new(io::ErrorKind::TimedOut, "no connection within a second"));
-        timeout(CONNECT_TIMEOUT, self.connect_to_nodes(response_timeout)).await.unwrap_or_else(|_| Err(too_late()))
+        Box::pin(async move {
+            let connecting = timeout(CONNECT_TIMEOUT, self.connect_to_nodes(response_timeout));
+            connecting.await.unwrap_or_else(|_| Err(too_late()))
+        })
     }
 
     async fn connect_to_nodes(&self, response_timeout: Duration) -> RedisResult<Connection> {
