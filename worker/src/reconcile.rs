@@ -135,7 +135,9 @@ impl<'a> Person<'a> {
         self.end_idle_checks(&checks);
         for (chat, not_before_ms) in checks {
             let intent = Intent::Check { chat, user: self.user };
-            self.writes.put.push(Put { intent, not_before_ms, urgency: self.urgency });
+            // For what is to be made sure of later nobody waits: after a raid there are thousands of these.
+            let urgency = if not_before_ms > self.now_ms { Urgency::Bulk } else { self.urgency };
+            self.writes.put.push(Put { intent, not_before_ms, urgency });
         }
         self.writes.members = self
             .members
