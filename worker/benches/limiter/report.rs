@@ -5,7 +5,6 @@ use std::{fs, time::Duration};
 use super::{
     outcome::{Excess, LIMIT, Outcome},
     runs::{Promise, Run},
-    usual::Algorithm,
 };
 
 /// What the reader is shown.
@@ -61,7 +60,7 @@ impl Report {
             };
             self.broken.push(format!("{}: {broken}", run.name));
         }
-        if excess.calls > 0 && run.setting.algorithm == Algorithm::Nezuko {
+        if run.promises.contains(&Promise::ExcessIsExplained) {
             let Excess { calls, unexplained } = excess;
             let explained = calls - unexplained;
             self.notes.push(format!(
