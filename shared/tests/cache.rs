@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use nezuko_shared::{
     cache::{Cache, CacheError, ChatVersion, Verdict, memory::MemoryCache, redis::RedisCache},
     conformance::databases::server,
-    conformance::{cache::suite, must_fail},
+    conformance::{cache::suite, must_fail, redis_servers::RedisServers},
     redis_pool::Redis,
 };
 use nezuko_telegram::{BotId, ChatId, UserId};
@@ -18,6 +18,13 @@ use tokio::time::Instant;
 async fn the_cache_on_redis_passes() {
     let Some(url) = server("REDIS_URL") else { return };
     suite(&RedisCache::new(Redis::new(&url).unwrap())).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_cache_passes_wherever_redis_is_with_the_documented_rights() {
+    for servers in RedisServers::of_each_kind().await {
+        suite(&RedisCache::new(Redis::new(&servers.worker).unwrap())).await.unwrap();
+    }
 }
 
 #[tokio::test(start_paused = true)]

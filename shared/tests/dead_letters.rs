@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use nezuko_shared::{
     conformance::databases::{SqliteFile, server, with_postgres},
-    conformance::some_bot,
+    conformance::{redis_servers::RedisServers, some_bot},
     database::Database,
     envelope::Envelope,
     keys,
@@ -71,6 +71,16 @@ async fn an_operator_looks_replays_and_drops_in_redis() {
     let mut connection = redis.pooled().await.unwrap();
     let keys = [keys::updates(bot), keys::dead_letters(bot)];
     redis::cmd("DEL").arg(&keys).query_async::<()>(&mut connection).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_operator_looks_replays_and_drops_wherever_redis_is_with_the_documented_rights() {
+    for servers in RedisServers::of_each_kind().await {
+        let [gateway, worker] = [&servers.gateway, &servers.worker].map(|url| Redis::new(url).unwrap());
+        let (bot, producer) = (some_bot(), RedisProducer::new(&gateway));
+        let consumer = RedisConsumer::new(&worker, bot, "one");
+        operate(&producer, &consumer, &RedisDeadLetters::new(worker.clone(), bot), bot).await;
+    }
 }
 
 async fn in_database(database: Database) {

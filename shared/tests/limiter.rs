@@ -9,11 +9,14 @@ use std::{
 };
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use nezuko_shared::{
     conformance::databases::server,
     conformance::{
         limiter::{Handles, suite},
-        must_fail, some_bot,
+        must_fail,
+        redis_servers::RedisServers,
+        some_bot,
     },
     keys,
     limiter::{
@@ -32,13 +35,21 @@ fn jitter() -> Duration {
 #[tokio::test]
 async fn the_limiter_on_redis_passes() {
     let Some(url) = server("REDIS_URL") else { return };
-    // Each handle is a process of its own: nothing is shared but the server.
-    let open = || -> Handles {
-        let bot = some_bot();
-        let handle = |_| -> Arc<dyn Limiter> { Arc::new(on_redis(&url, bot)) };
-        (0..3).map(handle).collect()
-    };
-    suite(&open, jitter()).await.unwrap();
+    suite(&|| handles(&url), jitter()).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_limiter_passes_wherever_redis_is_with_the_documented_rights() {
+    let servers = RedisServers::of_each_kind().await;
+    let suites = servers.iter().map(async |servers| suite(&|| handles(&servers.worker), jitter()).await.unwrap());
+    join_all(suites).await;
+}
+
+/// Each handle is a process of its own: nothing is shared but the server.
+fn handles(url: &str) -> Handles {
+    let bot = some_bot();
+    let handle = |_| -> Arc<dyn Limiter> { Arc::new(on_redis(url, bot)) };
+    (0..3).map(handle).collect()
 }
 
 #[tokio::test(start_paused = true)]

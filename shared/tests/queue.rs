@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use nezuko_shared::{
     conformance::databases::{SqliteFile, server, with_postgres},
-    conformance::{must_fail, queue::QueueUnderTest, queue::suite, some_bot},
+    conformance::{must_fail, queue::QueueUnderTest, queue::suite, redis_servers::RedisServers, some_bot},
     database::Database,
     envelope::Envelope,
     keys,
@@ -30,13 +30,23 @@ use sqlx::Row;
 type Fields = Vec<(String, Vec<u8>)>;
 
 struct OnRedis {
+    /// As the gateways, the workers and who looks at the queue from outside come to it.
+    gateway: Redis,
+    worker: Redis,
     redis: Redis,
     bot: BotId,
 }
 
 impl OnRedis {
     fn new(redis: &Redis) -> Self {
-        Self { redis: redis.clone(), bot: some_bot() }
+        let [gateway, worker, redis] = [redis; 3].map(Redis::clone);
+        Self { gateway, worker, redis, bot: some_bot() }
+    }
+
+    fn on(servers: &RedisServers) -> Self {
+        let [gateway, worker, redis] =
+            [&servers.gateway, &servers.worker, &servers.administrator].map(|url| Redis::new(url).unwrap());
+        Self { gateway, worker, redis, bot: some_bot() }
     }
 
     async fn all<const N: usize>(&self, key: String, wanted: [&str; N]) -> Result<Vec<[Vec<u8>; N]>> {
@@ -56,11 +66,11 @@ impl QueueUnderTest for OnRedis {
     }
 
     fn producer(&self) -> Arc<dyn Producer> {
-        Arc::new(RedisProducer::new(&self.redis))
+        Arc::new(RedisProducer::new(&self.gateway))
     }
 
     fn consumer(&self, name: &str) -> Arc<dyn Consumer> {
-        Arc::new(RedisConsumer::new(&self.redis, self.bot, name))
+        Arc::new(RedisConsumer::new(&self.worker, self.bot, name))
     }
 
     async fn dead_letters(&self) -> Result<Vec<(UpdateId, String)>> {
@@ -128,6 +138,14 @@ async fn the_queue_on_redis_passes() {
     let Some(url) = server("REDIS_URL") else { return };
     let redis = Redis::new(&url).unwrap();
     suite(&|| Box::new(OnRedis::new(&redis))).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_queue_passes_wherever_redis_is_with_the_documented_rights() {
+    for servers in RedisServers::of_each_kind().await {
+        let (gateway, outcome) = (&servers.gateway, suite(&|| Box::new(OnRedis::on(&servers))).await);
+        assert!(outcome.is_ok(), "{gateway}: {:#}", outcome.unwrap_err());
+    }
 }
 
 #[tokio::test]
@@ -424,7 +442,7 @@ async fn a_push_fails_while_redis_is_away_and_succeeds_once_it_is_there() {
     let door = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = door.local_addr().unwrap();
     drop(door);
-    let queue = OnRedis { redis: Redis::new(&format!("redis://{address}")).unwrap(), bot: some_bot() };
+    let queue = OnRedis::new(&Redis::new(&format!("redis://{address}")).unwrap());
     let producer = queue.producer();
     assert!(producer.quarantine(queue.bot, b"1", "first").await.is_err());
 

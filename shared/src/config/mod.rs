@@ -16,6 +16,8 @@ pub use reader::{ConfigError, ConfigErrors};
 pub use secret::Secret;
 use table::Setting;
 
+use crate::redis_pool::address::{self, Address};
+
 /// Which program asks. They share the settings' names and meanings, but need different ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -254,9 +256,7 @@ fn profile(reader: &mut Reader<impl Fn(&str) -> Option<String>>, role: Role) -> 
         Role::Alone => table::REDIS_URL,
         Role::Gateway | Role::Worker => Setting { default: table::Default::Required, ..table::REDIS_URL },
     };
-    let redis = reader.secret(&redis_url, "redis://[USER:PASSWORD@]HOST[:PORT][/DB], or rediss:// with TLS", |value| {
-        redis::Client::open(value).is_ok()
-    });
+    let redis = reader.secret(&redis_url, address::FORMS, |value| Address::parse(value).is_ok());
     if role == Role::Alone && redis.is_some() {
         reader.wrong(
             table::REDIS_URL.name,

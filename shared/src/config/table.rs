@@ -77,7 +77,7 @@ pub(super) const DATABASE_URL: Setting = secret(
 pub(super) const REDIS_URL: Setting = secret(
     "REDIS_URL",
     Default::Otherwise("`nezuko` runs alone; an error in a fleet"),
-    "`redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, or `rediss://` with TLS: the server's certificate is checked against the system's authorities, or those in the file `SSL_CERT_FILE`. Where a fleet has its queue, cache and limiter.",
+    "Where a fleet has its queue, cache and limiter: `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, `redis+sentinel://[USER:PASSWORD@]HOST:PORT[,…]/MASTER[/DB]` or `redis+cluster://[USER:PASSWORD@]HOST:PORT[,…]`. With TLS `rediss` instead of `redis`: the server's certificate is checked against the system's authorities, or those in the file `SSL_CERT_FILE`. See docs/redis.md.",
 );
 pub(super) const BIND: Setting = plain("BIND", "0.0.0.0", "The address that both ports listen on.");
 pub(super) const PORT: Setting =

@@ -143,6 +143,12 @@ fn a_fleet_needs_redis_and_its_workers_postgresql() {
         assert!(text.starts_with("DATABASE_URL: must be a PostgreSQL address"), "{text}");
     }
     assert!(problem(Role::Alone, &[redis]).contains("start nezuko-gateway and nezuko-worker"));
+    for url in ["redis+sentinel://u:p@h:26379,h2:26379/master", "rediss+cluster://:p@h:6379,h2:6379"] {
+        assert_eq!(read_as(Role::Gateway, &[("REDIS_URL", url)]).unwrap().profile.redis().unwrap().expose(), url);
+    }
+    let text = problem(Role::Gateway, &[("REDIS_URL", "redis+sentinel://u:hunter2@h:26379")]);
+    assert!(text.starts_with("REDIS_URL: must be redis://") && !text.contains("hunter2"), "{text}");
+    assert!(text.contains("redis+sentinel://[USER:PASSWORD@]HOST:PORT[,HOST:PORT…]/MASTER"), "{text}");
 
     let alone = read(&[("DATABASE_URL", "postgresql+asyncpg://u@db/nezuko")]).unwrap();
     assert_eq!(alone.profile.database().unwrap().expose(), "postgresql://u@db/nezuko");

@@ -7,6 +7,7 @@ pub mod cache;
 pub mod databases;
 pub mod limiter;
 pub mod queue;
+pub mod redis_servers;
 
 use std::{future::Future, time::Duration};
 

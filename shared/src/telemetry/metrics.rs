@@ -640,10 +640,10 @@ mod tests {
         let series = |name: &str| page.lines().filter(|line| line.starts_with(name)).count();
         assert_eq!(
             series("nezuko_limiter_grants_total{bot_id=\"42\""),
-            5,
+            10,
             "a budget is counted under one of the listed labels"
         );
-        assert_eq!(series("nezuko_limiter_denials_total{bot_id=\"42\""), 5);
+        assert_eq!(series("nezuko_limiter_denials_total{bot_id=\"42\""), 10);
         assert_eq!(series("# TYPE nezuko_mutes counter"), 1, "each name is described once");
         assert!(page.contains(r#"bot_start_time_seconds{bot_id="42"} "#), "{page}");
         assert!(page.ends_with("# EOF\n"));

@@ -106,9 +106,17 @@ async fn postgres(database: &Database, findings: &mut Findings) -> anyhow::Resul
 }
 
 async fn examine_redis(redis: &Redis, findings: &mut Findings) -> anyhow::Result<()> {
-    let mut connection = redis.pooled().await?;
     let start = Instant::now();
-    let info: String = redis::cmd("INFO").query_async(&mut connection).await?;
+    let servers = redis.info().await?;
+    let took = start.elapsed();
+    for (node, info) in servers {
+        let redis = node.map_or_else(|| "Redis".to_owned(), |node| format!("Redis {node}"));
+        examine_server(&redis, &info, took, findings);
+    }
+    Ok(())
+}
+
+fn examine_server(redis: &str, info: &str, took: Duration, findings: &mut Findings) {
     let field = |name: &str| {
         info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or_default().trim().to_owned()
     };
@@ -116,29 +124,28 @@ async fn examine_redis(redis: &Redis, findings: &mut Findings) -> anyhow::Result
     let version = field("redis_version");
     let major = version.split('.').next().and_then(|major| major.parse::<u64>().ok()).unwrap_or_default();
     if major < OLDEST_REDIS {
-        findings.broken("Redis", format!("version {version} is too old: 7 or newer is needed"));
+        findings.broken(redis, format!("version {version} is too old: 7 or newer is needed"));
     } else {
-        findings.good("Redis", format!("version {version}, answers in {:.1?}", start.elapsed()));
+        findings.good(redis, format!("version {version}, answers in {took:.1?}"));
     }
     if field("role") == "slave" {
-        findings.broken("Redis role", "REDIS_URL leads to a replica; let it lead to the primary");
+        findings.broken(&format!("{redis} role"), "REDIS_URL leads to a replica; let it lead to the primary");
     }
+    let what = format!("{redis} eviction");
     match field("maxmemory_policy").as_str() {
-        "noeviction" => findings.good("Redis eviction", "noeviction"),
-        policy => findings.broken(
-            "Redis eviction",
-            format!("maxmemory-policy is {policy:?}: updates could vanish; set it to noeviction"),
-        ),
+        "noeviction" => findings.good(&what, "noeviction"),
+        policy => findings
+            .broken(&what, format!("maxmemory-policy is {policy:?}: updates could vanish; set it to noeviction")),
     }
+    let what = format!("{redis} persistence");
     if field("aof_enabled") == "1" {
-        findings.good("Redis persistence", "append-only file");
+        findings.good(&what, "append-only file");
     } else {
         findings.doubtful(
-            "Redis persistence",
+            &what,
             "no append-only file: updates that were acknowledged to Telegram are gone after a crash; set appendonly yes",
         );
     }
-    Ok(())
 }
 
 /// What `getMe` tells, as far as it matters here.

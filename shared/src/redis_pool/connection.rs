@@ -1,0 +1,141 @@
+//! A connection to one server or to the nodes of a cluster.
+
+use redis::{
+    Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, ServerErrorKind, Value,
+    aio::{ConnectionLike, MultiplexedConnection},
+    cluster_async::ClusterConnection,
+    cluster_routing::SingleNodeRoutingInfo,
+};
+
+/// Many tasks may use clones of one.
+///
+/// Nothing is sent twice but what the answer says had no effect: in a cluster, MOVED (the client then asks for the slots
+/// before it sends anything else) and ASK (a slot is under way to another node).
+#[derive(Clone)]
+pub struct Connection(Nodes);
+
+#[derive(Clone)]
+enum Nodes {
+    One(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+impl From<MultiplexedConnection> for Connection {
+    fn from(connection: MultiplexedConnection) -> Self {
+        Self(Nodes::One(connection))
+    }
+}
+
+impl From<ClusterConnection> for Connection {
+    fn from(connection: ClusterConnection) -> Self {
+        Self(Nodes::Cluster(connection))
+    }
+}
+
+impl Connection {
+    /// The connection itself where it is to one server.
+    pub(super) fn one_server(&mut self) -> Option<&mut MultiplexedConnection> {
+        match &mut self.0 {
+            Nodes::One(connection) => Some(connection),
+            Nodes::Cluster(_) => None,
+        }
+    }
+}
+
+impl ConnectionLike for Connection {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        match &mut self.0 {
+            Nodes::One(connection) => connection.req_packed_command(command),
+            Nodes::Cluster(connection) => Box::pin(to_its_node(connection, command)),
+        }
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        match &mut self.0 {
+            Nodes::One(connection) => connection.req_packed_commands(pipeline, offset, count),
+            Nodes::Cluster(connection) => connection.req_packed_commands(pipeline, offset, count),
+        }
+    }
+
+    fn get_db(&self) -> i64 {
+        match &self.0 {
+            Nodes::One(connection) => connection.get_db(),
+            Nodes::Cluster(connection) => connection.get_db(),
+        }
+    }
+}
+
+/// Sends a command, and once more where it met a node that has its slot no longer.
+async fn to_its_node(connection: &mut ClusterConnection, command: &Cmd) -> RedisResult<Value> {
+    let answer = connection.req_packed_command(command).await;
+    match &answer {
+        Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::Moved) => {
+            connection.req_packed_command(command).await
+        }
+        Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::Ask) => {
+            let Some((host, port)) = named_node(error) else { return answer };
+            let mut asking = redis::pipe();
+            asking.cmd("ASKING").add_command(command.clone());
+            let there = SingleNodeRoutingInfo::ByAddress { host, port };
+            // The second answer alone.
+            let answers = connection.route_pipeline(asking, 1, 1, there).await?;
+            Ok(answers.into_iter().next().unwrap_or(Value::Nil))
+        }
+        _ => answer,
+    }
+}
+
+/// The node that MOVED or ASK names.
+fn named_node(error: &RedisError) -> Option<(String, u16)> {
+    let (address, _slot) = error.redirect_node()?;
+    let (host, port) = address.rsplit_once(':')?;
+    Some((host.to_owned(), port.parse().ok()?))
+}
+
+/// Whether the connection should be replaced. After a timeout too: a server that vanished without a word is noticed by
+/// nothing else; and where a server became a replica or was cut off from its replicas, only a new connection finds the
+/// new primary.
+pub(super) fn leaves_in_doubt(error: &RedisError) -> bool {
+    error.is_io_error()
+        || error.is_unrecoverable_error()
+        || matches!(error.code(), Some("READONLY" | "MASTERDOWN" | "NOREPLICAS"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_answers_of_a_working_primary_keep_its_connection() {
+        let answer = |text: &str| redis::parse_redis_value(format!("-{text}\r\n").as_bytes()).unwrap().extract_error();
+        for (text, replaced) in [
+            ("READONLY You can't write against a read only replica.", true),
+            ("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", true),
+            ("NOREPLICAS Not enough good replicas to write.", true),
+            ("BUSYGROUP Consumer Group name already exists", false),
+            ("OOM command not allowed when used memory > 'maxmemory'.", false),
+            ("LOADING Redis is loading the dataset in memory", false),
+            ("MOVED 1 10.0.0.1:6379", false),
+            ("CLUSTERDOWN The cluster is down", false),
+        ] {
+            assert_eq!(leaves_in_doubt(&answer(text).unwrap_err()), replaced, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_named_node_is_understood() {
+        let named = |text: &str| {
+            let answer = redis::parse_redis_value(format!("-ASK 1 {text}\r\n").as_bytes()).unwrap();
+            named_node(&answer.extract_error().unwrap_err())
+        };
+        assert_eq!(named("10.0.0.1:6379"), Some(("10.0.0.1".to_owned(), 6379)));
+        assert_eq!(named("2001:db8::1:6379"), Some(("2001:db8::1".to_owned(), 6379)));
+        assert_eq!(named("nowhere"), None);
+    }
+}

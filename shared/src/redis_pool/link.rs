@@ -1,0 +1,130 @@
+//! One connection that many tasks share.
+
+use std::{
+    fmt,
+    future::Future,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use redis::{Cmd, FromRedisValue, RedisError, RedisResult};
+use tokio::time::Instant;
+
+use super::{
+    address::Address,
+    connection::{Connection, leaves_in_doubt},
+};
+
+/// One multiplexed connection, made at first use and made again after an error that leaves it in doubt. Cheap to clone.
+#[derive(Clone)]
+pub struct Link(Arc<LinkState>);
+
+struct LinkState {
+    address: Arc<Address>,
+    response_timeout: Duration,
+    current: Mutex<Current>,
+    /// Held by the one task that connects; the others wait for what it gets.
+    connecting: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Current {
+    connection: Option<Connection>,
+    /// Rises with every connection, so that an error ends only the connection that it came from.
+    generation: u64,
+    /// The last failure to connect, for those who waited for that attempt.
+    failed: Option<(Instant, RedisError)>,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("response_timeout", &self.0.response_timeout).finish_non_exhaustive()
+    }
+}
+
+impl Link {
+    pub(super) fn new(address: Arc<Address>, response_timeout: Duration) -> Self {
+        Self(Arc::new(LinkState {
+            address,
+            response_timeout,
+            current: Mutex::new(Current::default()),
+            connecting: tokio::sync::Mutex::new(()),
+        }))
+    }
+
+    /// Sends one command. Cancellation: it may have taken effect.
+    ///
+    /// # Errors
+    /// [`RedisError`]; but for a server's own answer it is unknown whether the command took effect.
+    pub async fn query<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
+        self.with(|mut connection| async move { command.query_async(&mut connection).await }).await
+    }
+
+    /// Runs `work` with the connection, connecting first where there is none. Nothing is retried.
+    ///
+    /// # Errors
+    /// Those of connecting and of `work`.
+    pub async fn with<T, F, W>(&self, work: W) -> RedisResult<T>
+    where
+        W: FnOnce(Connection) -> F,
+        F: Future<Output = RedisResult<T>>,
+    {
+        let (connection, generation) = self.connection().await?;
+        let result = work(connection).await;
+        if let Err(error) = &result
+            && leaves_in_doubt(error)
+        {
+            let mut current = self.current();
+            if current.generation == generation {
+                current.connection = None;
+            }
+        }
+        result
+    }
+
+    /// Closes the connection once no command uses it any more. The next command makes another.
+    pub fn close(&self) {
+        self.current().connection = None;
+    }
+
+    async fn connection(&self) -> RedisResult<(Connection, u64)> {
+        if let Some(found) = self.established() {
+            return Ok(found);
+        }
+        let asked = Instant::now();
+        let _turn = self.0.connecting.lock().await;
+        if let Some(found) = self.established() {
+            return Ok(found);
+        }
+        // An attempt that began while this task waited has failed: its answer is this task's answer too. Else a
+        // thousand waiting webhooks would each wait for a timeout of their own, one after the other.
+        if let Some((at, error)) = &self.current().failed
+            && *at >= asked
+        {
+            return Err(error.clone());
+        }
+        let outcome = self.0.address.connect(self.0.response_timeout).await;
+        let mut current = self.current();
+        match outcome {
+            Ok(connection) => {
+                current.generation += 1;
+                current.connection = Some(connection.clone());
+                current.failed = None;
+                Ok((connection, current.generation))
+            }
+            Err(error) => {
+                current.failed = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    fn established(&self) -> Option<(Connection, u64)> {
+        let current = self.current();
+        current.connection.clone().map(|connection| (connection, current.generation))
+    }
+
+    fn current(&self) -> std::sync::MutexGuard<'_, Current> {
+        self.0.current.lock().expect("invariant: nothing panics while it holds this lock")
+    }
+}
