@@ -5,6 +5,7 @@ use std::{fs, time::Duration};
 use super::{
     outcome::{Excess, LIMIT, Outcome},
     runs::{Promise, Run},
+    trouble::Trouble,
 };
 
 /// What the reader is shown.
@@ -68,6 +69,9 @@ impl Report {
                  inside of a send",
                 run.name
             ));
+        }
+        if run.setting.trouble == Trouble::StopsAndAnotherRedis {
+            self.notes.push(format!("{}: nothing arrived for {:.1?}", run.name, outcome.longest_silence()));
         }
         self.costs.extend(cost(run, outcome));
     }
