@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nezuko_shared::cache::Verdict as CacheVerdict;
+use nezuko_shared::limiter::Urgency;
 use nezuko_telegram::{BotId, ChatId, UserId};
 
 use crate::{
@@ -22,6 +23,8 @@ pub struct Person<'a> {
     now_ms: i64,
     view: &'a PersonView,
     members: BTreeMap<ChatId, Member>,
+    /// Of the intents that are made: that of what the transaction comes from.
+    pub urgency: Urgency,
     /// What to write; complete after [`Person::finish`].
     pub writes: PersonWrites,
 }
@@ -40,7 +43,7 @@ impl<'a> Person<'a> {
     #[must_use]
     pub fn new(bot: BotId, user: UserId, now_ms: i64, view: &'a PersonView) -> Self {
         let members = view.members.clone();
-        Self { bot, user, now_ms, view, members, writes: PersonWrites::default() }
+        Self { bot, user, now_ms, view, members, urgency: Urgency::Urgent, writes: PersonWrites::default() }
     }
 
     /// The person in a chat, to apply facts to.
@@ -129,8 +132,10 @@ impl<'a> Person<'a> {
         for group in groups {
             self.decide_group(group, &mut checks, &mut verdicts);
         }
+        self.end_idle_checks(&checks);
         for (chat, not_before_ms) in checks {
-            self.writes.put.push(Put::urgent(Intent::Check { chat, user: self.user }, not_before_ms));
+            let intent = Intent::Check { chat, user: self.user };
+            self.writes.put.push(Put { intent, not_before_ms, urgency: self.urgency });
         }
         self.writes.members = self
             .members
@@ -138,6 +143,19 @@ impl<'a> Person<'a> {
             .filter(|(chat, member)| self.view.members.get(chat) != Some(member) && *member != Member::default())
             .collect();
         Outcome { writes: self.writes, verdicts }
+    }
+
+    /// A call that has been confirmed need not be looked into: nothing is claimed, and nothing of a budget taken, for that.
+    fn end_idle_checks(&mut self, checks: &BTreeMap<ChatId, i64>) {
+        let was_called = self.view.members.iter().filter(|(_, member)| member.call.is_some()).map(|(chat, _)| *chat);
+        let confirmed = was_called.filter(|chat| self.members.get(chat).is_some_and(|member| member.call.is_none()));
+        for chat in confirmed.filter(|chat| !checks.contains_key(chat)) {
+            let check = Intent::Check { chat, user: self.user };
+            let is_put = self.writes.put.iter().any(|put| put.intent == check);
+            if !is_put && self.view.open.contains(&check.key()) {
+                self.writes.end.push(check.key());
+            }
+        }
     }
 
     /// Keys of the person's open state intents.
@@ -193,7 +211,8 @@ impl<'a> Person<'a> {
             // The prompt of the topic that they were named in, and of the one that they are named in now.
             let stale = [was, is].into_iter().filter(|(waiting, _)| *waiting && was != is).map(|(_, topic)| topic);
             for topic in stale.collect::<BTreeSet<_>>() {
-                self.writes.put.push(Put::urgent(Intent::Prompt { group, topic }, self.now_ms));
+                let intent = Intent::Prompt { group, topic };
+                self.writes.put.push(Put { intent, not_before_ms: self.now_ms, urgency: self.urgency });
             }
             let free =
                 matches!(verdict.decision, Decision::Free | Decision::HandsOff(Reason::Exempt | Reason::Suspended));
@@ -212,7 +231,7 @@ impl<'a> Person<'a> {
         let intent = Intent::Member { group, user: self.user };
         let due = plan.act.map(|_| self.now_ms).or(plan.look_again_ms);
         match due {
-            Some(not_before_ms) => self.writes.put.push(Put::urgent(intent, not_before_ms)),
+            Some(not_before_ms) => self.writes.put.push(Put { intent, not_before_ms, urgency: self.urgency }),
             None if self.view.open.contains(&intent.key()) => self.writes.end.push(intent.key()),
             None => {}
         }
@@ -230,7 +249,7 @@ impl<'a> Person<'a> {
                 OfMessage::Delete => {
                     self.writes.unhold.push((group, held.message));
                     let intent = Intent::Delete { chat: group, message: held.message };
-                    self.writes.put.push(Put::urgent(intent, self.now_ms));
+                    self.writes.put.push(Put { intent, not_before_ms: self.now_ms, urgency: self.urgency });
                 }
             }
         }

@@ -104,8 +104,8 @@ impl CallError {
             Self::Unencodable => ErrorClass::Input,
             Self::Undecodable { status, retry_after } => match status {
                 429 => ErrorClass::RetryAfter(Duration::from_secs(retry_after.unwrap_or(DEFAULT_RETRY_AFTER))),
-                // What stood between had passed the call on, or may have.
-                200..=299 | 502 | 504 => ErrorClass::Ambiguous,
+                // 504: a proxy had passed the call on and grew tired of waiting. 502: it found nobody to pass it on to.
+                200..=299 | 504 => ErrorClass::Ambiguous,
                 _ => retry_after.map_or(ErrorClass::Retry, |s| ErrorClass::RetryAfter(Duration::from_secs(s))),
             },
             Self::Api { code, description, retry_after, migrate_to } => {
@@ -177,7 +177,7 @@ fn classify(code: u16, description: &str, retry_after: Option<u64>) -> ErrorClas
         401 | 404 | 421 => ErrorClass::Token,
         403 => ErrorClass::BotOut,
         409 => ErrorClass::Conflict,
-        502 | 504 => ErrorClass::Ambiguous,
+        504 => ErrorClass::Ambiguous,
         500.. => retry_after.map_or(ErrorClass::Retry, |s| ErrorClass::RetryAfter(Duration::from_secs(s))),
         _ => ErrorClass::Input,
     }
@@ -314,7 +314,8 @@ mod tests {
                 &["Internal Server Error: sent message was immediately deleted and can't be returned"],
                 Class::AlreadyDone,
             ),
-            (502, &["Bad Gateway"], Class::Ambiguous),
+            (502, &["Bad Gateway"], Class::Retry),
+            (504, &["Gateway Timeout"], Class::Ambiguous),
             (429, &["Too Many Requests: retry after"], Class::RetryAfter(Duration::from_secs(5))),
         ];
         for (code, texts, class) in cases {
@@ -346,12 +347,11 @@ mod tests {
     #[test]
     fn whether_a_call_was_carried_out_behind_a_proxys_page_depends_on_the_page() {
         let page = |status, retry_after| CallError::Undecodable { status, retry_after }.class();
-        for status in [500, 503, 403] {
+        for status in [500, 502, 503, 403] {
             assert_eq!(page(status, None), ErrorClass::Retry, "{status}");
             assert_eq!(page(status, Some(3)), ErrorClass::RetryAfter(Duration::from_secs(3)), "{status}");
         }
-        // The proxy had asked the server behind it.
-        for status in [502, 504, 200] {
+        for status in [504, 200] {
             assert_eq!(page(status, Some(3)), ErrorClass::Ambiguous, "{status}");
         }
         assert_eq!(page(429, None), ErrorClass::RetryAfter(Duration::from_secs(5)));

@@ -1,6 +1,6 @@
 //! Looking somebody up, because a decision waits for it or a call has not been confirmed.
 
-use nezuko_shared::limiter::Budget;
+use nezuko_shared::limiter::{Budget, Urgency};
 use nezuko_telegram::{CallError, ChatId, ChatMember, ErrorClass, Limits, Rights, Standing, User, UserId};
 
 use super::Sender;
@@ -14,11 +14,12 @@ impl Sender {
         if user == self.handler.bot.user() {
             return self.check_own(claim, chat).await;
         }
-        if let Err(refused) = self.permits.leave(Budget::Lookup, claim.urgency, Some(chat)).await {
-            return self.put_off(claim, refused).await;
-        }
+        // Before leave is asked for: one lookup too many does no harm, one permit too many is another's.
         if !self.still_wanted(claim, chat, user).await? {
             return Ok(());
+        }
+        if let Err(refused) = self.permits.leave(Budget::Lookup, claim.urgency, Some(chat)).await {
+            return self.put_off(claim, refused).await;
         }
         let asked_ms = self.now_ms();
         let answer = self.get_chat_member(chat, user).await;
@@ -46,7 +47,8 @@ impl Sender {
         let now_ms = self.now_ms();
         let mut wanted = false;
         self.handler
-            .with_person(user, chat, None, &claim.trace_id, |person| {
+            .with_person(user, chat, None, &claim.trace_id, |mut person| {
+                person.urgency = claim.urgency;
                 let open = person.open();
                 let mut outcome = person.finish(chat);
                 let this = Intent::Check { chat, user };
@@ -103,6 +105,7 @@ impl Sender {
         let now_ms = self.now_ms();
         self.handler
             .with_person(user, scope, None, trace_id, |mut person| {
+                person.urgency = check.map_or(Urgency::Urgent, |check| check.urgency);
                 for (chat, asked_ms, answer) in lookups {
                     let mark = person.mark(*chat);
                     let member = person.member(*chat);

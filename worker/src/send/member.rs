@@ -51,6 +51,7 @@ impl Sender {
         let mut decided = None;
         self.handler
             .with_person(user, group, None, &claim.trace_id, |mut person| {
+                person.urgency = claim.urgency;
                 let verdict = person.verdict(group);
                 let plan = verdict.as_ref().map(|verdict| person.plan(group, &verdict.decision));
                 let act = plan.and_then(|plan| plan.act);
@@ -142,6 +143,7 @@ impl Sender {
         let mut came_s = None;
         self.handler
             .with_person(user, group, None, &claim.trace_id, |mut person| {
+                person.urgency = claim.urgency;
                 // Whatever is not certain to have had no effect stays an open call, until an event or a lookup shows.
                 let open = matches!(class, None | Some(ErrorClass::Ambiguous | ErrorClass::AlreadyDone));
                 let member = person.member(group);

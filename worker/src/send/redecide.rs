@@ -6,7 +6,6 @@ use nezuko_telegram::{ChatId, UserId};
 use super::Sender;
 use crate::{
     intent::{Claim, Intent, Settlement},
-    reconcile::Person,
     store::StoreError,
 };
 
@@ -17,12 +16,12 @@ impl Sender {
     pub(super) async fn redecide(&self, claim: &Claim, chat: ChatId, after: UserId) -> Result<(), StoreError> {
         let people = self.handler.store.people_of(chat, after, STEP).await?;
         for user in &people {
-            let decide = |person: Person<'_>| {
-                let mut outcome = person.finish(chat);
-                outcome.writes.put.iter_mut().for_each(|put| put.urgency = Urgency::Bulk);
-                outcome
-            };
-            self.handler.with_person(*user, chat, None, &claim.trace_id, decide).await?;
+            self.handler
+                .with_person(*user, chat, None, &claim.trace_id, |mut person| {
+                    person.urgency = Urgency::Bulk;
+                    person.finish(chat)
+                })
+                .await?;
         }
         let settlement = match people.last() {
             Some(last) if people.len() as i64 == STEP => Settlement::Continue(Intent::Redecide { chat, after: *last }),
