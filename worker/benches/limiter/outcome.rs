@@ -100,6 +100,13 @@ impl Outcome {
         most_in_any_second(&self.arrived_us)
     }
 
+    /// The longest that nothing arrived while it was measured.
+    pub(crate) fn longest_silence(&self) -> Duration {
+        let measured: Vec<i64> = self.arrived_us.iter().copied().filter(|at| self.measured_us.contains(at)).collect();
+        let longest_us = measured.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
+        Duration::from_micros(longest_us.unsigned_abs())
+    }
+
     fn used_in(&self, stretch: &Range<i64>) -> impl Iterator<Item = &Call> {
         self.used.iter().filter(|call| stretch.contains(&call.used_us))
     }

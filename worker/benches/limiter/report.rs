@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use super::{
     outcome::{Excess, LIMIT, Outcome},
     runs::{Promise, Run},
-    usual::Algorithm,
+    trouble::Trouble,
 };
 
 /// What the reader is shown.
@@ -61,7 +61,7 @@ impl Report {
             };
             self.broken.push(format!("{}: {broken}", run.name));
         }
-        if excess.calls > 0 && run.setting.algorithm == Algorithm::Nezuko {
+        if run.promises.contains(&Promise::ExcessIsExplained) {
             let Excess { calls, unexplained } = excess;
             let explained = calls - unexplained;
             self.notes.push(format!(
@@ -69,6 +69,9 @@ impl Report {
                  inside of a send",
                 run.name
             ));
+        }
+        if run.setting.trouble == Trouble::StopsAndAnotherRedis {
+            self.notes.push(format!("{}: nothing arrived for {:.1?}", run.name, outcome.longest_silence()));
         }
         self.costs.extend(cost(run, outcome));
     }
