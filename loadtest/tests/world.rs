@@ -389,3 +389,56 @@ fn an_admins_mute_of_somebody_ours_is_theirs() {
     );
     assert_eq!(world.member(GROUP, ANN, NOW + 60_000), Member::Member);
 }
+
+#[test]
+fn a_basic_group_becomes_a_supergroup_with_everybody_in_it() {
+    let (basic, to) = (ChatId(-77), ChatId(-1_077));
+    let mut world = world();
+    let mut group = ChatSpec::new(basic, ChatKind::Group, "Basic");
+    group.members = vec![(OWNER, Member::Creator { is_anonymous: false }), (ANN, Member::Member)];
+    world.add_chat(NOW, group);
+    world.act(NOW, Act::Promote { admin: OWNER, chat: basic, user: BOT, rights: Rights::FULL }).unwrap();
+    write(&mut world, ANN, basic, "hi").unwrap();
+    world.take_updates();
+    let upgrade = |admin, chat| Act::Upgrade { admin, chat, to };
+    for (admin, chat) in [(ANN, basic), (OWNER, GROUP)] {
+        assert!(matches!(world.act(NOW, upgrade(admin, chat)), Err(Refused::NotAllowed(_))), "{admin} in {chat}");
+    }
+    world.act(NOW, upgrade(OWNER, basic)).unwrap();
+
+    let told: Vec<(QueueKey, Value)> = world
+        .take_updates()
+        .into_iter()
+        .map(|update| (update.queue, serde_json::from_str(&update.body).unwrap()))
+        .collect();
+    let [(of_bot, joined), (of_old, left), (of_new, came)] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(
+        [*of_bot, *of_old, *of_new],
+        [QueueKey::MyMember(to), QueueKey::Messages(basic), QueueKey::Messages(to)]
+    );
+    assert_eq!(joined["my_chat_member"]["chat"], json!({"id": to, "type": "supergroup", "title": "Basic"}));
+    assert_eq!(joined["my_chat_member"]["old_chat_member"]["status"], "left");
+    assert_eq!(joined["my_chat_member"]["new_chat_member"]["can_restrict_members"], json!(true));
+    assert_eq!((&left["message"]["chat"]["id"], &left["message"]["migrate_to_chat_id"]), (&json!(basic), &json!(to)));
+    assert_eq!((&came["message"]["chat"]["id"], &came["message"]["migrate_from_chat_id"]), (&json!(to), &json!(basic)));
+    assert_eq!(came["message"]["message_id"], json!(1), "messages are numbered anew");
+
+    let members = [OWNER, ANN, BOT].map(|user| world.member(to, user, NOW));
+    assert_eq!(members, [Member::Creator { is_anonymous: false }, Member::Member, Member::Administrator(Rights::FULL)]);
+    assert!(matches!(write(&mut world, ANN, basic, "hi"), Err(Refused::NotAllowed(_))));
+    write(&mut world, ANN, to, "hi").unwrap();
+    let calls = [
+        ("sendMessage", json!({"chat_id": basic, "text": "x"})),
+        ("getChat", json!({"chat_id": basic})),
+        ("getChatMember", json!({"chat_id": basic, "user_id": ANN})),
+        ("deleteMessages", json!({"chat_id": basic, "message_ids": [1]})),
+        ("restrictChatMember", json!({"chat_id": basic, "user_id": ANN, "permissions": {}})),
+    ];
+    for (method, params) in calls {
+        let answer = world.call(NOW, method, &params);
+        assert_eq!((error(&answer), answer.status), ("Bad Request: group chat was upgraded to a supergroup chat", 400));
+        assert_eq!(answer.body["parameters"], json!({"migrate_to_chat_id": to}), "{method}");
+        let there = json!({"chat_id": to, "text": "x", "user_id": ANN, "message_ids": [1], "permissions": {}});
+        assert_eq!(world.call(NOW, method, &there).status, 200, "{method}");
+    }
+}

@@ -64,7 +64,7 @@ pub struct Press {
     pub group: ChatId,
     /// Who pressed: the only one whom the press can free (E67).
     pub user: UserId,
-    /// The message with the button.
+    /// The message with the button; 0 where it was in a basic group that has become a supergroup.
     pub message: MessageId,
     /// When the press reached us, Unix milliseconds.
     pub received_ms: i64,
@@ -86,7 +86,7 @@ pub struct Command {
     pub chat: ChatId,
     /// In which forum topic.
     pub topic: Option<i64>,
-    /// The message, to reply to.
+    /// The message, to reply to; 0 where it was in a basic group that has become a supergroup.
     pub message: MessageId,
     /// Who gave it.
     pub user: UserId,
@@ -103,7 +103,7 @@ pub struct Reply {
     pub chat: ChatId,
     /// In which forum topic.
     pub topic: Option<i64>,
-    /// The message that it answers.
+    /// The message that it answers; 0 where it was in a basic group that has become a supergroup.
     pub message: MessageId,
     /// HTML.
     pub html: String,

@@ -19,4 +19,5 @@ pub mod run;
 pub mod send;
 pub mod store;
 mod texts;
+pub mod upgrade;
 pub mod wake;

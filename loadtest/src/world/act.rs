@@ -131,6 +131,15 @@ pub enum Act {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         message: Option<MessageId>,
     },
+    /// Makes a basic group a supergroup, which has another id (E79).
+    Upgrade {
+        /// Who does it.
+        admin: UserId,
+        /// Which group.
+        chat: ChatId,
+        /// The id of the supergroup.
+        to: ChatId,
+    },
     /// Shuts the bot out of the private chat.
     Block {
         /// Who.
@@ -212,7 +221,8 @@ impl Act {
             | Self::AdminUnban { admin, .. }
             | Self::Promote { admin, .. }
             | Self::Demote { admin, .. }
-            | Self::DeleteMessage { admin, .. } => *admin,
+            | Self::DeleteMessage { admin, .. }
+            | Self::Upgrade { admin, .. } => *admin,
         }
     }
 }
@@ -284,6 +294,7 @@ impl World {
                 self.delete(now_ms, *chat, id, *admin);
                 Ok(())
             }
+            Act::Upgrade { admin, chat, to } => self.upgrade(now_ms, *admin, *chat, *to),
             Act::Block { user } => {
                 let (chat, bot) = (user.private_chat(), self.bot.id);
                 self.chats.get_mut(&chat).ok_or(NotAllowed("they never wrote to the bot"))?.blocked = true;
@@ -292,8 +303,10 @@ impl World {
         }
     }
 
-    fn place(&self, chat: ChatId) -> Result<&Chat, Refused> {
-        self.chats.get(&chat).ok_or(NotAllowed("no such chat"))
+    /// A chat in which somebody can act.
+    pub(super) fn place(&self, chat: ChatId) -> Result<&Chat, Refused> {
+        let place = self.chats.get(&chat).ok_or(NotAllowed("no such chat"))?;
+        if place.upgraded_to.is_some() { Err(NotAllowed("it has become a supergroup")) } else { Ok(place) }
     }
 
     fn changed(&mut self, now_ms: i64, chat: ChatId, user: UserId, by: UserId, new: Member) -> Result<(), Refused> {
@@ -463,7 +476,7 @@ impl World {
 }
 
 /// A message that has no id yet.
-fn written(at_ms: i64, from: UserId, sender_chat: Option<ChatId>, text: &str, extra: Value) -> Message {
+pub(super) fn written(at_ms: i64, from: UserId, sender_chat: Option<ChatId>, text: &str, extra: Value) -> Message {
     Message {
         id: MessageId(0),
         thread: None,

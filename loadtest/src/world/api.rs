@@ -20,7 +20,10 @@ pub struct Answer {
 
 impl Answer {
     pub(super) fn refusal(error: &ApiError) -> Self {
-        let body = json!({"ok": false, "error_code": error.code, "description": error.description});
+        let mut body = json!({"ok": false, "error_code": error.code, "description": error.description});
+        if let Some(chat) = error.upgraded_to {
+            body["parameters"] = json!({"migrate_to_chat_id": chat});
+        }
         Self { status: error.code, body }
     }
 
@@ -43,19 +46,26 @@ impl Answer {
 pub(super) struct ApiError {
     code: u16,
     pub(super) description: String,
+    upgraded_to: Option<ChatId>,
+}
+
+impl ApiError {
+    fn new(code: u16, description: String) -> Self {
+        Self { code, description, upgraded_to: None }
+    }
 }
 
 /// A 400, whose text the server begins like this.
 pub(super) fn bad(description: impl AsRef<str>) -> ApiError {
-    ApiError { code: 400, description: format!("Bad Request: {}", description.as_ref()) }
+    ApiError::new(400, format!("Bad Request: {}", description.as_ref()))
 }
 
 fn conflict(description: &str) -> ApiError {
-    ApiError { code: 409, description: format!("Conflict: {description}") }
+    ApiError::new(409, format!("Conflict: {description}"))
 }
 
 pub(super) fn forbidden(description: impl AsRef<str>) -> ApiError {
-    ApiError { code: 403, description: format!("Forbidden: {}", description.as_ref()) }
+    ApiError::new(403, format!("Forbidden: {}", description.as_ref()))
 }
 
 pub(super) type ApiResult = Result<Value, ApiError>;
@@ -144,7 +154,7 @@ impl World {
                 self.allow_updates(params);
                 Ok(json!([]))
             }
-            _ => Err(ApiError { code: 404, description: "Not Found: method not found".to_owned() }),
+            _ => Err(ApiError::new(404, "Not Found: method not found".to_owned())),
         }
     }
 
@@ -180,6 +190,10 @@ impl World {
     pub(super) fn reached(&self, now_ms: i64, params: &Value) -> Result<&Chat, ApiError> {
         let id = self.chat_id(params)?;
         let chat = self.chats.get(&id).ok_or_else(|| bad("chat not found"))?;
+        if chat.upgraded_to.is_some() {
+            let refused = bad("group chat was upgraded to a supergroup chat");
+            return Err(ApiError { upgraded_to: chat.upgraded_to, ..refused });
+        }
         let kind = chat.spec.kind.word();
         match chat.member(self.bot.id, now_ms) {
             _ if chat.spec.kind == ChatKind::Private && chat.blocked => Err(forbidden("bot was blocked by the user")),

@@ -163,12 +163,22 @@ pub struct Chat {
     pub(super) last_message: i64,
     /// Private chats only: whether the person has shut the bot out.
     pub(super) blocked: bool,
+    /// Basic groups only: the supergroup that it has become.
+    pub(super) upgraded_to: Option<ChatId>,
 }
 
 impl Chat {
     pub(super) fn found(spec: ChatSpec) -> Self {
         let members = spec.members.iter().copied().collect();
-        Self { spec, members, changed_by: BTreeMap::new(), messages: BTreeMap::new(), last_message: 0, blocked: false }
+        Self {
+            spec,
+            members,
+            changed_by: BTreeMap::new(),
+            messages: BTreeMap::new(),
+            last_message: 0,
+            blocked: false,
+            upgraded_to: None,
+        }
     }
 
     /// How somebody stands here now.

@@ -17,6 +17,7 @@ mod ids;
 mod member;
 mod people;
 mod updates;
+mod upgrade;
 
 use std::collections::BTreeMap;
 

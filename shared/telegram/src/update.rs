@@ -184,6 +184,10 @@ pub struct Message {
     pub is_automatic_forward: bool,
     /// A note by Telegram about the chat (somebody joined, the title changed …), not something a person wrote (E61).
     pub is_service: bool,
+    /// In a basic group: the supergroup that it has become (E79).
+    pub migrate_to: Option<ChatId>,
+    /// In a supergroup: the basic group that it was (E79).
+    pub migrate_from: Option<ChatId>,
 }
 
 impl<'de> Deserialize<'de> for Message {
@@ -200,6 +204,8 @@ impl<'de> Deserialize<'de> for Message {
             text: wire.text.or(wire.caption),
             is_automatic_forward: wire.is_automatic_forward,
             is_service,
+            migrate_to: wire.migrate_to_chat_id,
+            migrate_from: wire.migrate_from_chat_id,
         })
     }
 }
@@ -220,22 +226,24 @@ macro_rules! wire_message {
             caption: Option<String>,
             #[serde(default)]
             is_automatic_forward: bool,
+            migrate_to_chat_id: Option<ChatId>,
+            migrate_from_chat_id: Option<ChatId>,
             $($service: Option<IgnoredAny>,)*
         }
 
         impl WireMessage {
             fn is_service(&self) -> bool {
-                $(self.$service.is_some())||*
+                self.migrate_to_chat_id.is_some() || self.migrate_from_chat_id.is_some() $(|| self.$service.is_some())*
             }
         }
     };
 }
 
-// Bot API 10.3, "Message": the fields that only service messages carry.
+// Bot API 10.3, "Message": the fields that only service messages carry, but for the two about migration.
 wire_message! {
     new_chat_members left_chat_member new_chat_title new_chat_photo delete_chat_photo group_chat_created
-    supergroup_chat_created channel_chat_created message_auto_delete_timer_changed migrate_to_chat_id
-    migrate_from_chat_id pinned_message successful_payment refunded_payment users_shared chat_shared gift unique_gift
+    supergroup_chat_created channel_chat_created message_auto_delete_timer_changed pinned_message
+    successful_payment refunded_payment users_shared chat_shared gift unique_gift
     connected_website write_access_allowed proximity_alert_triggered boost_added chat_background_set
     checklist_tasks_done checklist_tasks_added direct_message_price_changed forum_topic_created forum_topic_edited
     forum_topic_closed forum_topic_reopened general_forum_topic_hidden general_forum_topic_unhidden giveaway_created
@@ -280,4 +288,41 @@ pub struct ChatMemberUpdated {
     pub old_chat_member: ChatMember,
     /// After.
     pub new_chat_member: ChatMember,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(chat: i64, extra: &str) -> Message {
+        let update = format!(
+            r#"{{"update_id":7,"message":{{"message_id":153,"date":1731694471,
+                "chat":{{"id":{chat},"type":"group","title":"G"}},
+                "from":{{"id":5,"is_bot":false,"first_name":"Ann"}}{extra}}}}}"#
+        );
+        match parse_update(update.as_bytes()).expect("an update").kind {
+            UpdateKind::Message(message) => *message,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_group_that_becomes_a_supergroup_names_the_new_id() {
+        let note = message(-4_518, r#","migrate_to_chat_id":-1002471352452"#);
+        assert_eq!((note.migrate_to, note.migrate_from), (Some(ChatId(-1_002_471_352_452)), None));
+        assert!(note.is_service);
+    }
+
+    #[test]
+    fn the_supergroup_names_the_old_id() {
+        let note = message(-1_002_471_352_452, r#","migrate_from_chat_id":-4518"#);
+        assert_eq!((note.migrate_to, note.migrate_from), (None, Some(ChatId(-4_518))));
+        assert!(note.is_service);
+    }
+
+    #[test]
+    fn what_a_person_writes_names_neither() {
+        let written = message(-4_518, r#","text":"migrate_to_chat_id""#);
+        assert_eq!((written.migrate_to, written.migrate_from, written.is_service), (None, None, false));
+    }
 }

@@ -2,7 +2,7 @@
 
 use nezuko_telegram::{ChatKind, Message, UserId};
 
-use super::{Handler, Receipt, command, member_event::display_name};
+use super::{Handler, Receipt, command, member_event::display_name, migration};
 use crate::{
     facts::EventOrder,
     intent::{Intent, Put},
@@ -13,6 +13,10 @@ use crate::{
 impl Handler {
     /// Returns whether the message concerned Nezuko.
     pub(super) async fn message(&self, message: &Message, receipt: &Receipt<'_>) -> Result<bool, StoreError> {
+        if let Some((old, new)) = migration::told_by(message) {
+            self.migrate(old, new, receipt.trace_id).await?;
+            return Ok(true);
+        }
         // E61: a note by Telegram is nobody's message. E1, E2, E4: what is sent in the name of a chat has no sender.
         let Some(from) = message.from.as_ref().filter(|_| !message.is_service && !message.is_automatic_forward) else {
             return Ok(false);

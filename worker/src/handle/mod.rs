@@ -3,6 +3,7 @@
 mod command;
 mod member_event;
 mod message;
+mod migration;
 
 pub(crate) use message::is_well_known;
 

@@ -48,6 +48,11 @@ impl Sender {
         } else {
             let lookups = tokio::time::timeout(LOOKUPS_TAKE, self.look_up(presser, &unknown_in)).await;
             for (chat, asked_ms, answer) in lookups.unwrap_or_default() {
+                let answer = match answer {
+                    Ok(answer) => answer,
+                    Err(ErrorClass::Migrated(new)) => return self.follow(claim, chat, new).await,
+                    Err(_) => continue,
+                };
                 let lookup = [(chat, asked_ms, answer)];
                 self.take_in_lookups(presser, press.group, &lookup, None, &claim.trace_id).await?;
             }
@@ -109,7 +114,7 @@ impl Sender {
         Ok(judged)
     }
 
-    async fn look_up(&self, user: UserId, chats: &[ChatId]) -> Vec<(ChatId, i64, ChatMember)> {
+    async fn look_up(&self, user: UserId, chats: &[ChatId]) -> Vec<(ChatId, i64, Result<ChatMember, ErrorClass>)> {
         let mut answers = Vec::new();
         for chat in chats {
             if self.permits.leave(Budget::Lookup, Urgency::Urgent, Some(*chat)).await.is_err() {
@@ -117,8 +122,8 @@ impl Sender {
             }
             let asked_ms = self.now_ms();
             let answer = self.get_chat_member(*chat, user).await;
-            if let Ok(Ok(member)) = self.read_lookup(*chat, user, answer).await {
-                answers.push((*chat, asked_ms, member));
+            if let Ok(answer) = self.read_lookup(*chat, user, answer).await {
+                answers.push((*chat, asked_ms, answer));
             }
         }
         answers
@@ -151,6 +156,9 @@ impl Sender {
                 Settlement::Done
             }
         };
+        if press.message.0 == 0 {
+            return self.settle(claim, settlement).await;
+        }
         // A prompt that we do not know was sent by somebody whose answer got lost: it would stand for ever.
         let is_known = self.handler.store.recognise_prompt(press.group, press.message, self.now_ms()).await?;
         let stray = Put::urgent(Intent::Delete { chat: press.group, message: press.message }, self.now_ms());

@@ -27,6 +27,7 @@ impl Sender {
             Ok(member) => {
                 self.take_in_lookups(user, chat, &[(chat, asked_ms, member)], Some(claim), &claim.trace_id).await
             }
+            Err(ErrorClass::Migrated(new)) => self.follow(claim, chat, new).await,
             Err(class) => {
                 let settlement = match class {
                     ErrorClass::RetryAfter(wait) => self.wait_for(wait),
@@ -143,6 +144,7 @@ impl Sender {
                 match class {
                     // Out, and not told so by an event.
                     ErrorClass::BotOut => stranger(bot),
+                    ErrorClass::Migrated(new) => return self.follow(claim, chat, new).await,
                     ErrorClass::RetryAfter(wait) => return self.settle(claim, self.wait_for(wait)).await,
                     ErrorClass::Retry | ErrorClass::Ambiguous => {
                         return self.settle(claim, self.back_off(claim)).await;

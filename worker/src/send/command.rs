@@ -24,6 +24,8 @@ enum Stop {
     Say(String),
     /// Telegram does not tell what has to be known.
     Later(ErrorClass),
+    /// This group has become this supergroup.
+    Migrated(ChatId, ChatId),
     /// The store is away.
     Store(StoreError),
 }
@@ -62,6 +64,7 @@ impl Sender {
                     let settlement = self.wait_for(wait.min(Duration::from_mins(1)));
                     return self.settle(claim, settlement).await;
                 }
+                Err(Stop::Migrated(old, new)) => return self.follow(claim, old, new).await,
                 Err(Stop::Later(_)) => return self.settle(claim, self.back_off(claim)).await,
             }
         };
@@ -159,7 +162,11 @@ impl Sender {
             ChatReference::Integer(id) => id.to_string(),
             ChatReference::String(name) => name.clone(),
         };
-        let chat = match self.describe_for_command(command.chat, reference).await {
+        let mut described = self.describe_for_command(command.chat, reference).await;
+        if let Err(Stop::Migrated(_, new)) = described {
+            described = self.describe_for_command(command.chat, ChatReference::Integer(new.0)).await;
+        }
+        let chat = match described {
             Err(Stop::Later(ErrorClass::BotOut | ErrorClass::Input | ErrorClass::Target | ErrorClass::UserUnknown)) => {
                 return Err(Stop::Say(texts::no_such_channel(&spelled)));
             }
@@ -258,14 +265,16 @@ impl Sender {
     async fn look_up_for_command(&self, chat: ChatId, user: UserId) -> Result<ChatMember, Stop> {
         self.may_look_up(chat).await?;
         let answer = self.get_chat_member(chat, user).await;
-        self.or_later(chat, answer).await
+        self.or_later(chat, chat, answer).await
     }
 
     /// A 429 about `chat` holds up `asker`, the chat of the command: nobody's command can silence the bot elsewhere.
     async fn describe_for_command(&self, asker: ChatId, chat: ChatReference) -> Result<Chat, Stop> {
         self.may_look_up(asker).await?;
+        // What has a name is no basic group, and cannot become something else.
+        let described = if let ChatReference::Integer(id) = chat { ChatId(id) } else { asker };
         let answer = self.get_chat(chat).await;
-        self.or_later(asker, answer).await
+        self.or_later(asker, described, answer).await
     }
 
     async fn may_look_up(&self, chat: ChatId) -> Result<(), Stop> {
@@ -273,13 +282,16 @@ impl Sender {
         leave.map(drop).map_err(|refused| Stop::Later(ErrorClass::RetryAfter(refused.retry_in)))
     }
 
-    async fn or_later<T>(&self, chat: ChatId, answer: Result<T, CallError>) -> Result<T, Stop> {
-        match answer {
-            Ok(answer) => Ok(answer),
-            Err(error) => {
-                self.obey(Budget::Lookup, Some(chat), error.class()).await;
-                Err(Stop::Later(error.class()))
-            }
+    /// What a lookup about `chat` has told; a 429 holds up `asker`.
+    async fn or_later<T>(&self, asker: ChatId, chat: ChatId, answer: Result<T, CallError>) -> Result<T, Stop> {
+        let class = match answer {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error.class(),
+        };
+        self.obey(Budget::Lookup, Some(asker), class).await;
+        match class {
+            ErrorClass::Migrated(new) => Err(Stop::Migrated(chat, new)),
+            class => Err(Stop::Later(class)),
         }
     }
 }

@@ -47,6 +47,11 @@ impl Sender {
                         self.obey(Budget::Deletion, Some(chat), class).await;
                         self.wait_for(wait)
                     }
+                    // Its messages have other numbers now.
+                    Err(ErrorClass::Migrated(new)) => {
+                        self.handler.migrate(chat, new, &first.trace_id).await?;
+                        Settlement::Done
+                    }
                     // Deleting twice does no harm.
                     Err(ErrorClass::Retry | ErrorClass::Ambiguous) => self.back_off(first),
                     // The right may come back before the message is too old to be deleted.

@@ -36,6 +36,9 @@ impl Sender {
         }
         let Some((act, limits)) = self.decide_act(claim, group, user).await? else { return Ok(()) };
         let result = self.restrict(group, user, limits).await;
+        if let Some(ErrorClass::Migrated(new)) = result.as_ref().err().map(CallError::class) {
+            return self.follow(claim, group, new).await;
+        }
         self.settle_act(claim, group, user, (act, limits), result).await
     }
 

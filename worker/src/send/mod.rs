@@ -9,6 +9,7 @@ mod check;
 mod command;
 mod delete;
 mod member;
+mod migration;
 mod permits;
 mod prompt;
 mod redecide;

@@ -87,9 +87,8 @@ impl Sender {
                 self.wait_for(wait)
             }
             Err(ErrorClass::Retry | ErrorClass::Ambiguous) => self.back_off(claim),
-            Err(ErrorClass::Token | ErrorClass::Conflict | ErrorClass::Input | ErrorClass::Migrated(_)) => {
-                self.back_off_slowly(claim)
-            }
+            Err(ErrorClass::Token | ErrorClass::Conflict | ErrorClass::Input) => self.back_off_slowly(claim),
+            Err(ErrorClass::Migrated(new)) => return self.follow(claim, group, new).await,
             // What is gone, too old to be deleted, or in a chat that we are out of, is no concern of ours any more.
             Ok(_) | Err(_) => {
                 self.handler.metrics.prompt(PromptAction::Removed);
@@ -155,6 +154,7 @@ impl Sender {
                 Settlement::Done
             }
             Err(ErrorClass::Ambiguous) => Settlement::Wait { not_before_ms: prompt.sending_ms + UNKNOWN_OUTCOME_MS },
+            Err(ErrorClass::Migrated(new)) => return self.follow(claim, group, new).await,
             Err(class) => {
                 prompt.sending_ms = 0;
                 self.after_refusal(claim, group, class).await?
@@ -202,6 +202,7 @@ impl Sender {
             }
             // Editing twice does no harm.
             Err(ErrorClass::Ambiguous) => self.back_off(claim),
+            Err(ErrorClass::Migrated(new)) => return self.follow(claim, group, new).await,
             Err(class) => self.after_refusal(claim, group, class).await?,
         };
         self.handler.store.save_prompt(group, topic, Some(&prompt), claim, Some(settlement)).await?;

@@ -37,6 +37,7 @@ impl Sender {
                 self.wait_for(wait)
             }
             Err(ErrorClass::Retry) => self.back_off(claim),
+            Err(ErrorClass::Migrated(new)) => return self.follow(claim, reply.chat, new).await,
             Err(class) => {
                 tracing::info!(chat = reply.chat.0, class = class.label(), trace_id = claim.trace_id, "reply given up");
                 Settlement::Done
@@ -46,18 +47,20 @@ impl Sender {
     }
 
     async fn send_reply(&self, reply: &Reply) -> Result<Sent, CallError> {
-        let answered = ReplyParameters::builder()
-            .message_id(message_number(reply.message))
-            // The message may have been deleted meanwhile.
-            .allow_sending_without_reply(true)
-            .build();
+        let answered = (reply.message.0 != 0).then(|| {
+            ReplyParameters::builder()
+                .message_id(message_number(reply.message))
+                // The message may have been deleted meanwhile.
+                .allow_sending_without_reply(true)
+                .build()
+        });
         let params = SendMessageParams::builder()
             .chat_id(reply.chat.0)
             .maybe_message_thread_id(reply.topic.and_then(|topic| i32::try_from(topic).ok()))
             .text(&reply.html)
             .parse_mode(ParseMode::Html)
             .link_preview_options(LinkPreviewOptions::builder().is_disabled(true).build())
-            .reply_parameters(answered)
+            .maybe_reply_parameters(answered)
             .build();
         self.call("sendMessage", &params).await
     }

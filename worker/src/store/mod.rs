@@ -187,6 +187,17 @@ impl ChatView {
         let put = |chat| Put::urgent(Intent::Redecide { chat, after: UserId(0) }, now_ms);
         self.required_by.iter().copied().chain(itself).map(put).collect()
     }
+
+    /// What is to be done when more has become known about `chat` under another id: everybody is decided again, by our own
+    /// place there, which is looked at if nothing is known of it.
+    #[must_use]
+    pub fn migrated(&self, bot: BotId, chat: ChatId, now_ms: i64) -> Vec<Put> {
+        let mut put = self.redecide(chat, now_ms);
+        if !put.is_empty() && self.chat.facts.own().is_none() {
+            put.push(Put::urgent(Intent::Check { chat, user: bot.user() }, now_ms));
+        }
+        put
+    }
 }
 
 /// What to write about a chat.
@@ -249,6 +260,15 @@ pub trait Store: Send + Sync {
     /// [`StoreError`]; nothing was written.
     async fn with_chat(&self, chat: ChatId, trace_id: &str, now_ms: i64, step: ChatStep<'_>)
     -> Result<i64, StoreError>;
+
+    /// The basic group `old` has become the supergroup `new`, which is another id: one transaction under the locks of both and of the groups that
+    /// require them. What is known and wanted goes over as [`upgrade`](crate::upgrade) says, and everybody whom that
+    /// concerns is decided again. Intents that somebody has claimed stay: their calls fail, and end here again. Returns the
+    /// new chat as it then is; where nothing is left under the old id it stays as it was.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was written.
+    async fn migrate(&self, old: ChatId, new: ChatId, trace_id: &str, now_ms: i64) -> Result<Chat, StoreError>;
 
     /// Reads a chat without locking it.
     ///

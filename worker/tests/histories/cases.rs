@@ -79,7 +79,7 @@ impl Case {
         let scope = Scope { user: ANN, chat: GROUP, update: None, trace_id: "", now_ms: NOW_S * 1000 };
         let mut calls = |view: &nezuko_worker::store::PersonView| {
             let mut member = view.members[&GROUP].clone();
-            member.call = Some(Call { act: Act::Mute, at_ms: NOW_S * 1000, answered: true });
+            member.call = Some(Call { answered: true, ..Call::new(Act::Mute, NOW_S * 1000, None) });
             member.mute_until = Some(until);
             PersonWrites { members: [(GROUP, member)].into(), ..PersonWrites::default() }
         };

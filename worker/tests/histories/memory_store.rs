@@ -16,6 +16,7 @@ use nezuko_worker::{
         Chat, ChatStep, ChatView, Held, PersonStep, PersonView, PersonWrites, Prompt, PromptView, Scope, Settle, Store,
         StoreError,
     },
+    upgrade,
 };
 
 use crate::scheduler::step;
@@ -120,6 +121,64 @@ impl Tables {
         }
         for (group, message) in &writes.unhold {
             self.held.remove(&(scope.user, *group, *message));
+        }
+    }
+
+    fn view(&self, chat: ChatId) -> ChatView {
+        let links = self.links.iter().filter(|((group, _), _)| *group == chat);
+        ChatView {
+            chat: self.chats.get(&chat).cloned().unwrap_or_default(),
+            links: links.map(|((_, channel), link)| (*channel, *link)).collect(),
+            required_by: self.required_by(chat),
+        }
+    }
+
+    /// Returns whether anything went over that decisions depend on.
+    fn move_facts(&mut self, old: ChatId, new: ChatId, now_ms: i64) -> bool {
+        let (of_old, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.members).into_iter().partition(|((_, chat), _)| *chat == old);
+        self.members = others;
+        let people = !of_old.is_empty();
+        for ((user, _), was) in of_old {
+            let is = self.members.remove(&(user, new));
+            self.changed_ms.remove(&(user, old));
+            self.changed_ms.entry((user, new)).or_insert(now_ms);
+            self.members.insert((user, new), upgrade::member(was, is));
+        }
+        let links = upgrade::links(&self.links, old, new);
+        let changed: BTreeSet<ChatId> = links
+            .iter()
+            .filter(|(key, link)| self.links.get(key) != Some(link))
+            .map(|((group, _), _)| *group)
+            .collect();
+        self.links = links;
+        let is = self.chats.get(&new).cloned().unwrap_or_default();
+        let facts = self.chats.remove(&old).map_or(is.facts.clone(), |was| upgrade::chat(&was.facts, &is.facts));
+        let described = facts != is.facts;
+        if described || changed.contains(&new) {
+            self.chats.insert(new, Chat { facts, version: is.version + 1 });
+        }
+        for group in changed.iter().filter(|group| **group != new) {
+            self.chats.get_mut(group).into_iter().for_each(|chat| chat.version += 1);
+        }
+        self.held.retain(|(_, chat, _), _| *chat != old);
+        self.prompts.retain(|(chat, _), _| *chat != old);
+        people || described || !changed.is_empty()
+    }
+
+    fn move_intents(&mut self, old: ChatId, new: ChatId, now_ms: i64) {
+        let goes =
+            |row: &Row| row.done_ms.is_none() && row.claimed_until_ms < now_ms && upgrade::is_about(&row.intent, old);
+        let keys: Vec<String> = self.intents.iter().filter(|(_, row)| goes(row)).map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            let Some(row) = self.intents.remove(&key) else { continue };
+            match upgrade::intent(row.intent.clone(), new) {
+                Some(intent) => {
+                    let put = Put { intent, not_before_ms: now_ms, urgency: row.lane.urgency() };
+                    self.put(&put, &row.trace_id);
+                }
+                None => drop(self.intents.insert(key, Row { done_ms: Some(now_ms), ..row })),
+            }
         }
     }
 
@@ -264,14 +323,23 @@ impl Store for MemoryStore {
         Ok(version)
     }
 
+    async fn migrate(&self, old: ChatId, new: ChatId, trace_id: &str, now_ms: i64) -> Result<Chat, StoreError> {
+        step().await;
+        let chat = {
+            let mut tables = self.tables();
+            let moved = tables.move_facts(old, new, now_ms);
+            tables.move_intents(old, new, now_ms);
+            let view = tables.view(new);
+            let put = if moved { view.migrated(self.bot, new, now_ms) } else { Vec::new() };
+            put.iter().for_each(|put| tables.put(put, trace_id));
+            view.chat
+        };
+        step().await;
+        Ok(chat)
+    }
+
     async fn chat(&self, chat: ChatId) -> Result<ChatView, StoreError> {
-        let tables = self.tables();
-        let links = tables.links.iter().filter(|((group, _), _)| *group == chat);
-        Ok(ChatView {
-            chat: tables.chats.get(&chat).cloned().unwrap_or_default(),
-            links: links.map(|((_, channel), link)| (*channel, *link)).collect(),
-            required_by: tables.required_by(chat),
-        })
+        Ok(self.tables().view(chat))
     }
 
     async fn put(&self, put: &[Put], trace_id: &str) -> Result<(), StoreError> {

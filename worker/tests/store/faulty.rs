@@ -9,9 +9,11 @@ use async_trait::async_trait;
 use nezuko_shared::conformance::{must_fail, some_bot};
 use nezuko_telegram::{BotId, ChatId, MessageId, UserId};
 use nezuko_worker::{
-    intent::{Claim, Lane, Put, Settlement},
+    facts::{ChatFacts, Member, Setting},
+    intent::{Claim, Intent, Lane, Put, Settlement},
     store::{
-        ChatStep, ChatView, PersonStep, PersonView, PersonWrites, Prompt, PromptView, Scope, Settle, Store, StoreError,
+        Chat, ChatStep, ChatView, ChatWrites, Held, PersonStep, PersonView, PersonWrites, Prompt, PromptView, Scope,
+        Settle, Store, StoreError,
     },
 };
 
@@ -46,10 +48,24 @@ enum Fault {
     PagesBeginAnew,
     NewestUrgencyWins,
     NothingIsPostponed,
+    NothingMigrates,
+    OldSettingsWin,
+    OldPlaceCounts,
+    RequiringGroupsAreForgotten,
+    OldFactsAboutPeopleWin,
+    NobodyIsDecidedAgain,
+    HeldMessagesMigrate,
+    WaitingIntentsStay,
+    WaitingIntentsWaitOn,
+    DeletionsMigrate,
+    MigrationRevives,
+    MigrationTakesClaims,
+    MigratedVersionStays,
+    MigratesAgain,
 }
 
 /// Each fault with the check that is there for it.
-const FAULTS: [(Fault, &str); 26] = [
+const FAULTS: [(Fault, &str); 40] = [
     (Fault::EffectComesBack, "an_effect_that_is_done_does_not_come_back"),
     (Fault::EffectIsReplaced, "an_effect_is_never_replaced"),
     (Fault::DoneEndsNewerGeneration, "a_newer_generation_outlives_what_was_claimed"),
@@ -76,6 +92,20 @@ const FAULTS: [(Fault, &str); 26] = [
     (Fault::PagesBeginAnew, "people_of_a_chat_come_page_by_page"),
     (Fault::NewestUrgencyWins, "what_is_made_again_for_bulk_stays_urgent"),
     (Fault::NothingIsPostponed, "a_chat_that_has_to_wait_waits_with_a_whole_lane"),
+    (Fault::NothingMigrates, "what_is_known_of_a_group_goes_over_with_it"),
+    (Fault::OldSettingsWin, "of_settings_under_both_ids_the_newer_one_stays"),
+    (Fault::OldPlaceCounts, "what_the_new_group_knows_of_our_place_stays"),
+    (Fault::RequiringGroupsAreForgotten, "a_group_that_required_the_old_id_requires_the_new_one"),
+    (Fault::OldFactsAboutPeopleWin, "people_go_over_and_what_is_newer_about_them_stays"),
+    (Fault::NobodyIsDecidedAgain, "everybody_is_decided_again_after_our_place_is_known"),
+    (Fault::HeldMessagesMigrate, "messages_of_the_old_group_are_forgotten"),
+    (Fault::WaitingIntentsStay, "what_waits_is_made_again_under_the_new_id_and_due_at_once"),
+    (Fault::WaitingIntentsWaitOn, "what_waits_is_made_again_under_the_new_id_and_due_at_once"),
+    (Fault::DeletionsMigrate, "a_deletion_in_the_old_group_is_never_tried_again"),
+    (Fault::MigrationRevives, "what_is_done_stays_done"),
+    (Fault::MigrationTakesClaims, "what_is_claimed_is_left_to_its_holder"),
+    (Fault::MigratedVersionStays, "the_version_rises_over_what_a_cache_can_know"),
+    (Fault::MigratesAgain, "again_changes_nothing"),
 ];
 
 #[tokio::test]
@@ -112,6 +142,107 @@ impl Faulty {
         let scope = Scope { user: UserId(1), chat: ChatId(1), update: None, trace_id: "", now_ms: 0 };
         let end = PersonWrites { end: vec![key], ..PersonWrites::default() };
         self.right.with_person(&scope, &mut |_| end.clone()).await
+    }
+
+    async fn change_facts(
+        &self,
+        chat: ChatId,
+        change: impl Fn(&mut ChatFacts) + Send + Sync,
+    ) -> Result<(), StoreError> {
+        let mut step = |view: &ChatView| {
+            let mut facts = view.chat.facts.clone();
+            change(&mut facts);
+            ChatWrites { facts: Some(facts), ..ChatWrites::default() }
+        };
+        self.right.with_chat(chat, "", 0, &mut step).await.map(drop)
+    }
+
+    async fn member(&self, user: UserId, chat: ChatId) -> Result<Member, StoreError> {
+        let scope = Scope { user, chat, update: None, trace_id: "", now_ms: 0 };
+        let mut member = Member::default();
+        let mut read = |view: &PersonView| {
+            member = view.members[&chat].clone();
+            PersonWrites::default()
+        };
+        self.right.with_person(&scope, &mut read).await?;
+        Ok(member)
+    }
+
+    async fn write_person(&self, user: UserId, chat: ChatId, writes: PersonWrites) -> Result<(), StoreError> {
+        let scope = Scope { user, chat, update: None, trace_id: "", now_ms: 0 };
+        self.right.with_person(&scope, &mut |_| writes.clone()).await
+    }
+
+    /// What goes wrong before a group migrates.
+    async fn spoil_before(&self) -> Result<(), StoreError> {
+        let end_of_time = i64::MAX / 2;
+        match self.fault {
+            Fault::MigrationRevives => self.right.purge(end_of_time).await?,
+            Fault::MigrationTakesClaims => {
+                let holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                for holder in holders {
+                    self.right.release(&holder).await?;
+                }
+            }
+            Fault::WaitingIntentsStay => {
+                for lane in Lane::ALL {
+                    self.right.claim(lane, "thief", end_of_time, end_of_time, 100).await?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What goes wrong after a group has migrated, of which this was known under its old id.
+    async fn spoil_after(
+        &self,
+        was: &ChatView,
+        people: BTreeMap<UserId, Member>,
+        new: ChatId,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        match self.fault {
+            Fault::OldSettingsWin => {
+                self.change_facts(new, |facts| facts.protected = was.chat.facts.protected).await?;
+            }
+            Fault::OldPlaceCounts => {
+                self.change_facts(new, |facts| facts.own_event = was.chat.facts.own_event).await?;
+            }
+            Fault::MigratesAgain => self.change_facts(new, |_| {}).await?,
+            Fault::RequiringGroupsAreForgotten => {
+                for group in &was.required_by {
+                    let mut step = |view: &ChatView| {
+                        let off = view.links.get(&new).map(|link| (new, Setting { value: false, ..*link }));
+                        ChatWrites { links: off.into_iter().collect(), ..ChatWrites::default() }
+                    };
+                    self.right.with_chat(*group, "", 0, &mut step).await?;
+                }
+            }
+            Fault::OldFactsAboutPeopleWin => {
+                for (user, member) in people {
+                    let writes = PersonWrites { members: [(new, member)].into(), ..PersonWrites::default() };
+                    self.write_person(user, new, writes).await?;
+                }
+            }
+            Fault::NobodyIsDecidedAgain => self.end(format!("redecide:{new}")).await?,
+            Fault::HeldMessagesMigrate => {
+                let hold = Some(Held { group: new, message: MessageId(1), date: now_ms / 1000 });
+                self.write_person(UserId(11), new, PersonWrites { hold, ..PersonWrites::default() }).await?;
+            }
+            Fault::WaitingIntentsStay => self.right.release("thief").await?,
+            Fault::WaitingIntentsWaitOn => {
+                for lane in Lane::ALL {
+                    self.right.postpone(lane, new, now_ms, now_ms + 60_000).await?;
+                }
+            }
+            Fault::DeletionsMigrate => {
+                let deletion = Intent::Delete { chat: new, message: MessageId(5) };
+                self.right.put(&[Put::urgent(deletion, now_ms)], "").await?;
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// What becomes of a settlement.
@@ -192,6 +323,25 @@ impl Store for Faulty {
             })
             .await?;
         Ok(if self.has(Fault::VersionStays) { version.min(1) } else { version })
+    }
+
+    async fn migrate(&self, old: ChatId, new: ChatId, trace_id: &str, now_ms: i64) -> Result<Chat, StoreError> {
+        let before = (self.right.chat(old).await?, self.right.chat(new).await?);
+        if self.has(Fault::NothingMigrates) {
+            return Ok(before.1.chat);
+        }
+        let mut people = BTreeMap::new();
+        for user in self.right.people_of(old, UserId(0), 100).await? {
+            people.insert(user, self.member(user, old).await?);
+        }
+        self.spoil_before().await?;
+        self.right.migrate(old, new, trace_id, now_ms).await?;
+        self.spoil_after(&before.0, people, new, now_ms).await?;
+        let mut chat = self.right.chat(new).await?.chat;
+        if self.has(Fault::MigratedVersionStays) {
+            chat.version = before.1.chat.version;
+        }
+        Ok(chat)
     }
 
     async fn chat(&self, chat: ChatId) -> Result<ChatView, StoreError> {

@@ -7,6 +7,7 @@ mod any_order;
 mod conformance;
 mod faulty;
 mod isolation;
+mod migration_notes;
 mod records;
 
 /// The store of the generated histories, which has to be as good as the real ones for them to show anything.

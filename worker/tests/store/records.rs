@@ -21,6 +21,7 @@ async fn records_are_kept_on_postgresql() {
     with_postgres(|database| async move {
         the_ledger_says_which_mutes_are_ours(&database).await;
         the_verification_log_is_kept_for_ninety_days(&database).await;
+        records_follow_a_group_that_becomes_a_supergroup(&database).await;
         Ok(())
     })
     .await;
@@ -31,6 +32,7 @@ async fn records_are_kept_on_sqlite() {
     let file = SqliteFile::new().await;
     the_ledger_says_which_mutes_are_ours(&file.database).await;
     the_verification_log_is_kept_for_ninety_days(&file.database).await;
+    records_follow_a_group_that_becomes_a_supergroup(&file.database).await;
 }
 
 async fn write(store: &SqlStore, now_ms: i64, writes: PersonWrites) {
@@ -91,4 +93,44 @@ async fn the_verification_log_is_kept_for_ninety_days(database: &Database) {
     assert_eq!(logged().await, [entry("muted", NOW), entry("released", NOW + 1)]);
     store.purge(NOW + 90 * DAY + 1).await.unwrap();
     assert_eq!(logged().await, [entry("released", NOW + 1)]);
+}
+
+async fn records_follow_a_group_that_becomes_a_supergroup(database: &Database) {
+    const OLD: ChatId = ChatId(-41);
+    let store = SqlStore::new(database.clone(), some_bot());
+    let imposed = |group, until| LedgerEntry { group, imposed: Some((until, Vec::new())) };
+    let writes = |user: i64, ledger: Vec<LedgerEntry>| {
+        let verifications = vec![Verification { group: OLD, outcome: "muted" }];
+        (UserId(user), PersonWrites { ledger, verifications, ..PersonWrites::default() })
+    };
+    let everybody = [
+        writes(5, vec![imposed(OLD, 70)]),
+        writes(6, vec![imposed(OLD, 70), imposed(GROUP, 80)]),
+        writes(7, vec![imposed(OLD, 70), LedgerEntry { group: OLD, imposed: None }]),
+    ];
+    for (user, writes) in everybody {
+        let scope = Scope { user, chat: OLD, update: None, trace_id: "trace", now_ms: NOW };
+        store.with_person(&scope, &mut |_| writes.clone()).await.unwrap();
+    }
+    for _ in 0..2 {
+        store.migrate(OLD, GROUP, "trace", NOW + 9).await.unwrap();
+    }
+    let mut scope = database.of(store.bot()).await.unwrap();
+    let rows =
+        sqlx::query("SELECT chat_id, user_id, until_date, lifted_ms FROM ledger WHERE bot_id = $1 ORDER BY user_id")
+            .bind(store.bot().0)
+            .fetch_all(scope.connection())
+            .await
+            .unwrap();
+    let ledger: Vec<(i64, i64, i64, Option<i64>)> =
+        rows.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3))).collect();
+    assert_eq!(ledger, [(GROUP.0, 5, 70, Some(NOW + 9)), (GROUP.0, 6, 80, None), (GROUP.0, 7, 70, Some(NOW))]);
+    let logged = sqlx::query("SELECT count(*) FROM verifications WHERE bot_id = $1 AND chat_id = $2 AND at_ms = $3")
+        .bind(store.bot().0)
+        .bind(GROUP.0)
+        .bind(NOW)
+        .fetch_one(scope.connection())
+        .await
+        .unwrap();
+    assert_eq!(logged.get::<i64, _>(0), 3);
 }

@@ -1,8 +1,10 @@
 //! A chat's transaction.
 
+use std::collections::BTreeSet;
+
 use nezuko_shared::database::Dialect;
 use nezuko_telegram::{ChatId, UpdateId};
-use sqlx::{Any, AnyConnection, Row, Transaction, any::AnyRow};
+use sqlx::{AnyConnection, Row, any::AnyRow};
 
 use super::{SqlStore, intents::in_order};
 use crate::{
@@ -54,36 +56,58 @@ impl SqlStore {
         if writes.facts.is_some() || !writes.links.is_empty() {
             version += 1;
             let facts = writes.facts.as_ref().unwrap_or(&view.chat.facts);
-            sqlx::query(
-                "INSERT INTO chats (bot_id, chat_id, version, facts) VALUES ($1, $2, $3, $4)
-                 ON CONFLICT (bot_id, chat_id) DO UPDATE SET version = excluded.version, facts = excluded.facts",
-            )
-            .bind(self.bot.0)
-            .bind(chat.0)
-            .bind(version)
-            .bind(serde_json::to_string(facts)?)
-            .execute(&mut *tx)
-            .await?;
+            self.write_facts(tx, chat, version, facts).await?;
         }
         for (channel, setting) in &writes.links {
-            sqlx::query(
-                "INSERT INTO links (bot_id, group_id, channel_id, enabled, set_by_update, set_ms)
-                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (bot_id, group_id, channel_id) DO UPDATE SET
-                    enabled = excluded.enabled, set_by_update = excluded.set_by_update, set_ms = excluded.set_ms",
-            )
-            .bind(self.bot.0)
-            .bind(chat.0)
-            .bind(channel.0)
-            .bind(i64::from(setting.value))
-            .bind(setting.update_id.0)
-            .bind(setting.received_ms)
-            .execute(&mut *tx)
-            .await?;
+            self.write_link(tx, chat, *channel, setting).await?;
         }
         for put in in_order(&writes.put) {
             self.put_one(tx, put, trace_id).await?;
         }
         Ok(version)
+    }
+
+    pub(super) async fn write_facts(
+        &self,
+        tx: &mut AnyConnection,
+        chat: ChatId,
+        version: i64,
+        facts: &ChatFacts,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO chats (bot_id, chat_id, version, facts) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (bot_id, chat_id) DO UPDATE SET version = excluded.version, facts = excluded.facts",
+        )
+        .bind(self.bot.0)
+        .bind(chat.0)
+        .bind(version)
+        .bind(serde_json::to_string(facts)?)
+        .execute(tx)
+        .await?;
+        Ok(())
+    }
+
+    pub(super) async fn write_link(
+        &self,
+        tx: &mut AnyConnection,
+        group: ChatId,
+        channel: ChatId,
+        setting: &Setting<bool>,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO links (bot_id, group_id, channel_id, enabled, set_by_update, set_ms)
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (bot_id, group_id, channel_id) DO UPDATE SET
+                enabled = excluded.enabled, set_by_update = excluded.set_by_update, set_ms = excluded.set_ms",
+        )
+        .bind(self.bot.0)
+        .bind(group.0)
+        .bind(channel.0)
+        .bind(i64::from(setting.value))
+        .bind(setting.update_id.0)
+        .bind(setting.received_ms)
+        .execute(tx)
+        .await?;
+        Ok(())
     }
 
     pub(super) async fn chat_once(
@@ -93,7 +117,7 @@ impl SqlStore {
         step: &mut ChatStep<'_>,
     ) -> Result<i64, StoreError> {
         let mut tx = self.database.begin(self.bot).await?;
-        self.lock_chat(&mut tx, chat).await?;
+        self.lock_chats(&mut tx, &BTreeSet::from([chat])).await?;
         let view = self.read_chat_view(&mut tx, chat).await?;
         let writes = step(&view);
         let version = self.write_chat(&mut tx, chat, &view, &writes, trace_id).await?;
@@ -101,9 +125,12 @@ impl SqlStore {
         Ok(version)
     }
 
-    async fn lock_chat(&self, tx: &mut Transaction<'static, Any>, chat: ChatId) -> Result<(), StoreError> {
+    /// Takes chats that are to be changed, one after the other.
+    pub(super) async fn lock_chats(&self, tx: &mut AnyConnection, chats: &BTreeSet<ChatId>) -> Result<(), StoreError> {
         if self.database.dialect == Dialect::Postgres {
-            sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(self.lock_key(chat)).execute(&mut **tx).await?;
+            for chat in chats {
+                sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(self.lock_key(*chat)).execute(&mut *tx).await?;
+            }
         }
         Ok(())
     }

@@ -74,7 +74,7 @@ impl SqlStore {
                     .rows_affected()
             }
             Settlement::Continue(rest) => sqlx::query(
-                "UPDATE intents SET payload = $5, claimed_by = '', claimed_until_ms = 0
+                "UPDATE intents SET payload = $5, chat_id = $6, claimed_by = '', claimed_until_ms = 0
                  WHERE bot_id = $1 AND key = $2 AND claim = $3 AND generation = $4 AND done_ms IS NULL",
             )
             .bind(bot)
@@ -82,6 +82,7 @@ impl SqlStore {
             .bind(settle.claim)
             .bind(settle.generation)
             .bind(serde_json::to_string(rest)?)
+            .bind(rest.chat().map_or(0, |chat| chat.0))
             .execute(&mut *tx)
             .await?
             .rows_affected(),

@@ -7,6 +7,7 @@
 
 mod chat;
 mod intents;
+mod migration;
 mod person;
 
 use async_trait::async_trait;
@@ -15,7 +16,7 @@ use nezuko_telegram::{BotId, ChatId, MessageId, UserId};
 use sqlx::Row;
 
 use self::chat::read_chat;
-use super::{ChatStep, ChatView, PersonStep, Prompt, PromptView, Scope, Settle, Store, StoreError};
+use super::{Chat, ChatStep, ChatView, PersonStep, Prompt, PromptView, Scope, Settle, Store, StoreError};
 use crate::{
     facts::Member,
     intent::{Claim, Lane, Put, Settlement},
@@ -84,6 +85,10 @@ impl Store for SqlStore {
         mut step: ChatStep<'_>,
     ) -> Result<i64, StoreError> {
         run_to_the_end!(self.chat_once(chat, trace_id, &mut step))
+    }
+
+    async fn migrate(&self, old: ChatId, new: ChatId, trace_id: &str, now_ms: i64) -> Result<Chat, StoreError> {
+        run_to_the_end!(self.migrate_once(old, new, trace_id, now_ms))
     }
 
     async fn chat(&self, chat: ChatId) -> Result<ChatView, StoreError> {

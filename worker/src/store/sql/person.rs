@@ -118,6 +118,33 @@ impl SqlStore {
         Ok(view)
     }
 
+    pub(super) async fn write_member(
+        &self,
+        tx: &mut AnyConnection,
+        chat: ChatId,
+        user: UserId,
+        member: &Member,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO members (bot_id, chat_id, user_id, waiting, topic, facts, changed_ms, seen_ms)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $7) ON CONFLICT (bot_id, user_id, chat_id) DO UPDATE SET
+                changed_ms = CASE WHEN members.waiting = excluded.waiting THEN members.changed_ms ELSE excluded.changed_ms END,
+                waiting = excluded.waiting, topic = excluded.topic, facts = excluded.facts,
+                seen_ms = excluded.seen_ms",
+        )
+        .bind(self.bot.0)
+        .bind(chat.0)
+        .bind(user.0)
+        .bind(i64::from(member.waiting))
+        .bind(member.topic.unwrap_or_default())
+        .bind(serde_json::to_string(member)?)
+        .bind(now_ms)
+        .execute(tx)
+        .await?;
+        Ok(())
+    }
+
     async fn write_person(
         &self,
         tx: &mut AnyConnection,
@@ -126,22 +153,7 @@ impl SqlStore {
     ) -> Result<(), StoreError> {
         let (bot, user) = (self.bot.0, scope.user.0);
         for (chat, member) in &writes.members {
-            sqlx::query(
-                "INSERT INTO members (bot_id, chat_id, user_id, waiting, topic, facts, changed_ms, seen_ms)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $7) ON CONFLICT (bot_id, user_id, chat_id) DO UPDATE SET
-                    changed_ms = CASE WHEN members.waiting = excluded.waiting THEN members.changed_ms ELSE excluded.changed_ms END,
-                    waiting = excluded.waiting, topic = excluded.topic, facts = excluded.facts,
-                    seen_ms = excluded.seen_ms",
-            )
-            .bind(bot)
-            .bind(chat.0)
-            .bind(user)
-            .bind(i64::from(member.waiting))
-            .bind(member.topic.unwrap_or_default())
-            .bind(serde_json::to_string(member)?)
-            .bind(scope.now_ms)
-            .execute(&mut *tx)
-            .await?;
+            self.write_member(tx, *chat, scope.user, member, scope.now_ms).await?;
         }
         if let Some(settle) = &writes.settle {
             self.settle_one(tx, settle, scope.now_ms).await?;

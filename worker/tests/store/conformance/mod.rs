@@ -6,6 +6,7 @@ mod chats;
 mod claims;
 mod concurrency;
 mod intents;
+mod migration;
 mod people;
 mod prompts;
 mod retention;
@@ -47,6 +48,7 @@ pub(crate) async fn suite(make: Make<'_>) -> Result<()> {
         intents::checks(make),
         claims::checks(make),
         prompts::checks(make),
+        migration::checks(make),
         retention::checks(make),
         concurrency::checks(make),
     ];
