@@ -4,6 +4,7 @@
 
 #![allow(dead_code, clippy::unwrap_used, reason = "each test program uses its part")]
 
+pub(crate) mod fleet;
 pub(crate) mod play;
 pub(crate) mod servers;
 
