@@ -320,6 +320,12 @@ impl Member {
         }
     }
 
+    /// Whether they were in when they were last heard of, also if that was before the chat's events reached us.
+    #[must_use]
+    pub fn was_in(&self, now_ms: i64) -> bool {
+        self.standing(Watched(Some(0)), now_ms).is_some_and(|seen| seen.standing.is_in())
+    }
+
     /// What limits them at `now_ms`; free where nothing is known.
     #[must_use]
     pub fn limits(&self, mark: Mark, now_ms: i64) -> Now {

@@ -21,6 +21,7 @@ use nezuko_telegram::{BotId, CallbackQuery, ChatId, ChatMemberUpdated, Update, U
 use crate::{
     clock::Clock,
     intent::{Intent, Press, Put},
+    planted::{self, Bug},
     reconcile::{Outcome, Person},
     store::{ChatWrites, Scope, Store, StoreError},
     wake::{Lanes, Wake},
@@ -111,6 +112,9 @@ impl Handler {
             self.metrics.duplicate_update();
         }
         self.wake.lanes(lanes);
+        if planted::has(Bug::CacheByArrival) {
+            verdicts.iter_mut().for_each(|verdict| verdict.order = (self.clock)());
+        }
         // The cache may be wrong for its lifetime, in the direction of letting people write; it never punishes.
         let remembered = async {
             self.cache.remember_chat(bot, version, ACQUITTAL).await?;
