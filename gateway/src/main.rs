@@ -37,5 +37,6 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let redis = Redis::new(redis.expose())?;
     let producer = Arc::new(RedisProducer::new(&redis));
     let metrics = Metrics::new(settings.bots[0].id, REVISION);
+    redis.show_in(&metrics);
     nezuko_gateway::run(settings, producer, metrics, Some(&redis), REVISION, shutdown).await
 }

@@ -6,10 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use nezuko_shared::{
-    config::{BotSettings, Settings},
-    telemetry::metrics::PollOutcome,
-};
+use nezuko_shared::{bot_api::BotApi, telemetry::metrics::PollOutcome};
 use nezuko_telegram::{CallError, Client, ErrorClass, Unsuitable, UpdateId};
 use tokio::time::sleep;
 
@@ -41,8 +38,8 @@ enum Trouble {
 }
 
 impl Poller {
-    pub(crate) fn new(settings: &Settings, of_bot: &BotSettings, bot: Arc<Bot>) -> Result<Self, Unsuitable> {
-        Ok(Self { bot, api: settings.telegram(of_bot, CALL_TIMEOUT)? })
+    pub(crate) fn new(telegram: &BotApi, bot: Arc<Bot>) -> Result<Self, Unsuitable> {
+        Ok(Self { api: telegram.client(bot.id, CALL_TIMEOUT)?, bot })
     }
 
     /// Asks for ever, one question at a time. Dropping it loses nothing: what was not stored was not confirmed.
@@ -71,7 +68,10 @@ impl Poller {
     /// One question, and everything of its answer into the queue. `offset` moves past what the queue has, also where it
     /// then fails.
     async fn ask(&self, offset: &mut Option<UpdateId>) -> Result<PollOutcome, Trouble> {
-        let updates = self.api.updates(*offset, WAIT).await?;
+        self.api.ready().await;
+        // Others wait to hear from the first call that gets through.
+        let wait = if self.api.is_held_back() { Duration::ZERO } else { WAIT };
+        let updates = self.api.updates(*offset, wait).await?;
         if updates.is_empty() {
             // All before is confirmed by now, and numbers may begin anew, lower, after a week without updates.
             *offset = None;
@@ -129,7 +129,10 @@ mod tests {
     use std::sync::Mutex;
 
     use async_trait::async_trait;
-    use nezuko_shared::{config::Role, telemetry::metrics::Metrics};
+    use nezuko_shared::{
+        config::{Role, Settings},
+        telemetry::metrics::Metrics,
+    };
     use nezuko_telegram::{BotId, RawResponse, Transport, TransportError};
 
     use super::*;

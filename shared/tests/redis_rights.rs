@@ -42,7 +42,7 @@ async fn work_as_gateway(redis: &Redis, bot: BotId) -> Result<()> {
     for _ in 0..2 {
         let mut turn = redis::cmd("SET");
         turn.arg(keys::registration(bot)).arg(1).arg("NX").arg("PX").arg(1000);
-        turn.query_async::<Option<String>>(&mut redis.pooled().await?).await?;
+        redis.query::<Option<String>>(&turn).await?;
     }
     Ok(())
 }
@@ -170,7 +170,7 @@ async fn behind_sentinels_and_in_a_cluster_none_of_the_further_rights_is_too_man
                     servers.tell::<()>(*node, &rule.command()).await.unwrap();
                 }
             };
-            let connects = async || Redis::new(url).unwrap().pooled().await.is_ok();
+            let connects = async || Redis::new(url).unwrap().ping().await.is_ok();
             assert!(connects().await, "{url}");
             // That of following a slot that moves is shown where one moves.
             let rights =

@@ -39,6 +39,8 @@ const IN_HAND: usize = 512;
 const TRIES: u32 = 5;
 /// Between two tries while the store or the queue is away.
 const AWAY: Duration = Duration::from_millis(500);
+/// For so long nothing is read after the store was away.
+const PAUSE_MS: i64 = 1_000;
 
 /// Reads one bot's queue.
 #[derive(Clone)]
@@ -88,6 +90,7 @@ impl Reader {
     }
 
     async fn read(self) {
+        let mut away = false;
         while !self.stop.is_cancelled() {
             if self.is_full_or_paused() {
                 self.wait(Duration::from_millis(20)).await;
@@ -98,9 +101,15 @@ impl Reader {
                 () = self.stop.cancelled() => return,
             };
             match batch {
-                Ok(batch) => self.take_in(batch).await,
+                Ok(batch) => {
+                    away = false;
+                    self.take_in(batch).await;
+                }
                 Err(error) => {
-                    tracing::warn!(%error, "nothing can be read, trying again");
+                    if !away {
+                        tracing::warn!(%error, "nothing can be read, trying again until it can");
+                    }
+                    away = true;
                     self.wait(AWAY).await;
                 }
             }
@@ -225,8 +234,10 @@ impl Reader {
                 }
                 Ok(Err(error)) if error.is_about_content() => error.to_string(),
                 Ok(Err(error)) => {
-                    tracing::warn!(%error, trace_id = delivery.envelope.trace_id(), "store away, reading pauses");
-                    self.paused_until.store((self.handler.clock)() + 1_000, Ordering::Relaxed);
+                    let now_ms = (self.handler.clock)();
+                    if self.paused_until.swap(now_ms + PAUSE_MS, Ordering::Relaxed) < now_ms - PAUSE_MS {
+                        tracing::warn!(%error, "store away, reading pauses until it is back");
+                    }
                     if self.stop.is_cancelled() {
                         // It stays pending and goes to another worker.
                         self.in_hand().remove(&delivery.id);
@@ -305,7 +316,9 @@ async fn acknowledge_all(
     while ended.recv_many(&mut batch, 4 * BATCH).await > 0 {
         let mut tries = 0;
         while let Err(error) = consumer.ack(&batch).await {
-            tracing::warn!(%error, entries = batch.len(), "not acknowledged, trying again");
+            if tries == 0 {
+                tracing::warn!(%error, entries = batch.len(), "not acknowledged, trying again for half a minute");
+            }
             tries += 1;
             // Given up at last, an entry that stays pending is delivered again, which does no harm.
             if tries > 60 {

@@ -119,6 +119,10 @@ pub async fn bring_up_to_date(database: &Database, stop: &CancellationToken) -> 
 /// Asks Telegram for the bot's username, by which commands are addressed.
 async fn learn_username(api: Client, handler: Handler, stop: CancellationToken) {
     while !stop.is_cancelled() {
+        tokio::select! {
+            () = api.ready() => {}
+            () = stop.cancelled() => return,
+        }
         let me: Result<MethodResponse<User>, CallError> = api.request("getMe", None::<()>).await;
         match me {
             Ok(me) => {

@@ -101,9 +101,8 @@ async fn with_installation(test: impl AsyncFn(&Installation)) {
         vec![("BOT_TOKEN", token), ("REDIS_URL", redis_url.clone()), ("TELEGRAM_API_URL", telegram.api_url())];
     let installation = Installation { bot, postgres, redis: Redis::new(&redis_url).unwrap(), telegram, environment };
     let outcome = AssertUnwindSafe(test(&installation)).catch_unwind().await;
-    let mut connection = installation.redis.pooled().await.unwrap();
     let keys = [keys::updates(bot), keys::dead_letters(bot)];
-    redis::cmd("DEL").arg(&keys).query_async::<()>(&mut connection).await.unwrap();
+    installation.redis.query::<()>(redis::cmd("DEL").arg(&keys)).await.unwrap();
     installation.postgres.remove().await.unwrap();
     if let Err(failed) = outcome {
         resume_unwind(failed);

@@ -6,10 +6,10 @@ mod reader;
 mod secret;
 pub mod table;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 use axum::http::Uri;
-use nezuko_telegram::{BotId, Client, HttpTransport, Unsuitable};
+use nezuko_telegram::BotId;
 
 use reader::Reader;
 pub use reader::{ConfigError, ConfigErrors};
@@ -160,15 +160,6 @@ impl Settings {
         let settings = read(&mut reader, role);
         reader.finish()?;
         Ok(settings.expect("invariant: a setting that could not be read left an error"))
-    }
-
-    /// The Bot API as `bot` calls it, each call within `timeout`.
-    ///
-    /// # Errors
-    /// [`Unsuitable`] where no HTTP client can be built.
-    pub fn telegram(&self, bot: &BotSettings, timeout: Duration) -> Result<Client, Unsuitable> {
-        let http = HttpTransport::new(&self.telegram_api_url, bot.token.expose(), timeout)?;
-        Ok(Client::new(Arc::new(http)))
     }
 
     /// The ids of the bots.

@@ -26,8 +26,12 @@ use crate::{
 /// The layout of an entry's fields. A reader dead-letters what it does not know.
 const FORMAT: &str = "1";
 
-/// How much longer than a read blocks its answer may take.
-const READ_SLACK: Duration = Duration::from_secs(2);
+/// How long a push may take as a whole. The gateway waits for two seconds: a push ends before that by itself, so that one
+/// which hangs is told to the breaker.
+const PUSH_LIMIT: Duration = Duration::from_millis(1800);
+
+/// How much longer than a read blocks its answer may take, connecting included.
+const READ_SLACK: Duration = Duration::from_secs(3);
 
 /// The longest that one read blocks; a longer wait is divided, so that the connection's timeout can be fixed.
 const LONGEST_BLOCK: Duration = Duration::from_secs(5);
@@ -70,7 +74,7 @@ impl RedisProducer {
     /// Connects at the first push. What is in flight at one time shares a connection and its writes.
     #[must_use]
     pub fn new(redis: &Redis) -> Self {
-        Self { link: redis.link(RESPONSE_TIMEOUT) }
+        Self { link: redis.link_within(PUSH_LIMIT) }
     }
 }
 
@@ -150,12 +154,13 @@ impl RedisConsumer {
     async fn read_once(&self, max: usize, wait: Duration) -> Result<Vec<Value>, RedisError> {
         let mut command = redis::cmd("XREADGROUP");
         command.arg("GROUP").arg(keys::WORKERS).arg(&self.name).arg("COUNT").arg(max);
+        let wait = if self.reads.is_up() { wait.min(LONGEST_BLOCK) } else { Duration::ZERO };
         if wait >= Duration::from_millis(1) {
-            command.arg("BLOCK").arg(millis(wait.min(LONGEST_BLOCK))); // BLOCK 0 would block for ever.
+            command.arg("BLOCK").arg(millis(wait)); // BLOCK 0 would block for ever.
         }
         command.arg("STREAMS").arg(&self.stream).arg(">");
         // [[stream, [entry, …]]], or nil after the wait.
-        let reply: Option<Vec<(Value, Vec<Value>)>> = self.reads.query(&command).await?;
+        let reply: Option<Vec<(Value, Vec<Value>)>> = self.reads.query_within(wait + READ_SLACK, &command).await?;
         Ok(reply.into_iter().flatten().next().map(|(_, entries)| entries).unwrap_or_default())
     }
 
@@ -194,14 +199,14 @@ impl RedisConsumer {
         for (field, value) in fields {
             script.arg(field.as_ref()).arg(value.as_ref());
         }
-        let buried = self.calls.with(|mut connection| async move { script.invoke_async(&mut connection).await });
+        let buried = self.calls.invoke(&script);
         or_no_group(buried.await, false)
     }
 
     async fn forget_the_dead(&self) -> Result<(), QueueError> {
         let mut script = FORGET.key(&self.stream);
         script.arg(keys::WORKERS).arg(millis(FORGOTTEN_AFTER));
-        Ok(self.calls.with(|mut connection| async move { script.invoke_async(&mut connection).await }).await?)
+        Ok(self.calls.invoke(&script).await?)
     }
 
     async fn on_entries(&self, script: &Script, ids: &[EntryId], consumer: Option<&str>) -> Result<(), QueueError> {
@@ -211,7 +216,7 @@ impl RedisConsumer {
             for id in ids {
                 call.arg(&id.0);
             }
-            let outcome = self.calls.with(|mut connection| async move { call.invoke_async(&mut connection).await });
+            let outcome = self.calls.invoke(&call);
             or_no_group(outcome.await, ())?;
         }
         Ok(())
@@ -252,7 +257,7 @@ impl Consumer for RedisConsumer {
         let mut script = RECLAIM.key(&self.stream);
         script.arg(keys::WORKERS).arg(&self.name).arg(millis(min_idle));
         script.arg(self.cursor().as_str()).arg(max);
-        let claimed = self.calls.with(|mut connection| async move { script.invoke_async(&mut connection).await });
+        let claimed = self.calls.invoke(&script);
         let (cursor, entries): (String, Vec<Value>) = or_no_group(claimed.await, (FIRST.to_owned(), Vec::new()))?;
         *self.cursor() = cursor;
         self.deliveries(entries).await
@@ -271,7 +276,7 @@ impl Consumer for RedisConsumer {
         self.reads.close();
         let mut script = LEAVE.key(&self.stream);
         script.arg(keys::WORKERS).arg(&self.name).arg(keys::RELEASED);
-        let left = self.calls.with(|mut connection| async move { script.invoke_async(&mut connection).await });
+        let left = self.calls.invoke(&script);
         or_no_group(left.await, ())
     }
 }
@@ -285,7 +290,7 @@ impl RedisConsumer {
 async fn backlog(link: &Link, bot: BotId) -> Result<Backlog, QueueError> {
     let mut script = BACKLOG.key(keys::updates(bot));
     script.arg(keys::WORKERS);
-    let counted = link.with(|mut connection| async move { script.invoke_async(&mut connection).await });
+    let counted = link.invoke(&script);
     let (length, pending): (u64, u64) = counted.await?;
     Ok(Backlog { unread: length.saturating_sub(pending), pending })
 }

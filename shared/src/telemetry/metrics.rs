@@ -24,6 +24,7 @@ use prometheus_client::{
 };
 
 use crate::{
+    breaker::State,
     limiter::{Budget, Paused, Urgency},
     queue::Backlog,
 };
@@ -130,6 +131,24 @@ label! {
     }
 }
 
+label! {
+    /// A server whose calls a breaker guards.
+    Dependency {
+        /// Queue, cache and limiter of a fleet.
+        Redis = "redis",
+        /// The store of a fleet.
+        Postgres = "postgresql",
+        /// The Bot API, for each bot by itself.
+        Telegram = "telegram",
+    }
+}
+
+impl fmt::Display for Dependency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// The labels of a sample: the bot, and what the metric itself distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Of<L> {
@@ -218,6 +237,8 @@ struct Inner {
     query_duration: Histograms<1>,
     redis_connected: Gauges<0>,
     db_connected: Gauges<0>,
+    breaker_state: Gauges<1>,
+    breaker_refusals: Counters<1>,
 }
 
 /// Registers what it makes, so that no metric is made and forgotten.
@@ -310,6 +331,11 @@ impl Metrics {
             ),
             redis_connected: make.plain("bot_redis_connected", "1 where Redis answers"),
             db_connected: make.plain("bot_db_connected", "1 where the database answers"),
+            breaker_state: make.plain(
+                "nezuko_breaker_state",
+                "0: calls are made, 1: they are refused, 2: one at a time goes as a probe",
+            ),
+            breaker_refusals: make.plain("nezuko_breaker_refusals", "Calls that a breaker refused"),
             registry: make.0,
         };
         Self { all: Arc::new(inner), bot }.of(bot)
@@ -355,7 +381,13 @@ impl Metrics {
         metrics
     }
 
-    /// Where to count what was meant for no bot of this process: under `bot_id` 0.
+    /// The bot that these are of; 0 for [`of_nobody`](Self::of_nobody).
+    #[must_use]
+    pub const fn bot(&self) -> BotId {
+        self.bot
+    }
+
+    /// Where to count what belongs to no bot of this process, or to all: under `bot_id` 0.
     #[must_use]
     pub fn of_nobody(&self) -> Self {
         Self { all: self.all.clone(), bot: BotId(0) }
@@ -541,6 +573,16 @@ impl Metrics {
     pub fn set_db_connected(&self, connected: bool) {
         self.all.db_connected.get_or_create(&self.label([])).set(i64::from(connected));
     }
+
+    /// A breaker is in this state.
+    pub fn breaker(&self, of: Dependency, state: State) {
+        self.all.breaker_state.get_or_create(&self.label([("dependency", of.as_str())])).set(state as i64);
+    }
+
+    /// A breaker refused so many calls.
+    pub fn breaker_refused(&self, of: Dependency, count: u64) {
+        self.all.breaker_refusals.get_or_create(&self.label([("dependency", of.as_str())])).inc_by(count);
+    }
 }
 
 fn gauge_value(count: u64) -> i64 {
@@ -586,6 +628,8 @@ mod tests {
         metrics.query("batch", moment);
         metrics.set_redis_connected(true);
         metrics.set_db_connected(false);
+        metrics.breaker(Dependency::Telegram, State::HalfOpen);
+        metrics.of_nobody().breaker_refused(Dependency::Redis, 3);
         metrics.clone().mute();
         metrics.encode()
     }
@@ -633,6 +677,8 @@ mod tests {
             r#"db_query_duration_seconds_count{bot_id="42",query_type="batch"} 1"#,
             r#"bot_redis_connected{bot_id="42"} 1"#,
             r#"bot_db_connected{bot_id="42"} 0"#,
+            r#"nezuko_breaker_state{bot_id="42",dependency="telegram"} 2"#,
+            r#"nezuko_breaker_refusals_total{bot_id="0",dependency="redis"} 3"#,
             concat!(r#"nezuko_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#"",revision="abc"} 1"#),
         ] {
             assert!(page.lines().any(|shown| shown == line), "no line {line} in\n{page}");
@@ -655,8 +701,9 @@ mod tests {
         let mut page = String::from(
             "# Metrics\n\n\
              <!-- Made from shared/src/telemetry/metrics.rs by `make docs`; a test compares the two. -->\n\n\
-             In the OpenMetrics format at `/metrics` of the operations port. All but the build's carry `bot_id` (0 where a\n\
-             request was for no bot that runs there); no chat or person is ever a label. Histograms are in seconds.\n\n\
+             In the OpenMetrics format at `/metrics` of the operations port. All but the build's carry `bot_id` (0 for\n\
+             requests for no bot that runs there, and for what all bots share); no chat or person is ever a label. Histograms\n\
+             are in seconds.\n\n\
              | name | kind | further labels | meaning |\n|---|---|---|---|\n",
         );
         for help in shown.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
