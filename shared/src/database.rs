@@ -6,7 +6,13 @@
 //! Statements are written once, in the common part of both dialects (`$1` placeholders, `BIGINT` and `TEXT` columns,
 //! `ON CONFLICT … DO UPDATE`); [`Dialect`] picks where they must differ: locks and claims.
 
-use std::{error::Error, io, str::FromStr, time::Duration};
+use std::{
+    error::Error,
+    io,
+    str::FromStr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use nezuko_telegram::BotId;
 use sqlx::{
@@ -46,8 +52,17 @@ pub struct Database {
     /// Which language it speaks.
     pub dialect: Dialect,
     /// SQLite is in the process: it is never away.
-    breaker: Option<Breaker>,
+    guard: Option<Guard>,
 }
+
+/// What stands before PostgreSQL.
+#[derive(Clone, Debug)]
+struct Guard {
+    breaker: Breaker,
+    last_failure: LastFailure,
+}
+
+type LastFailure = Arc<Mutex<Option<Instant>>>;
 
 /// The two databases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,16 +155,23 @@ impl Database {
         sqlx::any::install_default_drivers();
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let options = AnyConnectOptions::from_str(url).map_err(|_| DatabaseError::Url)?;
+            let last_failure = LastFailure::default();
+            let failed = last_failure.clone();
             let pool = AnyPoolOptions::new()
                 .max_connections(20)
                 .test_before_acquire(false)
                 .acquire_timeout(CONNECTION_LIMIT)
+                .before_acquire(move |_, about| {
+                    // One that was there when another failed leads to nobody either, or would be waited for in vain.
+                    let since = locked(&failed).map(|failed| failed.elapsed());
+                    Box::pin(async move { Ok(since.is_none_or(|since| about.age < since)) })
+                })
                 .after_connect(|connection, _| {
                     Box::pin(async move { connection.execute(POSTGRES_SESSION).await.map(drop) })
                 })
                 .connect_lazy_with(options);
-            let breaker = Some(Breaker::new(Dependency::Postgres, Policy::SERVER));
-            return Ok(Self { pool, dialect: Dialect::Postgres, breaker });
+            let guard = Guard { breaker: Breaker::new(Dependency::Postgres, Policy::SERVER), last_failure };
+            return Ok(Self { pool, dialect: Dialect::Postgres, guard: Some(guard) });
         }
         let path = url.strip_prefix("sqlite:").ok_or(DatabaseError::Url)?;
         let separator = if path.contains('?') { '&' } else { '?' };
@@ -171,12 +193,12 @@ impl Database {
             })
             .connect_with(options)
             .await?;
-        Ok(Self { pool, dialect: Dialect::Sqlite, breaker: None })
+        Ok(Self { pool, dialect: Dialect::Sqlite, guard: None })
     }
 
     /// Shows the breaker, where there is one, among the metrics of the process.
     pub fn show_in(&self, metrics: &Metrics) {
-        if let Some(breaker) = &self.breaker {
+        if let Some(Guard { breaker, .. }) = &self.guard {
             breaker.show_in(metrics.of_nobody());
         }
     }
@@ -248,13 +270,21 @@ impl Database {
             lent.give_back();
             outcome
         };
-        match &self.breaker {
-            None => operation.await,
-            Some(breaker) => {
-                let answer = breaker.call(limit, operation, judge).await;
-                answer.unwrap_or_else(|none| Err(sqlx::Error::from(none).into()))
+        let Some(Guard { breaker, last_failure }) = &self.guard else { return operation.await };
+        let fail = || *locked(last_failure) = Some(Instant::now());
+        let judge = |answer: &Result<T, E>| {
+            let outcome = judge(answer);
+            if outcome == Outcome::Failure {
+                fail();
             }
-        }
+            outcome
+        };
+        breaker.call(limit, operation, judge).await.unwrap_or_else(|none| {
+            if matches!(none, Unavailable::TooLate(_)) {
+                fail();
+            }
+            Err(sqlx::Error::from(none).into())
+        })
     }
 
     /// The pool itself, of which nothing is guarded.
@@ -332,6 +362,10 @@ impl Database {
             error => error.into(),
         })
     }
+}
+
+fn locked(last_failure: &LastFailure) -> MutexGuard<'_, Option<Instant>> {
+    last_failure.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// `BEGIN` with the name of the bot, and what else holds for this transaction.

@@ -103,7 +103,12 @@ impl Redis {
 
     async fn guarded<T>(&self, work: impl AsyncFnOnce(&mut Pooled) -> RedisResult<T>) -> RedisResult<T> {
         let call = async { work(&mut pool::take(&self.pool).await?).await };
-        self.breaker.call(POOLED_LIMIT, call, judge).await?
+        let answer = self.breaker.call(POOLED_LIMIT, call, judge).await.unwrap_or_else(|none| Err(none.into()));
+        if answer.as_ref().is_err_and(RedisError::is_timeout) {
+            // Those that wait in the pool lead to the same server.
+            self.pool.retain(|_, _| false);
+        }
+        answer
     }
 
     /// Whether Redis answers now; of a cluster, whether all primaries do.
