@@ -97,12 +97,19 @@ impl Lanes {
                 continue;
             }
             let turn = Arc::new(turn);
-            for batch in batches {
+            let mut batches = batches.into_iter();
+            while let Some(batch) = batches.next() {
                 let Ok(slot) = slots.clone().acquire_owned().await else { return };
                 let (sender, in_hand, turn) = (self.sender.clone(), self.in_hand.clone(), turn.clone());
+                let gone = turn.is_none() && self.waits(lane);
+                let rest: Option<Vec<Claim>> = gone.then(|| batches.by_ref().flatten().collect());
                 in_hand.fetch_add(1, Ordering::Relaxed);
                 self.tracker.spawn(async move {
-                    carry_out(sender, batch).await;
+                    match rest {
+                        // Telegram has gone away since they were claimed.
+                        Some(rest) => give_back(&sender, &[batch, rest].concat()).await,
+                        None => carry_out(sender, batch).await,
+                    }
                     in_hand.fetch_sub(1, Ordering::Relaxed);
                     drop((slot, turn));
                 });
@@ -113,14 +120,17 @@ impl Lanes {
     /// Waits until intents of `lane` can be carried out. While Telegram is away one lane at a time gets a turn, when the
     /// breaker lets a call pass: whatever else were claimed would only come back. All go on at once when it is over.
     async fn turn(&self, lane: Lane) -> Option<OwnedSemaphorePermit> {
-        let api = &self.sender.api;
-        // Jobs call nobody.
-        if lane == Lane::Jobs || !api.is_held_back() {
+        if !self.waits(lane) {
             return None;
         }
         let turn = self.turns.clone().acquire_owned().await.ok();
-        api.ready().await;
-        turn.filter(|_| api.is_held_back())
+        self.sender.api.ready().await;
+        turn.filter(|_| self.waits(lane))
+    }
+
+    /// Whether `lane` has to wait for Telegram now. Jobs call nobody.
+    fn waits(&self, lane: Lane) -> bool {
+        lane != Lane::Jobs && self.sender.api.is_held_back()
     }
 }
 
@@ -135,8 +145,12 @@ async fn carry_out(sender: Sender, batch: Vec<Claim>) {
     };
     let trace_id = batch.first().map(|claim| claim.trace_id.as_str());
     tracing::error!(failed, trace_id, "an intent was not settled, giving it back");
-    while let Err(error) = sender.give_back(&batch).await {
-        tracing::warn!(%error, trace_id, "claims not given back, trying again");
+    give_back(&sender, &batch).await;
+}
+
+async fn give_back(sender: &Sender, claims: &[Claim]) {
+    while let Err(error) = sender.give_back(claims).await {
+        tracing::warn!(%error, claims = claims.len(), "claims not given back, trying again");
         tokio::time::sleep(STORE_AWAY).await;
     }
 }

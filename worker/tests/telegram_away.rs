@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -32,16 +33,23 @@ use tokio_util::sync::CancellationToken;
 const BOT: BotId = BotId(42);
 const CHATS: i64 = 30;
 
-/// Open intents, the most tries that any has used up, and how long the last of them has to wait.
+/// Open intents, the tries that they have used up together, and how long the last of them has to wait.
 async fn look(database: &Database) -> (i64, i64, Duration) {
     let query = sqlx::query(
-        "SELECT count(*), coalesce(max(attempts), 0), coalesce(max(not_before_ms), 0) FROM intents
+        "SELECT count(*), coalesce(sum(attempts), 0), coalesce(max(not_before_ms), 0) FROM intents
          WHERE bot_id = $1 AND done_ms IS NULL",
     );
     let query = query.bind(BOT.0);
     let row = database.of(BOT, async |rows| query.fetch_one(rows).await).await.unwrap();
     let wait = row.get::<i64, _>(2) - now_ms();
     (row.get(0), row.get(1), Duration::from_millis(wait.max(0).unsigned_abs()))
+}
+
+/// The last claim of each intent.
+async fn claims(database: &Database) -> BTreeMap<String, i64> {
+    let query = sqlx::query("SELECT key, claim FROM intents WHERE bot_id = $1").bind(BOT.0);
+    let rows = database.of(BOT, async |rows| query.fetch_all(rows).await).await.unwrap();
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 
 fn now_ms() -> i64 {
@@ -59,9 +67,14 @@ async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     }
 }
 
+/// The sample of Telegram's breaker under this name.
+fn shown(metrics: &Metrics, name: &str) -> u64 {
+    let sample = format!("{name}{{bot_id=\"42\",dependency=\"telegram\"}} ");
+    metrics.encode().lines().find_map(|line| line.strip_prefix(&sample)?.parse().ok()).expect("a sample")
+}
+
 fn is_open(metrics: &Metrics) -> bool {
-    let shown = r#"nezuko_breaker_state{bot_id="42",dependency="telegram"} 1"#;
-    metrics.encode().lines().any(|line| line == shown)
+    shown(metrics, "nezuko_breaker_state") == 1
 }
 
 #[tokio::test]
@@ -105,12 +118,20 @@ async fn one_call_at_a_time_sees_whether_telegram_is_back_and_then_all_goes_on()
     let probes = || telegram.calls().iter().map(|(at, _)| *at).filter(|at| *at > settled).collect::<Vec<_>>();
     // What comes while Telegram is away waits as well.
     store.put(&put(2), "trace").await.unwrap();
-    until("two probes", async || (probes().len() >= 2 && is_open(&metrics)).then_some(())).await;
+    let probed =
+        async |times| until("probes", async || (probes().len() >= times && is_open(&metrics)).then_some(())).await;
+    probed(1).await;
+    let before = claims(&file.database).await;
+    probed(2).await;
+    let again = claims(&file.database).await.into_iter().filter(|(key, claim)| before.get(key) != Some(claim)).count();
+    assert!(again <= 2, "{again} claims for one probe");
     let probed = probes();
     assert!(probed.windows(2).all(|pair| pair[1] - pair[0] > Duration::from_millis(450)), "{opened:?} {probed:?}");
     let (open, attempts, wait) = look(&file.database).await;
     assert_eq!(open, 2 * CHATS, "nothing is given up");
-    assert!(attempts <= 1, "{attempts} tries used up, of which only those before it opened count");
+    assert!(attempts <= 4, "{attempts} tries are used up: not only those before it opened");
+    let refused = shown(&metrics, "nezuko_breaker_refusals_total");
+    assert!(refused <= 8, "{refused} calls were refused: not only those that were under way");
     assert!(wait < Duration::from_secs(2), "the last is due in {wait:?}");
 
     telegram.set(Manner::Works);
