@@ -126,7 +126,10 @@ impl Poller {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    };
 
     use async_trait::async_trait;
     use nezuko_shared::{
@@ -143,6 +146,8 @@ mod tests {
     struct Telegram {
         updates: Mutex<Vec<i64>>,
         asked: Mutex<Vec<Option<i64>>>,
+        waits: Mutex<Vec<Option<i64>>>,
+        away: AtomicBool,
     }
 
     #[async_trait]
@@ -153,11 +158,16 @@ mod tests {
             assert!(asked["allowed_updates"].as_array().unwrap().iter().any(|kind| kind == "chat_member"));
             let offset = asked["offset"].as_i64();
             self.asked.lock().unwrap().push(offset);
+            self.waits.lock().unwrap().push(asked["timeout"].as_i64());
             let mut updates = self.updates.lock().unwrap();
             updates.retain(|id| offset.is_none_or(|offset| *id >= offset));
             let result: Vec<_> = updates.iter().map(|id| serde_json::json!({ "update_id": id })).collect();
             let body = serde_json::json!({ "ok": true, "result": result }).to_string().into_bytes();
             Ok(RawResponse { status: 200, retry_after: None, body })
+        }
+
+        fn is_held_back(&self) -> bool {
+            self.away.load(SeqCst)
         }
     }
 
@@ -196,5 +206,14 @@ mod tests {
         assert!(matches!(poller.ask(&mut offset).await, Ok(PollOutcome::Updates)));
         assert_eq!(queue.stored.lock().unwrap().last().unwrap().update_id.0, 3);
         assert_eq!(*telegram.asked.lock().unwrap(), [None, None, Some(10), Some(11), None]);
+    }
+
+    #[tokio::test]
+    async fn a_question_that_shows_whether_telegram_is_back_does_not_wait_for_updates() {
+        let (poller, telegram, _queue) = poller();
+        poller.ask(&mut None).await.unwrap();
+        telegram.away.store(true, SeqCst);
+        poller.ask(&mut None).await.unwrap();
+        assert_eq!(*telegram.waits.lock().unwrap(), [Some(50), Some(0)]);
     }
 }
