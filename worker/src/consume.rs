@@ -24,6 +24,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     essential::essential,
     handle::{Handler, Receipt},
+    outage::OutageWatch,
     planted::{self, Bug},
 };
 
@@ -51,6 +52,8 @@ pub struct Reader {
     pub handler: Handler,
     /// After so long without a sign of life, another worker's entries are taken over.
     pub reclaim_idle: Duration,
+    /// Asked before updates are taken in.
+    pub outage: Arc<OutageWatch>,
     in_hand: Arc<Mutex<HashSet<EntryId>>>,
     acknowledge: mpsc::Sender<EntryId>,
     slots: Arc<Semaphore>,
@@ -65,6 +68,7 @@ impl Reader {
     pub fn run(
         consumer: Arc<dyn Consumer>,
         handler: Handler,
+        outage: Arc<OutageWatch>,
         reclaim_idle: Duration,
         stop: &CancellationToken,
         tracker: &TaskTracker,
@@ -74,6 +78,7 @@ impl Reader {
             consumer,
             handler,
             reclaim_idle,
+            outage,
             in_hand: Arc::default(),
             acknowledge,
             slots: Arc::new(Semaphore::new(CONCURRENCY)),
@@ -159,6 +164,9 @@ impl Reader {
             let mut in_hand = self.in_hand();
             batch.into_iter().filter(|delivery| in_hand.insert(delivery.id.clone())).collect()
         };
+        if !self.no_gap_before(&fresh).await {
+            return;
+        }
         let mut decoded = Vec::with_capacity(fresh.len());
         for delivery in fresh {
             match parse_update(&delivery.envelope.payload) {
@@ -186,6 +194,25 @@ impl Reader {
                 drop(slot);
             });
         }
+    }
+
+    /// Has an outage before these dealt with, trying until the store does it; `false`: the end came first, and they stay
+    /// pending.
+    async fn no_gap_before(&self, batch: &[Delivery]) -> bool {
+        let received = || batch.iter().map(|delivery| delivery.envelope.received_ms);
+        let (Some(oldest_ms), Some(newest_ms)) = (received().min(), received().max()) else { return true };
+        while let Err(error) = self.outage.before(oldest_ms, newest_ms).await {
+            tracing::warn!(%error, "store away, reading pauses");
+            if self.stop.is_cancelled() {
+                let mut in_hand = self.in_hand();
+                for delivery in batch {
+                    in_hand.remove(&delivery.id);
+                }
+                return false;
+            }
+            self.wait(AWAY).await;
+        }
+        true
     }
 
     /// Which of these are ordinary messages of people who are known to be free to write: one round trip for all.

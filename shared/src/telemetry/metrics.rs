@@ -211,6 +211,7 @@ struct Inner {
     updates: Counters<2>,
     duplicate_updates: Counters<0>,
     updates_reclaimed: Counters<0>,
+    outages: Counters<0>,
     dead_letters: Counters<1>,
     intents_waiting: Gauges<1>,
 
@@ -288,6 +289,7 @@ impl Metrics {
 
             updates: make.plain("nezuko_updates", "Updates that a worker ended, by kind and outcome"),
             duplicate_updates: make.plain("bot_duplicate_updates", "Updates seen before"),
+            outages: make.plain("nezuko_outages", "Gaps between updates so long that Telegram may have dropped some"),
             updates_reclaimed: make.plain("nezuko_updates_reclaimed", "Entries taken over from silent workers"),
             dead_letters: make.plain("nezuko_dead_letters", "Updates given up, by reason"),
             intents_waiting: make.plain("nezuko_intents_waiting", "Intents that wait for a sender, by kind"),
@@ -361,11 +363,20 @@ impl Metrics {
         for paused in [Paused::Chat, Paused::Bot] {
             drop(limiter_pauses.get_or_create(&metrics.label([("of", paused.name())])));
         }
-        let Inner { duplicate_updates, updates_reclaimed, mutes, releases, messages_deleted, .. } = &*metrics.all;
+        let Inner { duplicate_updates, updates_reclaimed, outages, mutes, releases, messages_deleted, .. } =
+            &*metrics.all;
         let Inner { replies, cache_hits, cache_misses, .. } = &*metrics.all;
-        for counter in
-            [duplicate_updates, updates_reclaimed, mutes, releases, messages_deleted, replies, cache_hits, cache_misses]
-        {
+        for counter in [
+            duplicate_updates,
+            updates_reclaimed,
+            outages,
+            mutes,
+            releases,
+            messages_deleted,
+            replies,
+            cache_hits,
+            cache_misses,
+        ] {
             drop(counter.get_or_create(&metrics.label([])));
         }
         let Inner { queue_unread, queue_pending, redis_connected, db_connected, .. } = &*metrics.all;
@@ -447,6 +458,11 @@ impl Metrics {
     /// An update came that had been handled before.
     pub fn duplicate_update(&self) {
         self.all.duplicate_updates.get_or_create(&self.label([])).inc();
+    }
+
+    /// A gap between updates so long that Telegram may have dropped some.
+    pub fn outage(&self) {
+        self.all.outages.get_or_create(&self.label([])).inc();
     }
 
     /// So many entries were taken over from a silent worker.
@@ -605,6 +621,7 @@ mod tests {
         metrics.of(BotId(43)).mute();
         metrics.duplicate_update();
         metrics.updates_reclaimed(2);
+        metrics.outage();
         metrics.dead_letter("handler");
         metrics.set_intents_waiting("member", 5);
         metrics.mute();
@@ -652,6 +669,7 @@ mod tests {
             r#"nezuko_updates_total{bot_id="42",kind="message",outcome="acquitted"} 1"#,
             r#"bot_duplicate_updates_total{bot_id="42"} 1"#,
             r#"nezuko_updates_reclaimed_total{bot_id="42"} 2"#,
+            r#"nezuko_outages_total{bot_id="42"} 1"#,
             r#"nezuko_dead_letters_total{bot_id="42",reason="handler"} 1"#,
             r#"nezuko_intents_waiting{bot_id="42",kind="member"} 5"#,
             r#"nezuko_mutes_total{bot_id="42"} 2"#,
