@@ -216,53 +216,39 @@ impl Store for SqlStore {
     }
 
     async fn prompted_topics(&self, group: ChatId) -> Result<Vec<Option<i64>>, StoreError> {
-        let mut rows = self.database.of(self.bot).await?;
         let topics = sqlx::query("SELECT topic FROM prompts WHERE bot_id = $1 AND chat_id = $2 ORDER BY topic")
             .bind(self.bot.0)
-            .bind(group.0)
-            .fetch_all(rows.connection())
-            .await?;
-        rows.end().await?;
+            .bind(group.0);
+        let topics = self.database.of(self.bot, async |rows| topics.fetch_all(rows).await).await?;
         let topic = |row: &AnyRow| Ok(Some(row.try_get(0)?).filter(|topic| *topic != 0));
         topics.iter().map(topic).collect()
     }
 
     async fn chats_of_rules(&self) -> Result<Vec<ChatId>, StoreError> {
-        let mut rows = self.database.of(self.bot).await?;
         let chats = sqlx::query(
             "SELECT group_id FROM links WHERE bot_id = $1 AND enabled = 1
              UNION SELECT channel_id FROM links WHERE bot_id = $1 AND enabled = 1 ORDER BY 1",
         )
-        .bind(self.bot.0)
-        .fetch_all(rows.connection())
-        .await?;
-        rows.end().await?;
+        .bind(self.bot.0);
+        let chats = self.database.of(self.bot, async |rows| chats.fetch_all(rows).await).await?;
         chats.iter().map(|row| Ok(ChatId(row.try_get(0)?))).collect()
     }
 
     async fn newest_received_ms(&self) -> Result<Option<i64>, StoreError> {
-        let mut rows = self.database.of(self.bot).await?;
-        let row = sqlx::query("SELECT received_ms FROM bots WHERE bot_id = $1")
-            .bind(self.bot.0)
-            .fetch_optional(rows.connection())
-            .await?;
-        rows.end().await?;
+        let newest = sqlx::query("SELECT received_ms FROM bots WHERE bot_id = $1").bind(self.bot.0);
+        let row = self.database.of(self.bot, async |rows| newest.fetch_optional(rows).await).await?;
         Ok(row.map(|row| row.try_get(0)).transpose()?)
     }
 
     async fn note_received(&self, received_ms: i64) -> Result<(), StoreError> {
-        let mut rows = self.database.of(self.bot).await?;
-        sqlx::query(
+        let note = sqlx::query(
             "INSERT INTO bots (bot_id, received_ms) VALUES ($1, $2)
              ON CONFLICT (bot_id) DO UPDATE SET received_ms = excluded.received_ms
              WHERE bots.received_ms < excluded.received_ms",
         )
         .bind(self.bot.0)
-        .bind(received_ms)
-        .execute(rows.connection())
-        .await?;
-        rows.end().await?;
-        Ok(())
+        .bind(received_ms);
+        Ok(self.database.of(self.bot, async |rows| note.execute(rows).await.map(drop)).await?)
     }
 
     async fn open_intents(&self) -> Result<Vec<(String, i64)>, StoreError> {
