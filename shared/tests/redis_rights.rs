@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    num::NonZeroU8,
     time::{Duration, SystemTime},
 };
 
@@ -38,6 +39,8 @@ async fn work_as_gateway(redis: &Redis, bot: BotId) -> Result<()> {
     producer.push(&envelope(bot)).await?;
     producer.quarantine(bot, b"{}", "a reason").await?;
     producer.backlog(bot).await?;
+    let nobody_else_has_it = RedisProducer::waiting_for(redis, NonZeroU8::MIN).push(&envelope(bot)).await;
+    ensure!(nobody_else_has_it.is_err_and(|error| error.to_string().contains("0 replicas of 1")));
     // As it takes its turn at registering the webhook; twice, since a connection of the pool is tested when it is used again.
     for _ in 0..2 {
         let mut turn = redis::cmd("SET");

@@ -4,6 +4,7 @@
 //! commands. The stream is never trimmed: trimming drops unread entries too.
 
 use std::{
+    num::NonZeroU8,
     sync::{
         LazyLock, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -14,9 +15,9 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use nezuko_telegram::{BotId, UpdateId};
-use redis::{FromRedisValue, ParsingError, RedisError, Script, Value};
+use redis::{Cmd, FromRedisValue, ParsingError, RedisError, Script, Value};
 
-use super::{Backlog, Consumer, Delivery, EntryId, Producer, QueueError};
+use super::{Backlog, Consumer, Delivery, EntryId, Producer, QueueError, replicated::Replicated};
 use crate::{
     envelope::Envelope,
     keys,
@@ -68,13 +69,30 @@ impl From<RedisError> for QueueError {
 #[derive(Clone, Debug)]
 pub struct RedisProducer {
     link: Link,
+    /// Where replicas are waited for: the way of all that is stored.
+    replicated: Option<Replicated>,
 }
 
 impl RedisProducer {
     /// Connects at the first push. What is in flight at one time shares a connection and its writes.
     #[must_use]
     pub fn new(redis: &Redis) -> Self {
-        Self { link: redis.link_within(PUSH_LIMIT) }
+        Self { link: redis.link_within(PUSH_LIMIT), replicated: None }
+    }
+
+    /// The same, but that what is stored must have reached so many replicas, too; not for a cluster. To be called inside a
+    /// Tokio runtime.
+    #[must_use]
+    pub fn waiting_for(redis: &Redis, replicas: NonZeroU8) -> Self {
+        let replicated = Replicated::new(redis.link_within(PUSH_LIMIT), replicas);
+        Self { replicated: Some(replicated), ..Self::new(redis) }
+    }
+
+    async fn store(&self, command: Cmd) -> Result<(), QueueError> {
+        match &self.replicated {
+            Some(replicated) => replicated.write(command).await,
+            None => Ok(self.link.query(&command).await?),
+        }
     }
 }
 
@@ -86,14 +104,14 @@ impl Producer for RedisProducer {
         for (field, value) in fields(envelope) {
             command.arg(field).arg(value.as_ref());
         }
-        Ok(self.link.query(&command).await?)
+        self.store(command).await
     }
 
     async fn quarantine(&self, bot: BotId, body: &[u8], reason: &str) -> Result<(), QueueError> {
         let mut command = redis::cmd("XADD");
         command.arg(keys::quarantine(bot)).arg("MAXLEN").arg("~").arg(keys::QUARANTINE_LENGTH).arg("*");
         command.arg("reason").arg(reason).arg("received").arg(unix_ms()).arg("payload").arg(body);
-        Ok(self.link.query(&command).await?)
+        self.store(command).await
     }
 
     async fn backlog(&self, bot: BotId) -> Result<Backlog, QueueError> {

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use redis::{Cmd, FromRedisValue, RedisError, RedisResult, ScriptInvocation};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, ScriptInvocation};
 use tokio::time::Instant;
 
 use super::{
@@ -80,6 +80,14 @@ impl Link {
     /// As [`query`](Self::query).
     pub async fn invoke<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> RedisResult<T> {
         self.guarded(self.0.limit, async |connection| script.invoke_async(connection).await).await
+    }
+
+    /// Sends commands together. Cancellation: they may have taken effect.
+    ///
+    /// # Errors
+    /// As [`query`](Self::query), also where one of the commands was refused.
+    pub async fn pipeline<T: FromRedisValue>(&self, pipeline: &Pipeline) -> RedisResult<T> {
+        self.guarded(self.0.limit, async |connection| pipeline.query_async(connection).await).await
     }
 
     /// Whether Redis is taken to be there. While it is not, a question should not be one that blocks: it may be the one by
