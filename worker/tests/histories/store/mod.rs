@@ -333,6 +333,22 @@ impl Store for MemoryStore {
         self.statement(|tables| tables.people_of(chat, after, max)).await
     }
 
+    async fn prompted_topics(&self, group: ChatId) -> Result<Vec<Option<i64>>, StoreError> {
+        self.statement(|tables| tables.prompted_topics(group)).await
+    }
+
+    async fn chats_of_rules(&self) -> Result<Vec<ChatId>, StoreError> {
+        self.statement(|tables| tables.chats_of_rules()).await
+    }
+
+    async fn newest_received_ms(&self) -> Result<Option<i64>, StoreError> {
+        self.statement(|tables| tables.received_ms()).await
+    }
+
+    async fn note_received(&self, received_ms: i64) -> Result<(), StoreError> {
+        self.statement(|tables| tables.note_received(received_ms)).await
+    }
+
     async fn open_intents(&self) -> Result<Vec<(String, i64)>, StoreError> {
         Ok(self.open().into_iter().collect())
     }

@@ -47,6 +47,7 @@ pub(super) struct Tables {
     prompts: BTreeMap<(ChatId, Option<i64>), Prompt>,
     intents: BTreeMap<String, Row>,
     processed: BTreeMap<UpdateId, i64>,
+    received_ms: Option<i64>,
     claims: i64,
 }
 
@@ -374,6 +375,24 @@ impl Tables {
         people.into_iter().filter(|user| *user > after).take(usize::try_from(max).unwrap_or_default()).collect()
     }
 
+    pub(super) fn prompted_topics(&self, group: ChatId) -> Vec<Option<i64>> {
+        self.prompts.keys().filter(|(of, _)| *of == group).map(|(_, topic)| *topic).collect()
+    }
+
+    pub(super) fn chats_of_rules(&self) -> Vec<ChatId> {
+        let enabled = self.links.iter().filter(|(_, link)| link.value);
+        let chats: BTreeSet<ChatId> = enabled.flat_map(|((group, channel), _)| [*group, *channel]).collect();
+        chats.into_iter().collect()
+    }
+
+    pub(super) const fn received_ms(&self) -> Option<i64> {
+        self.received_ms
+    }
+
+    pub(super) fn note_received(&mut self, received_ms: i64) {
+        self.received_ms = self.received_ms.max(Some(received_ms));
+    }
+
     pub(super) fn open_intents(&self) -> BTreeMap<String, i64> {
         let mut kinds = BTreeMap::new();
         for row in self.intents.values().filter(|row| row.done_ms.is_none()) {
@@ -426,4 +445,3 @@ fn person_of(intent: &Intent) -> Option<UserId> {
         _ => None,
     }
 }
-
