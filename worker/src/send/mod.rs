@@ -16,7 +16,7 @@ mod redecide;
 mod reply;
 
 pub(crate) use answer::Found;
-pub use permits::{Leave, Permits, Refused};
+pub use permits::{Permits, Refused};
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

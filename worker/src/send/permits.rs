@@ -17,13 +17,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// When messages are tried again without the limiter.
 const LIMITER_AWAY: Duration = Duration::from_secs(1);
 
-/// Leave to make one call, good until `until`.
-#[derive(Clone, Copy, Debug)]
-pub struct Leave {
-    /// After this the call must not be made.
-    pub until: Instant,
-}
-
 /// There is no leave to be had now.
 #[derive(Clone, Copy, Debug)]
 pub struct Refused {
@@ -58,14 +51,15 @@ impl Permits {
         Self { limiter, metrics, askers: Default::default(), away: Mutex::default() }
     }
 
-    /// Waits for leave, some seconds at most, and not at all where it is this chat that has to wait. A grant that comes
-    /// late is thrown away and asked for anew. Cancellation may waste one grant.
+    /// Waits for leave to make one call now, some seconds at most, and not at all where it is this chat that has to wait. A
+    /// message's grant that comes late is thrown away and asked for anew; the limits of other calls are not so exact.
+    /// Cancellation may waste one grant.
     ///
     /// Without the limiter no messages are sent; answers, deletions, restrictions and lookups go on.
     ///
     /// # Errors
     /// [`Refused`]: to be asked again later, by whoever has the intent then.
-    pub async fn leave(&self, budget: Budget, urgency: Urgency, chat: Option<ChatId>) -> Result<Leave, Refused> {
+    pub async fn leave(&self, budget: Budget, urgency: Urgency, chat: Option<ChatId>) -> Result<(), Refused> {
         let began = Instant::now();
         let _asker = self.askers[budget as usize][urgency as usize].lock().await;
         loop {
@@ -74,13 +68,16 @@ impl Permits {
                 return self.leave_without_limiter(chat, asked);
             }
             match self.limiter.ask(budget, urgency, chat).await {
-                Ok(Permit::Granted { valid_for }) if asked.elapsed() >= valid_for => {
+                Ok(Permit::Granted { valid_for }) if budget == Budget::Message && asked.elapsed() >= valid_for => {
                     self.metrics.limiter_late(budget);
+                    if began.elapsed() > PATIENCE {
+                        return Err(Refused { retry_in: LIMITER_AWAY, chat_bound: false });
+                    }
                 }
-                Ok(Permit::Granted { valid_for }) => {
+                Ok(Permit::Granted { .. }) => {
                     self.metrics.limiter_grant(budget, urgency);
                     self.metrics.rate_limit_delay(began.elapsed());
-                    return Ok(Leave { until: asked + valid_for });
+                    return Ok(());
                 }
                 Ok(Permit::Denied { retry_in, chat_bound }) => {
                     self.metrics.limiter_denial(budget, urgency);
@@ -102,12 +99,12 @@ impl Permits {
     }
 
     /// Only the pauses that this process knows of hold then.
-    fn leave_without_limiter(&self, chat: Option<ChatId>, now: Instant) -> Result<Leave, Refused> {
+    fn leave_without_limiter(&self, chat: Option<ChatId>, now: Instant) -> Result<(), Refused> {
         let away = self.away();
         let paused_until = |what| away.pauses.get(&what).copied();
         match paused_until(None).max(chat.and_then(|chat| paused_until(Some(chat)))) {
             Some(until) if until > now => Err(Refused { retry_in: until - now, chat_bound: false }),
-            _ => Ok(Leave { until: now + PATIENCE }),
+            _ => Ok(()),
         }
     }
 
@@ -133,5 +130,59 @@ impl Permits {
 
     fn away(&self) -> std::sync::MutexGuard<'_, Away> {
         self.away.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use async_trait::async_trait;
+    use nezuko_shared::limiter::LimiterError;
+    use nezuko_telegram::BotId;
+
+    use super::*;
+
+    /// Grants everything, too late for a message.
+    #[derive(Default)]
+    struct Slow {
+        asked: AtomicU32,
+    }
+
+    #[async_trait]
+    impl Limiter for Slow {
+        async fn ask(&self, _: Budget, _: Urgency, _: Option<ChatId>) -> Result<Permit, LimiterError> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            Ok(Permit::Granted { valid_for: Duration::from_millis(200) })
+        }
+
+        async fn pause(&self, _: Budget, _: Option<ChatId>, _: Duration) -> Result<Paused, LimiterError> {
+            Ok(Paused::Chat)
+        }
+    }
+
+    fn permits() -> (Arc<Slow>, Permits) {
+        let limiter = Arc::new(Slow::default());
+        (limiter.clone(), Permits::new(limiter, Metrics::new(BotId(1), "test")))
+    }
+
+    #[tokio::test]
+    async fn mutes_and_lookups_go_on_however_slow_the_limiter_is() {
+        let (limiter, permits) = permits();
+        for budget in [Budget::Lookup, Budget::Deletion, Budget::Restriction, Budget::Answer] {
+            let leave = permits.leave(budget, Urgency::Urgent, None);
+            tokio::time::timeout(PATIENCE, leave).await.unwrap().unwrap();
+        }
+        assert_eq!(limiter.asked.load(Ordering::Relaxed), 4, "grants were thrown away");
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_ever_for_a_message_that_cannot_be_granted_in_time() {
+        let (_, permits) = permits();
+        let leave = permits.leave(Budget::Message, Urgency::Urgent, None);
+        let refused = tokio::time::timeout(PATIENCE * 2, leave).await.unwrap().unwrap_err();
+        assert!(!refused.chat_bound, "it is not about the chat");
     }
 }
