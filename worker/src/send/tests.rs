@@ -95,3 +95,18 @@ async fn a_reply_is_sent_once_though_the_store_fails_just_after() {
     assert_eq!(telegram.calls.load(Ordering::Relaxed), 1);
     assert_eq!(sender.handler.store.open_intents().await.unwrap(), []);
 }
+
+#[tokio::test]
+async fn a_message_that_has_become_too_old_to_be_deleted_takes_no_younger_one_along() {
+    let database = database().await;
+    let (status, body) = (400, r#"{"ok":false,"error_code":400,"description":"Bad Request: not enough rights"}"#);
+    let telegram = Arc::new(Telegram { status, body, calls: AtomicUsize::new(0), breaks: None });
+    let sender = sender(&database, &telegram);
+    let deletions = (1..=3).map(|message| Intent::Delete { chat: GROUP, message: MessageId(message) }).collect();
+    let mut claims = claim(&sender, Lane::Deletions, deletions).await;
+    claims[0].attempts = 48;
+    sender.carry_out(&claims).await.unwrap();
+    assert_eq!(telegram.calls.load(Ordering::Relaxed), 1);
+    let open = sender.handler.store.open_intents().await.unwrap();
+    assert!(open.contains(&("delete".to_owned(), 2)), "{open:?}");
+}
