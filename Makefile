@@ -38,7 +38,7 @@ bench: ## Measure the optimised programs: processor time and memory of gateway a
 	.ci/with-servers cargo bench --quiet --package nezuko-worker --bench hot_path
 
 .PHONY: bench-urgency
-bench-urgency: ## How long people wait in a raid of 5,000, and beside a long work (2 minutes)
+bench-urgency: ## How long people wait in a raid of 5,000, beside a long work and beside a loud group (4 minutes)
 	cargo bench --package nezuko-gateway --package nezuko-worker --package nezuko-loadtest --no-run
 	cargo build --release --package nezuko-gateway --package nezuko-worker --bins
 	.ci/with-servers cargo bench --quiet --package nezuko-loadtest --bench urgency

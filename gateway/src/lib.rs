@@ -27,6 +27,7 @@ use std::{io, sync::Arc, time::Duration};
 use anyhow::Context;
 use futures_util::future::join_all;
 use nezuko_shared::{
+    bot_api::BotApi,
     config::{Profile, Settings},
     ops::{Ops, Part, Readiness},
     queue::Producer,
@@ -69,6 +70,7 @@ impl Gateway {
     /// Where no HTTP client can be built.
     pub fn new(
         settings: &Settings,
+        telegram: &BotApi,
         producer: Arc<dyn Producer>,
         metrics: &Metrics,
         readiness: &Readiness,
@@ -82,8 +84,8 @@ impl Gateway {
         let (mut bots, mut sources) = (Vec::new(), Vec::new());
         for of_bot in &settings.bots {
             let bot = Arc::new(Bot::new(settings, of_bot, producer.clone(), metrics));
-            let registrar = || Registrar::new(settings, of_bot, bot.clone(), turns.cloned());
-            let poller = || Poller::new(settings, of_bot, bot.clone());
+            let registrar = || Registrar::new(settings, of_bot, telegram, bot.clone(), turns.cloned());
+            let poller = || Poller::new(telegram, bot.clone());
             let alone = matches!(settings.profile, Profile::Embedded { .. });
             sources.push(match (alone, &settings.webhook_url) {
                 (true, None) => Source::Polling(poller()?),
@@ -188,7 +190,9 @@ pub async fn run(
         "gateway is listening"
     );
 
-    let gateway = Gateway::new(settings, producer, &metrics, &readiness, turns, shutdown)?;
+    let telegram = BotApi::new(settings);
+    telegram.show_in(&metrics);
+    let gateway = Gateway::new(settings, &telegram, producer, &metrics, &readiness, turns, shutdown)?;
     let ops = Ops { program: "nezuko-gateway", revision, readiness, metrics };
     // The operations port outlives the webhook, so that a draining process can be watched.
     tokio::select! {

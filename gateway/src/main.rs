@@ -35,7 +35,11 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal().context("cannot listen to signals")?;
     let redis = settings.profile.redis().expect("invariant: the fleet's settings have Redis");
     let redis = Redis::new(redis.expose())?;
-    let producer = Arc::new(RedisProducer::new(&redis));
+    let producer = match settings.wait_replicas {
+        Some(replicas) => RedisProducer::waiting_for(&redis, replicas),
+        None => RedisProducer::new(&redis),
+    };
     let metrics = Metrics::new(settings.bots[0].id, REVISION);
-    nezuko_gateway::run(settings, producer, metrics, Some(&redis), REVISION, shutdown).await
+    redis.show_in(&metrics);
+    nezuko_gateway::run(settings, Arc::new(producer), metrics, Some(&redis), REVISION, shutdown).await
 }

@@ -6,10 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use nezuko_shared::{
-    config::{BotSettings, Settings},
-    telemetry::metrics::PollOutcome,
-};
+use nezuko_shared::{bot_api::BotApi, telemetry::metrics::PollOutcome};
 use nezuko_telegram::{CallError, Client, ErrorClass, Unsuitable, UpdateId};
 use tokio::time::sleep;
 
@@ -41,8 +38,8 @@ enum Trouble {
 }
 
 impl Poller {
-    pub(crate) fn new(settings: &Settings, of_bot: &BotSettings, bot: Arc<Bot>) -> Result<Self, Unsuitable> {
-        Ok(Self { bot, api: settings.telegram(of_bot, CALL_TIMEOUT)? })
+    pub(crate) fn new(telegram: &BotApi, bot: Arc<Bot>) -> Result<Self, Unsuitable> {
+        Ok(Self { api: telegram.client(bot.id, CALL_TIMEOUT)?, bot })
     }
 
     /// Asks for ever, one question at a time. Dropping it loses nothing: what was not stored was not confirmed.
@@ -71,7 +68,10 @@ impl Poller {
     /// One question, and everything of its answer into the queue. `offset` moves past what the queue has, also where it
     /// then fails.
     async fn ask(&self, offset: &mut Option<UpdateId>) -> Result<PollOutcome, Trouble> {
-        let updates = self.api.updates(*offset, WAIT).await?;
+        self.api.ready().await;
+        // Others wait to hear from the first call that gets through.
+        let wait = if self.api.is_held_back() { Duration::ZERO } else { WAIT };
+        let updates = self.api.updates(*offset, wait).await?;
         if updates.is_empty() {
             // All before is confirmed by now, and numbers may begin anew, lower, after a week without updates.
             *offset = None;
@@ -126,10 +126,16 @@ impl Poller {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    };
 
     use async_trait::async_trait;
-    use nezuko_shared::{config::Role, telemetry::metrics::Metrics};
+    use nezuko_shared::{
+        config::{Role, Settings},
+        telemetry::metrics::Metrics,
+    };
     use nezuko_telegram::{BotId, RawResponse, Transport, TransportError};
 
     use super::*;
@@ -140,6 +146,8 @@ mod tests {
     struct Telegram {
         updates: Mutex<Vec<i64>>,
         asked: Mutex<Vec<Option<i64>>>,
+        waits: Mutex<Vec<Option<i64>>>,
+        away: AtomicBool,
     }
 
     #[async_trait]
@@ -150,11 +158,16 @@ mod tests {
             assert!(asked["allowed_updates"].as_array().unwrap().iter().any(|kind| kind == "chat_member"));
             let offset = asked["offset"].as_i64();
             self.asked.lock().unwrap().push(offset);
+            self.waits.lock().unwrap().push(asked["timeout"].as_i64());
             let mut updates = self.updates.lock().unwrap();
             updates.retain(|id| offset.is_none_or(|offset| *id >= offset));
             let result: Vec<_> = updates.iter().map(|id| serde_json::json!({ "update_id": id })).collect();
             let body = serde_json::json!({ "ok": true, "result": result }).to_string().into_bytes();
             Ok(RawResponse { status: 200, retry_after: None, body })
+        }
+
+        fn is_held_back(&self) -> bool {
+            self.away.load(SeqCst)
         }
     }
 
@@ -193,5 +206,14 @@ mod tests {
         assert!(matches!(poller.ask(&mut offset).await, Ok(PollOutcome::Updates)));
         assert_eq!(queue.stored.lock().unwrap().last().unwrap().update_id.0, 3);
         assert_eq!(*telegram.asked.lock().unwrap(), [None, None, Some(10), Some(11), None]);
+    }
+
+    #[tokio::test]
+    async fn a_question_that_shows_whether_telegram_is_back_does_not_wait_for_updates() {
+        let (poller, telegram, _queue) = poller();
+        poller.ask(&mut None).await.unwrap();
+        telegram.away.store(true, SeqCst);
+        poller.ask(&mut None).await.unwrap();
+        assert_eq!(*telegram.waits.lock().unwrap(), [Some(50), Some(0)]);
     }
 }

@@ -6,6 +6,7 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use nezuko_shared::{
+    bot_api::BotApi,
     config::{BotSettings, Secret, Settings},
     keys,
     redis_pool::Redis,
@@ -60,12 +61,13 @@ impl Registrar {
     pub(crate) fn new(
         settings: &Settings,
         of_bot: &BotSettings,
+        telegram: &BotApi,
         bot: Arc<Bot>,
         turns: Option<Redis>,
     ) -> Result<Self, Unsuitable> {
         let wanted = settings.webhook_url.as_ref().zip(of_bot.webhook_secret.clone());
         let wanted = wanted.map(|(url, secret)| Wanted { url: format!("{url}/webhook/{}", bot.id), secret });
-        Ok(Self { bot, api: settings.telegram(of_bot, CALL_TIMEOUT)?, wanted, turns })
+        Ok(Self { bot, api: telegram.client(of_bot.id, CALL_TIMEOUT)?, wanted, turns })
     }
 
     /// Looks after the registration for ever.
@@ -123,6 +125,7 @@ impl Registrar {
 
     /// Looks at the registration and puts it right.
     async fn look(&self, old_secret: bool) -> Result<Found, CallError> {
+        self.api.ready().await;
         let info = self.api.webhook_info().await?;
         self.report(&info);
         let Some(wanted) = &self.wanted else { return Ok(Found::AsWanted) };
@@ -200,18 +203,15 @@ impl Registrar {
     /// update could be stored either.
     async fn is_our_turn(&self) -> bool {
         let Some(redis) = &self.turns else { return true };
-        let taken = async {
-            let mut connection = redis.pooled().await?;
-            let mut mark = redis::cmd("SET");
-            mark.arg(keys::registration(self.bot.id)).arg(1).arg("NX").arg("PX").arg(TURN.as_millis() as u64);
-            Ok::<_, nezuko_shared::redis_pool::RedisUnavailable>(
-                mark.query_async::<Option<String>>(&mut connection).await?.is_some(),
-            )
-        };
-        taken.await.unwrap_or_else(|error| {
-            tracing::warn!(bot_id = self.bot.id.0, %error, "webhook not registered without Redis, trying again");
-            false
-        })
+        let mut mark = redis::cmd("SET");
+        mark.arg(keys::registration(self.bot.id)).arg(1).arg("NX").arg("PX").arg(TURN.as_millis() as u64);
+        match redis.query::<Option<String>>(&mark).await {
+            Ok(taken) => taken.is_some(),
+            Err(error) => {
+                tracing::warn!(bot_id = self.bot.id.0, %error, "webhook not registered without Redis, trying again");
+                false
+            }
+        }
     }
 }
 

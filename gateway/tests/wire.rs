@@ -12,6 +12,7 @@ use client::{Answer, Connection, PATIENCE, SECRET, ask, telegram_post};
 use memory_queue::{MemoryQueue, Mode};
 use nezuko_gateway::Gateway;
 use nezuko_shared::{
+    bot_api::BotApi,
     config::{Role, Settings},
     ops::Readiness,
     telemetry::metrics::Metrics,
@@ -48,7 +49,9 @@ impl Running {
         let queue = Arc::new(MemoryQueue::default());
         let (readiness, shutdown) = (Readiness::default(), CancellationToken::new());
         let metrics = Metrics::new(settings.bots[0].id, "abc");
-        let gateway = Gateway::new(&settings, queue.clone(), &metrics, &readiness, None, shutdown.clone()).unwrap();
+        let telegram = BotApi::new(&settings);
+        let gateway = Gateway::new(&settings, &telegram, queue.clone(), &metrics, &readiness, None, shutdown.clone());
+        let gateway = gateway.unwrap();
         let serving = tokio::spawn(gateway.serve(Some(listener)));
         Self { address, queue, readiness, shutdown, serving }
     }

@@ -15,7 +15,7 @@ use std::{
 
 use loadtest::{
     drive::{PlayOptions, Run},
-    generate::{BacklogPlan, RaidPlan, Scenario, backlog, raid},
+    generate::{BacklogPlan, LoudPlan, RaidPlan, Scenario, backlog, loud, raid},
     oracle::Tolerance,
     simulator::{Options, Simulator},
     world::{Act, ChatId, Entry, Happened, Member, UserId},
@@ -29,10 +29,11 @@ use support::{
 
 const RAID: RaidPlan = RaidPlan { groups: 10, raiders: 5_000, lasts_ms: 60_000 };
 const BACKLOG: BacklogPlan = BacklogPlan { members: 2_500, newcomers: 200, lasts_ms: 15_000 };
+const LOUD: LoudPlan = LoudPlan { questions: 400, others: 20, asks: 5, lasts_ms: 40_000 };
 
 #[tokio::main]
 async fn main() {
-    let in_time = the_raid().await && beside_a_long_work().await;
+    let in_time = the_raid().await && beside_a_long_work().await && beside_a_loud_group().await;
     assert!(in_time, "a promise does not hold");
 }
 
@@ -84,6 +85,48 @@ async fn beside_a_long_work() -> bool {
     })
     .await;
     holds
+}
+
+/// What one group has to wait for is no other's concern.
+async fn beside_a_loud_group() -> bool {
+    let mut holds = false;
+    let bot = fresh_bot();
+    with_servers(bot, async |servers| {
+        let (scenario, loud) = loud(3, LOUD, Scenario::demo_bot(bot));
+        let (history, refused) = play(servers, bot, scenario, Duration::from_secs(1)).await;
+        let (mut of_loud, mut of_others) = (Vec::new(), Vec::new());
+        for (chat, waited) in replies(&history) {
+            if chat == loud { of_loud.push(waited) } else { of_others.push(waited) }
+        }
+        of_others.sort_unstable();
+        println!("\nbeside a group that asks {} questions at once, and is answered {}", LOUD.questions, of_loud.len());
+        report("question to reply in the others", &of_others);
+        println!("refused for flooding: {refused}");
+        // There is nothing to wait for but the distance between two messages of the bot.
+        holds = of_others.len() == LOUD.others * LOUD.asks
+            && of_loud.len() < LOUD.questions
+            && percentile(&of_others, 99).is_some_and(|ms| ms <= 500)
+            && refused == 0;
+    })
+    .await;
+    holds
+}
+
+/// In which chat a question was answered, and after how long, ms.
+fn replies(history: &[Entry]) -> Vec<(ChatId, i64)> {
+    let (mut asked, mut replies) = (HashMap::new(), Vec::new());
+    for Entry { at_ms, what } in history {
+        match what {
+            Happened::Sent { chat, message, text, reply_to: None, .. } if text == "/help" => {
+                asked.insert((*chat, *message), *at_ms);
+            }
+            Happened::Sent { chat, reply_to: Some(to), .. } => {
+                replies.extend(asked.remove(&(*chat, *to)).map(|asked: i64| (*chat, at_ms - asked)));
+            }
+            _ => {}
+        }
+    }
+    replies
 }
 
 /// Plays a scenario in real time to a gateway and two workers; what happened, and how many messages broke a flood rule.

@@ -32,7 +32,7 @@ async fn others_take_every_entry_of_a_killed_worker_and_nothing_is_lost() {
     with_servers(bot, async move |servers| {
         let options = PlayOptions { lasts: Duration::from_secs(16), drain: AFTER_A_DEATH, ..SHORT };
         let mut run = Day::new(bot, 21, DayPlan::BUSY, options).begin(bot).await;
-        let mut fleet = Fleet::start(servers, &run, bot).await;
+        let mut fleet = Fleet::start(servers, run.simulator(), bot).await;
 
         let (tell, mut told) = watch::channel(Progress::default());
         let killing = async {
@@ -63,7 +63,7 @@ async fn a_gateway_goes_and_comes_back_in_mid_stream_and_nothing_is_lost() {
     with_servers(bot, async move |servers| {
         let options = PlayOptions { drain: Duration::from_secs(45), ..SHORT };
         let mut run = Day::new(bot, 22, DayPlan::QUICK, options).begin(bot).await;
-        let mut fleet = Fleet::start(servers, &run, bot).await;
+        let mut fleet = Fleet::start(servers, run.simulator(), bot).await;
 
         let (tell, mut told) = watch::channel(Progress::default());
         let restarting = async {
@@ -102,7 +102,7 @@ async fn without_echoes_all_ends_right_by_lookups() {
         let plan = DayPlan { stories: 18, raiders: 10, ..DayPlan::QUICK };
         let day = Day { echo_own_acts: false, ..Day::new(bot, 23, plan, options) };
         let mut run = day.begin(bot).await;
-        let fleet = Fleet::start(servers, &run, bot).await;
+        let fleet = Fleet::start(servers, run.simulator(), bot).await;
         let verdict = play(&mut run, |_| ()).await;
         assert_clean(&verdict);
         fleet.end().await;

@@ -6,24 +6,63 @@
 //! Statements are written once, in the common part of both dialects (`$1` placeholders, `BIGINT` and `TEXT` columns,
 //! `ON CONFLICT … DO UPDATE`); [`Dialect`] picks where they must differ: locks and claims.
 
-use std::{io, str::FromStr, time::Duration};
+use std::{
+    error::Error,
+    io,
+    str::FromStr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use nezuko_telegram::BotId;
 use sqlx::{
-    Any, AnyConnection, AssertSqlSafe, Executor, SqlSafeStr, Transaction,
+    Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor, SqlSafeStr,
     any::{AnyConnectOptions, AnyPoolOptions},
     migrate::{MigrateError, Migration, MigrationType, Migrator},
     pool::PoolConnection,
 };
 
+use crate::{
+    breaker::{Breaker, Dependency, Outcome, Policy, Unavailable},
+    telemetry::metrics::Metrics,
+};
+
+/// How long an operation on PostgreSQL may take as a whole, waiting for a connection included.
+const LIMIT: Duration = Duration::from_secs(5);
+/// How long of that it may wait for a connection.
+const CONNECTION_LIMIT: Duration = Duration::from_secs(3);
+/// How long an operation may take that is known to take long.
+const LONG_LIMIT: Duration = Duration::from_mins(1);
+
+/// What a connection to PostgreSQL is told first. A statement ends at the server before its operation is given up here, so
+/// that none goes on for nobody: none of ours takes long, but for one that waits for a lock that nobody gives up. And a
+/// process that hangs within a transaction holds its locks no longer than others wait for them.
+const POSTGRES_SESSION: &str = "SET statement_timeout = '4s'; SET idle_in_transaction_session_timeout = '10s'";
+/// The same for an operation that is known to take long.
+const LONG_STATEMENTS: &str = "; SET LOCAL statement_timeout = '50s'";
+
 /// Connections to one database.
+///
+/// They are lent for one operation each, a transaction or a few statements; on PostgreSQL it goes through the breaker of
+/// the process.
 #[derive(Clone, Debug)]
 pub struct Database {
-    /// The pool: 20 connections to PostgreSQL; exactly one to SQLite, which has one writer anyway.
-    pub pool: sqlx::AnyPool,
+    /// 20 connections to PostgreSQL; exactly one to SQLite, which has one writer anyway.
+    pool: AnyPool,
     /// Which language it speaks.
     pub dialect: Dialect,
+    /// SQLite is in the process: it is never away.
+    guard: Option<Guard>,
 }
+
+/// What stands before PostgreSQL.
+#[derive(Clone, Debug)]
+struct Guard {
+    breaker: Breaker,
+    last_failure: LastFailure,
+}
+
+type LastFailure = Arc<Mutex<Option<Instant>>>;
 
 /// The two databases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,19 +155,23 @@ impl Database {
         sqlx::any::install_default_drivers();
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let options = AnyConnectOptions::from_str(url).map_err(|_| DatabaseError::Url)?;
+            let last_failure = LastFailure::default();
+            let failed = last_failure.clone();
             let pool = AnyPoolOptions::new()
                 .max_connections(20)
                 .test_before_acquire(false)
-                .acquire_timeout(Duration::from_secs(5))
+                .acquire_timeout(CONNECTION_LIMIT)
+                .before_acquire(move |_, about| {
+                    // One that was there when another failed leads to nobody either, or would be waited for in vain.
+                    let since = locked(&failed).map(|failed| failed.elapsed());
+                    Box::pin(async move { Ok(since.is_none_or(|since| about.age < since)) })
+                })
                 .after_connect(|connection, _| {
-                    Box::pin(async move {
-                        // No statement of ours takes long; one that does waits for a lock that nobody gives up.
-                        connection.execute("SET statement_timeout = '15s'").await?;
-                        Ok(())
-                    })
+                    Box::pin(async move { connection.execute(POSTGRES_SESSION).await.map(drop) })
                 })
                 .connect_lazy_with(options);
-            return Ok(Self { pool, dialect: Dialect::Postgres });
+            let guard = Guard { breaker: Breaker::new(Dependency::Postgres, Policy::SERVER), last_failure };
+            return Ok(Self { pool, dialect: Dialect::Postgres, guard: Some(guard) });
         }
         let path = url.strip_prefix("sqlite:").ok_or(DatabaseError::Url)?;
         let separator = if path.contains('?') { '&' } else { '?' };
@@ -150,33 +193,112 @@ impl Database {
             })
             .connect_with(options)
             .await?;
-        Ok(Self { pool, dialect: Dialect::Sqlite })
+        Ok(Self { pool, dialect: Dialect::Sqlite, guard: None })
     }
 
-    /// Begins a transaction on the rows of `bot`: READ COMMITTED on PostgreSQL, `BEGIN IMMEDIATE` on SQLite. One round trip.
-    /// Dropping it rolls it back.
-    ///
-    /// # Errors
-    /// [`sqlx::Error`] where no connection can be had.
-    pub async fn begin(&self, bot: BotId) -> Result<Transaction<'static, Any>, sqlx::Error> {
-        match self.dialect {
-            Dialect::Postgres => {
-                let begin = format!("BEGIN; SET LOCAL nezuko.bot_id = '{}'", bot.0);
-                self.pool.begin_with(AssertSqlSafe(begin)).await
-            }
-            Dialect::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await,
+    /// Shows the breaker, where there is one, among the metrics of the process.
+    pub fn show_in(&self, metrics: &Metrics) {
+        if let Some(Guard { breaker, .. }) = &self.guard {
+            breaker.show_in(metrics.of_nobody());
         }
     }
 
-    /// A connection for statements on the rows of `bot` that need no transaction for their own sake.
+    /// Runs `work` in a transaction on the rows of `bot`: READ COMMITTED on PostgreSQL, `BEGIN IMMEDIATE` on SQLite, in one
+    /// round trip. What it wrote lasts where it returns `Ok`, and is undone where it fails or is dropped.
     ///
     /// # Errors
-    /// [`sqlx::Error`] where no connection can be had.
-    pub async fn of(&self, bot: BotId) -> Result<OfBot, sqlx::Error> {
-        Ok(match self.dialect {
-            Dialect::Postgres => OfBot::Transaction(self.begin(bot).await?),
-            Dialect::Sqlite => OfBot::Connection(self.pool.acquire().await?),
+    /// Those of `work`, and [`sqlx::Error`] where no connection can be had, the breaker refuses, the time is over, or the
+    /// commit gets no answer; it is then unknown whether what was written lasts.
+    pub async fn transaction<T, E: Failed>(
+        &self,
+        bot: BotId,
+        work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let begin = match self.dialect {
+            Dialect::Postgres => begin(bot, ""),
+            Dialect::Sqlite => "BEGIN IMMEDIATE".to_owned(),
+        };
+        self.lend(LIMIT, Some(begin), work).await
+    }
+
+    /// Runs statements on the rows of `bot` that need no transaction for their own sake.
+    ///
+    /// # Errors
+    /// As [`transaction`](Self::transaction).
+    pub async fn of<T, E: Failed>(
+        &self,
+        bot: BotId,
+        work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let begin = (self.dialect == Dialect::Postgres).then(|| begin(bot, ""));
+        self.lend(LIMIT, begin, work).await
+    }
+
+    /// The same for statements that are known to take long, up to a minute.
+    ///
+    /// # Errors
+    /// As [`transaction`](Self::transaction).
+    pub async fn of_at_length<T, E: Failed>(
+        &self,
+        bot: BotId,
+        work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let begin = (self.dialect == Dialect::Postgres).then(|| begin(bot, LONG_STATEMENTS));
+        self.lend(LONG_LIMIT, begin, work).await
+    }
+
+    /// Runs statements that concern no bot.
+    ///
+    /// # Errors
+    /// As [`transaction`](Self::transaction).
+    pub async fn of_nobody<T, E: Failed>(
+        &self,
+        work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.lend(LIMIT, None, work).await
+    }
+
+    async fn lend<T, E: Failed>(
+        &self,
+        limit: Duration,
+        begin: Option<String>,
+        work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let operation = async {
+            let mut lent = Lent { connection: Some(self.pool.acquire().await?), dialect: self.dialect };
+            let outcome = lent.run(begin, work).await;
+            lent.give_back();
+            outcome
+        };
+        let Some(Guard { breaker, last_failure }) = &self.guard else { return operation.await };
+        let fail = || *locked(last_failure) = Some(Instant::now());
+        let judge = |answer: &Result<T, E>| {
+            let outcome = judge(answer);
+            if outcome == Outcome::Failure {
+                fail();
+            }
+            outcome
+        };
+        breaker.call(limit, operation, judge).await.unwrap_or_else(|none| {
+            if matches!(none, Unavailable::TooLate(_)) {
+                fail();
+            }
+            Err(sqlx::Error::from(none).into())
         })
+    }
+
+    /// The pool itself, of which nothing is guarded.
+    #[cfg(feature = "conformance")]
+    #[must_use]
+    pub const fn pool(&self) -> &AnyPool {
+        &self.pool
+    }
+
+    /// The same over another pool.
+    #[cfg(feature = "conformance")]
+    #[must_use]
+    pub fn over(&self, pool: AnyPool) -> Self {
+        Self { pool, ..self.clone() }
     }
 
     /// The steps that lead to the schema of this version.
@@ -184,10 +306,11 @@ impl Database {
         match self.dialect {
             Dialect::Postgres => {
                 migrations!(1 "both/0001_state", 2 "postgres/0002_queue", 3 "postgres/0003_row_level_security",
-                    4 "both/0004_chats_of_intents")
+                    4 "both/0004_chats_of_intents", 5 "both/0005_outages", 6 "postgres/0006_row_level_security_of_bots")
             }
             Dialect::Sqlite => {
-                migrations!(1 "both/0001_state", 2 "sqlite/0002_queue", 4 "both/0004_chats_of_intents")
+                migrations!(1 "both/0001_state", 2 "sqlite/0002_queue", 4 "both/0004_chats_of_intents",
+                    5 "both/0005_outages")
             }
         }
     }
@@ -242,32 +365,95 @@ impl Database {
     }
 }
 
-/// A connection on which statements see the rows of one bot.
-#[derive(Debug)]
-pub enum OfBot {
-    /// As long as this transaction lasts.
-    Transaction(Transaction<'static, Any>),
-    /// As any connection does: there is nobody but the bots of this process.
-    Connection(PoolConnection<Any>),
+fn locked(last_failure: &LastFailure) -> MutexGuard<'_, Option<Instant>> {
+    last_failure.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl OfBot {
-    /// For running statements.
-    pub fn connection(&mut self) -> &mut AnyConnection {
-        match self {
-            Self::Transaction(transaction) => transaction,
-            Self::Connection(connection) => connection,
+/// `BEGIN` with the name of the bot, and what else holds for this transaction.
+fn begin(bot: BotId, settings: &str) -> String {
+    format!("BEGIN; SET LOCAL nezuko.bot_id = '{}'{settings}", bot.0)
+}
+
+/// A connection that is lent. One to PostgreSQL that does not come to [`give_back`](Self::give_back), in the middle of a
+/// statement, is closed: in the pool it would wait for an answer that may never come, and its place with it.
+struct Lent {
+    connection: Option<PoolConnection<Any>>,
+    dialect: Dialect,
+}
+
+impl Lent {
+    async fn run<T, E: Failed>(
+        &mut self,
+        begin: Option<String>,
+        work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let connection = self.connection.as_mut().expect("invariant: it is lent until it is given back");
+        let Some(begin) = begin else { return work(connection).await };
+        let mut transaction = connection.begin_with(AssertSqlSafe(begin)).await?;
+        match work(&mut transaction).await {
+            Ok(done) => {
+                transaction.commit().await?;
+                Ok(done)
+            }
+            Err(error) => {
+                // Without an answer to it, the connection is of no use either, which the pool will find.
+                transaction.rollback().await.ok();
+                Err(error)
+            }
         }
     }
 
-    /// Makes what was written last. Without it, it may be undone.
-    ///
-    /// # Errors
-    /// [`sqlx::Error`]; it is then unknown whether it lasts.
-    pub async fn end(self) -> Result<(), sqlx::Error> {
-        match self {
-            Self::Transaction(transaction) => transaction.commit().await,
-            Self::Connection(_) => Ok(()),
+    fn give_back(mut self) {
+        drop(self.connection.take());
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if self.dialect == Dialect::Postgres
+            && let Some(connection) = self.connection.take()
+        {
+            drop(connection.detach());
         }
+    }
+}
+
+/// An error of what was done with a connection; the database's own is among its sources.
+pub trait Failed: Error + From<sqlx::Error> + 'static {}
+
+impl<E: Error + From<sqlx::Error> + 'static> Failed for E {}
+
+impl From<Unavailable> for sqlx::Error {
+    fn from(unavailable: Unavailable) -> Self {
+        Self::Io(unavailable.into())
+    }
+}
+
+/// What an operation says about PostgreSQL's health.
+fn judge<T, E: Failed>(answer: &Result<T, E>) -> Outcome {
+    let Err(error) = answer else { return Outcome::Success };
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        match error.downcast_ref::<sqlx::Error>() {
+            Some(error) => return judge_error(error),
+            None => next = error.source(),
+        }
+    }
+    Outcome::Neutral
+}
+
+fn judge_error(error: &sqlx::Error) -> Outcome {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolTimedOut => {
+            Outcome::Failure
+        }
+        // 08: the connection broke; 53300: too many of them; 57P0: shut down, crashed, starting up; 57014: the statement
+        // took too long.
+        sqlx::Error::Database(error) => {
+            let away =
+                |code: &str| code.starts_with("08") || code.starts_with("57P0") || matches!(code, "53300" | "57014");
+            if error.code().is_some_and(|code| away(&code)) { Outcome::Failure } else { Outcome::Success }
+        }
+        _ => Outcome::Neutral,
     }
 }

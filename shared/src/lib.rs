@@ -1,6 +1,8 @@
 //! What the programs of Nezuko share: configuration, telemetry, the envelope of an update and the ports to the outside
 //! (queue, cache, limiter) with their adapters. The store's port lives with the facts that it keeps, in the worker.
 
+pub mod bot_api;
+pub mod breaker;
 pub mod cache;
 pub mod config;
 #[cfg(feature = "conformance")]

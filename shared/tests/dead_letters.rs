@@ -68,9 +68,8 @@ async fn an_operator_looks_replays_and_drops_in_redis() {
     let (redis, bot) = (Redis::new(&url).unwrap(), some_bot());
     let consumer = RedisConsumer::new(&redis, bot, "one");
     operate(&RedisProducer::new(&redis), &consumer, &RedisDeadLetters::new(redis.clone(), bot), bot).await;
-    let mut connection = redis.pooled().await.unwrap();
     let keys = [keys::updates(bot), keys::dead_letters(bot)];
-    redis::cmd("DEL").arg(&keys).query_async::<()>(&mut connection).await.unwrap();
+    redis.query::<()>(redis::cmd("DEL").arg(&keys)).await.unwrap();
 }
 
 #[tokio::test]

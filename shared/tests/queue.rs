@@ -115,20 +115,14 @@ impl QueueUnderTest for OnSql {
     }
 
     async fn dead_letters(&self) -> Result<Vec<(UpdateId, String)>> {
-        let mut scope = self.database.of(self.bot).await?;
-        let rows = sqlx::query("SELECT update_id, reason FROM dead_letters WHERE bot_id = $1")
-            .bind(self.bot.0)
-            .fetch_all(scope.connection())
-            .await?;
+        let letters = sqlx::query("SELECT update_id, reason FROM dead_letters WHERE bot_id = $1").bind(self.bot.0);
+        let rows = self.database.of(self.bot, async |rows| letters.fetch_all(rows).await).await?;
         Ok(rows.iter().map(|row| (UpdateId(row.get(0)), row.get(1))).collect())
     }
 
     async fn quarantined(&self) -> Result<Vec<(Vec<u8>, String)>> {
-        let mut scope = self.database.of(self.bot).await?;
-        let rows = sqlx::query("SELECT payload, reason FROM quarantine WHERE bot_id = $1")
-            .bind(self.bot.0)
-            .fetch_all(scope.connection())
-            .await?;
+        let set_aside = sqlx::query("SELECT payload, reason FROM quarantine WHERE bot_id = $1").bind(self.bot.0);
+        let rows = self.database.of(self.bot, async |rows| set_aside.fetch_all(rows).await).await?;
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 }
@@ -286,7 +280,7 @@ impl Consumer for FaultyEnd<Arc<dyn Consumer>> {
         if matches!(self.fault, Fault::MixesBots) {
             sqlx::query("UPDATE queue SET bot_id = $1 WHERE consumer IS NULL")
                 .bind(self.bot.0)
-                .execute(&self.database.pool)
+                .execute(self.database.pool())
                 .await?;
         }
         let read = self.inner.read(max, wait).await?;
@@ -307,7 +301,7 @@ impl Consumer for FaultyEnd<Arc<dyn Consumer>> {
                 sqlx::query("UPDATE queue SET consumer = $1 WHERE bot_id = $2")
                     .bind(self.name.as_str())
                     .bind(self.bot.0)
-                    .execute(&self.database.pool)
+                    .execute(self.database.pool())
                     .await?;
                 self.inner.keep_alive(ids).await
             }

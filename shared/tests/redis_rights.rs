@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    num::NonZeroU8,
     time::{Duration, SystemTime},
 };
 
@@ -38,11 +39,13 @@ async fn work_as_gateway(redis: &Redis, bot: BotId) -> Result<()> {
     producer.push(&envelope(bot)).await?;
     producer.quarantine(bot, b"{}", "a reason").await?;
     producer.backlog(bot).await?;
+    let nobody_else_has_it = RedisProducer::waiting_for(redis, NonZeroU8::MIN).push(&envelope(bot)).await;
+    ensure!(nobody_else_has_it.is_err_and(|error| error.to_string().contains("0 replicas of 1")));
     // As it takes its turn at registering the webhook; twice, since a connection of the pool is tested when it is used again.
     for _ in 0..2 {
         let mut turn = redis::cmd("SET");
         turn.arg(keys::registration(bot)).arg(1).arg("NX").arg("PX").arg(1000);
-        turn.query_async::<Option<String>>(&mut redis.pooled().await?).await?;
+        redis.query::<Option<String>>(&turn).await?;
     }
     Ok(())
 }
@@ -170,7 +173,7 @@ async fn behind_sentinels_and_in_a_cluster_none_of_the_further_rights_is_too_man
                     servers.tell::<()>(*node, &rule.command()).await.unwrap();
                 }
             };
-            let connects = async || Redis::new(url).unwrap().pooled().await.is_ok();
+            let connects = async || Redis::new(url).unwrap().ping().await.is_ok();
             assert!(connects().await, "{url}");
             // That of following a slot that moves is shown where one moves.
             let rights =

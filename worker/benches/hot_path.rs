@@ -141,10 +141,9 @@ async fn work(redis_url: &str, database_url: &str, dir: &Path) -> (Program, Dura
 
 /// What Redis has used so far; and nothing is left in the stream of the round before.
 async fn redis_cpu(redis: &Redis) -> Duration {
-    let mut connection = redis.pooled().await.unwrap();
-    let left: i64 = redis::cmd("XLEN").arg(keys::updates(BOT)).query_async(&mut connection).await.unwrap();
+    let left: i64 = redis.query(redis::cmd("XLEN").arg(keys::updates(BOT))).await.unwrap();
     assert!(left == 0 || left == UPDATES, "{left} entries are left");
-    let info: String = redis::cmd("INFO").arg("cpu").query_async(&mut connection).await.unwrap();
+    let info: String = redis.query(redis::cmd("INFO").arg("cpu")).await.unwrap();
     let field = |name: &str| {
         info.lines().find_map(|line| line.strip_prefix(name)).and_then(|rest| rest.trim().parse::<f64>().ok()).unwrap()
     };

@@ -24,6 +24,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     essential::essential,
     handle::{Handler, Receipt},
+    outage::OutageWatch,
     planted::{self, Bug},
 };
 
@@ -39,6 +40,8 @@ const IN_HAND: usize = 512;
 const TRIES: u32 = 5;
 /// Between two tries while the store or the queue is away.
 const AWAY: Duration = Duration::from_millis(500);
+/// For so long nothing is read after the store was away.
+const PAUSE_MS: i64 = 1_000;
 
 /// Reads one bot's queue.
 #[derive(Clone)]
@@ -49,6 +52,8 @@ pub struct Reader {
     pub handler: Handler,
     /// After so long without a sign of life, another worker's entries are taken over.
     pub reclaim_idle: Duration,
+    /// Asked before updates are taken in.
+    pub outage: Arc<OutageWatch>,
     in_hand: Arc<Mutex<HashSet<EntryId>>>,
     acknowledge: mpsc::Sender<EntryId>,
     slots: Arc<Semaphore>,
@@ -63,6 +68,7 @@ impl Reader {
     pub fn run(
         consumer: Arc<dyn Consumer>,
         handler: Handler,
+        outage: Arc<OutageWatch>,
         reclaim_idle: Duration,
         stop: &CancellationToken,
         tracker: &TaskTracker,
@@ -72,6 +78,7 @@ impl Reader {
             consumer,
             handler,
             reclaim_idle,
+            outage,
             in_hand: Arc::default(),
             acknowledge,
             slots: Arc::new(Semaphore::new(CONCURRENCY)),
@@ -88,6 +95,7 @@ impl Reader {
     }
 
     async fn read(self) {
+        let mut away = false;
         while !self.stop.is_cancelled() {
             if self.is_full_or_paused() {
                 self.wait(Duration::from_millis(20)).await;
@@ -98,9 +106,15 @@ impl Reader {
                 () = self.stop.cancelled() => return,
             };
             match batch {
-                Ok(batch) => self.take_in(batch).await,
+                Ok(batch) => {
+                    away = false;
+                    self.take_in(batch).await;
+                }
                 Err(error) => {
-                    tracing::warn!(%error, "nothing can be read, trying again");
+                    if !away {
+                        tracing::warn!(%error, "nothing can be read, trying again until it can");
+                    }
+                    away = true;
                     self.wait(AWAY).await;
                 }
             }
@@ -150,6 +164,9 @@ impl Reader {
             let mut in_hand = self.in_hand();
             batch.into_iter().filter(|delivery| in_hand.insert(delivery.id.clone())).collect()
         };
+        if !self.no_gap_before(&fresh).await {
+            return;
+        }
         let mut decoded = Vec::with_capacity(fresh.len());
         for delivery in fresh {
             match parse_update(&delivery.envelope.payload) {
@@ -177,6 +194,25 @@ impl Reader {
                 drop(slot);
             });
         }
+    }
+
+    /// Has an outage before these dealt with, trying until the store does it; `false`: the end came first, and they stay
+    /// pending.
+    async fn no_gap_before(&self, batch: &[Delivery]) -> bool {
+        let received = || batch.iter().map(|delivery| delivery.envelope.received_ms);
+        let (Some(oldest_ms), Some(newest_ms)) = (received().min(), received().max()) else { return true };
+        while let Err(error) = self.outage.before(oldest_ms, newest_ms).await {
+            tracing::warn!(%error, "store away, reading pauses");
+            if self.stop.is_cancelled() {
+                let mut in_hand = self.in_hand();
+                for delivery in batch {
+                    in_hand.remove(&delivery.id);
+                }
+                return false;
+            }
+            self.wait(AWAY).await;
+        }
+        true
     }
 
     /// Which of these are ordinary messages of people who are known to be free to write: one round trip for all.
@@ -225,8 +261,10 @@ impl Reader {
                 }
                 Ok(Err(error)) if error.is_about_content() => error.to_string(),
                 Ok(Err(error)) => {
-                    tracing::warn!(%error, trace_id = delivery.envelope.trace_id(), "store away, reading pauses");
-                    self.paused_until.store((self.handler.clock)() + 1_000, Ordering::Relaxed);
+                    let now_ms = (self.handler.clock)();
+                    if self.paused_until.swap(now_ms + PAUSE_MS, Ordering::Relaxed) < now_ms - PAUSE_MS {
+                        tracing::warn!(%error, "store away, reading pauses until it is back");
+                    }
                     if self.stop.is_cancelled() {
                         // It stays pending and goes to another worker.
                         self.in_hand().remove(&delivery.id);
@@ -305,7 +343,9 @@ async fn acknowledge_all(
     while ended.recv_many(&mut batch, 4 * BATCH).await > 0 {
         let mut tries = 0;
         while let Err(error) = consumer.ack(&batch).await {
-            tracing::warn!(%error, entries = batch.len(), "not acknowledged, trying again");
+            if tries == 0 {
+                tracing::warn!(%error, entries = batch.len(), "not acknowledged, trying again for half a minute");
+            }
             tries += 1;
             // Given up at last, an entry that stays pending is delivered again, which does no harm.
             if tries > 60 {

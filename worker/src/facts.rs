@@ -257,6 +257,13 @@ impl Member {
         self.lookup.is_some_and(|lookup| lookup.asked_ms >= since_ms)
     }
 
+    /// When the newest of what is known was so (Unix milliseconds).
+    #[must_use]
+    pub fn known_ms(&self) -> i64 {
+        let event_ms = self.event.map_or(0, |event| event.order.ms());
+        event_ms.max(self.lookup.map_or(0, |lookup| lookup.asked_ms))
+    }
+
     /// Takes in that they wrote a message.
     pub fn apply_message(&mut self, order: EventOrder) {
         self.spoke = self.spoke.max(Some(order));
@@ -468,8 +475,16 @@ pub struct ChatFacts {
     pub own_lookup: Option<(i64, Standing, Rights)>,
     /// The first of the unbroken row of lookups that found the bot to be an administrator (Unix milliseconds).
     pub found_admin_ms: Option<i64>,
+    /// Events from before this (Unix seconds) may have been dropped, because the bot could not be reached for too long.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub missed_until_s: i64,
     /// Whether the rule is enforced in this group.
     pub protected: Option<Setting<bool>>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "what serde wants")]
+const fn is_zero(seconds: &i64) -> bool {
+    *seconds == 0
 }
 
 impl ChatFacts {
@@ -527,7 +542,8 @@ impl ChatFacts {
         }
     }
 
-    /// Since when the chat's events reach us: since the bot last became its administrator.
+    /// Since when the chat's events reach us without a gap: since the bot last became its administrator, or since the last
+    /// outage.
     #[must_use]
     pub fn watched(&self) -> Watched {
         if !self.own().is_some_and(|(standing, _)| standing.is_admin()) {
@@ -535,7 +551,8 @@ impl ChatFacts {
         }
         let by_event = self.own_event.filter(|(_, standing, _)| standing.is_admin());
         let became = by_event.map(|(order, ..)| self.became_admin.unwrap_or(order).date);
-        Watched(became.or_else(|| self.found_admin_ms.map(|ms| ms / 1000)))
+        let since = became.or_else(|| self.found_admin_ms.map(|ms| ms / 1000));
+        Watched(since.map(|since| since.max(self.missed_until_s)))
     }
 
     /// Whether the rule is to be enforced in this group.

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -36,54 +36,101 @@ const fn width(lane: Lane) -> (usize, i64) {
 /// Runs all lanes until `stop`; what is in hand then is carried out, which `tracker` tells.
 pub(crate) fn run(sender: &Sender, stop: &CancellationToken, tracker: &TaskTracker) {
     let in_hand = Arc::new(AtomicUsize::new(0));
+    let turns = Arc::new(Semaphore::new(1));
     for lane in Lane::ALL {
-        let (sender, stop, tracker_of_lane, in_hand) = (sender.clone(), stop.clone(), tracker.clone(), in_hand.clone());
-        tracker.spawn(essential("a lane", run_lane(lane, sender, stop, tracker_of_lane, in_hand)));
+        let all = Lanes {
+            sender: sender.clone(),
+            stop: stop.clone(),
+            tracker: tracker.clone(),
+            in_hand: in_hand.clone(),
+            turns: turns.clone(),
+        };
+        tracker.spawn(essential("a lane", all.run(lane)));
     }
     let (sender, stop) = (sender.clone(), stop.clone());
     tokio::spawn(essential("keeping claims", keep_claims(sender, stop, in_hand)));
 }
 
-async fn run_lane(
-    lane: Lane,
+/// What the lanes share.
+struct Lanes {
     sender: Sender,
     stop: CancellationToken,
     tracker: TaskTracker,
     in_hand: Arc<AtomicUsize>,
-) {
-    let (concurrency, claims_per_slot) = width(lane);
-    let slots = Arc::new(Semaphore::new(concurrency));
-    while !stop.is_cancelled() {
-        // Nothing is claimed that would only wait here, where no other worker can take it up.
-        let Ok(free) = slots.acquire().await else { return };
-        drop(free);
-        let max = claims_per_slot * slots.available_permits().max(1) as i64;
-        let batches = match sender.claim(lane, max).await {
-            Ok(batches) => batches,
-            Err(error) => {
-                tracing::warn!(?lane, %error, "no intents can be claimed, trying again");
-                wait(&stop, STORE_AWAY).await;
+    /// The turn to see, with one intent, whether Telegram is back.
+    turns: Arc<Semaphore>,
+}
+
+impl Lanes {
+    async fn run(self, lane: Lane) {
+        let (concurrency, claims_per_slot) = width(lane);
+        let slots = Arc::new(Semaphore::new(concurrency));
+        let mut store_away = false;
+        while !self.stop.is_cancelled() {
+            // Nothing is claimed that would only wait here, where no other worker can take it up.
+            let Ok(free) = slots.acquire().await else { return };
+            drop(free);
+            let turn = tokio::select! {
+                turn = self.turn(lane) => turn,
+                () = self.stop.cancelled() => return,
+            };
+            let max = if turn.is_some() { 1 } else { claims_per_slot * slots.available_permits().max(1) as i64 };
+            let batches = match self.sender.claim(lane, max).await {
+                Ok(batches) => batches,
+                Err(error) => {
+                    if !store_away {
+                        tracing::warn!(?lane, %error, "no intents can be claimed, trying again until they can");
+                    }
+                    store_away = true;
+                    wait(&self.stop, STORE_AWAY).await;
+                    continue;
+                }
+            };
+            store_away = false;
+            if batches.is_empty() {
+                drop(turn);
+                tokio::select! {
+                    () = self.sender.handler.wake.rung(lane) => {}
+                    () = tokio::time::sleep(POLL) => {}
+                    () = self.stop.cancelled() => {}
+                }
                 continue;
             }
-        };
-        if batches.is_empty() {
-            tokio::select! {
-                () = sender.handler.wake.rung(lane) => {}
-                () = tokio::time::sleep(POLL) => {}
-                () = stop.cancelled() => {}
+            let turn = Arc::new(turn);
+            let mut batches = batches.into_iter();
+            while let Some(batch) = batches.next() {
+                let Ok(slot) = slots.clone().acquire_owned().await else { return };
+                let (sender, in_hand, turn) = (self.sender.clone(), self.in_hand.clone(), turn.clone());
+                let gone = turn.is_none() && self.waits(lane);
+                let rest: Option<Vec<Claim>> = gone.then(|| batches.by_ref().flatten().collect());
+                in_hand.fetch_add(1, Ordering::Relaxed);
+                self.tracker.spawn(async move {
+                    match rest {
+                        // Telegram has gone away since they were claimed.
+                        Some(rest) => give_back(&sender, &[batch, rest].concat()).await,
+                        None => carry_out(sender, batch).await,
+                    }
+                    in_hand.fetch_sub(1, Ordering::Relaxed);
+                    drop((slot, turn));
+                });
             }
-            continue;
         }
-        for batch in batches {
-            let Ok(slot) = slots.clone().acquire_owned().await else { return };
-            let (sender, in_hand) = (sender.clone(), in_hand.clone());
-            in_hand.fetch_add(1, Ordering::Relaxed);
-            tracker.spawn(async move {
-                carry_out(sender, batch).await;
-                in_hand.fetch_sub(1, Ordering::Relaxed);
-                drop(slot);
-            });
+    }
+
+    /// Waits until intents of `lane` can be carried out. While Telegram is away one lane at a time gets a turn, when the
+    /// breaker lets a call pass: whatever else were claimed would only come back. All go on at once when it is over.
+    async fn turn(&self, lane: Lane) -> Option<OwnedSemaphorePermit> {
+        if !self.waits(lane) {
+            return None;
         }
+        let turn = self.turns.clone().acquire_owned().await.ok();
+        self.sender.api.ready().await;
+        turn.filter(|_| self.waits(lane))
+    }
+
+    /// Whether `lane` has to wait for Telegram now. Jobs call nobody.
+    fn waits(&self, lane: Lane) -> bool {
+        lane != Lane::Jobs && self.sender.api.is_held_back()
     }
 }
 
@@ -98,8 +145,12 @@ async fn carry_out(sender: Sender, batch: Vec<Claim>) {
     };
     let trace_id = batch.first().map(|claim| claim.trace_id.as_str());
     tracing::error!(failed, trace_id, "an intent was not settled, giving it back");
-    while let Err(error) = sender.give_back(&batch).await {
-        tracing::warn!(%error, trace_id, "claims not given back, trying again");
+    give_back(&sender, &batch).await;
+}
+
+async fn give_back(sender: &Sender, claims: &[Claim]) {
+    while let Err(error) = sender.give_back(claims).await {
+        tracing::warn!(%error, claims = claims.len(), "claims not given back, trying again");
         tokio::time::sleep(STORE_AWAY).await;
     }
 }

@@ -12,6 +12,7 @@ pub mod handle;
 pub mod intent;
 mod lanes;
 pub mod operate;
+pub mod outage;
 pub mod planted;
 pub mod policy;
 pub mod reconcile;

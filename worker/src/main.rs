@@ -7,6 +7,7 @@ use clap::Parser;
 use futures_util::future::join_all;
 use nezuko_revision::{REVISION, VERSION};
 use nezuko_shared::{
+    bot_api::BotApi,
     cache::redis::RedisCache,
     config::{Role, Settings},
     database::Database,
@@ -71,6 +72,10 @@ async fn work(settings: &Settings) -> anyhow::Result<()> {
     }
     let redis = settings.profile.redis().expect("invariant: the fleet's settings have Redis");
     let redis = Redis::new(redis.expose())?;
+    let telegram = BotApi::new(settings);
+    database.show_in(&metrics);
+    redis.show_in(&metrics);
+    telegram.show_in(&metrics);
     let limits = LimiterSettings { jitter: settings.limiter_jitter, ..LimiterSettings::default() };
     let database_works = readiness.reported("database");
     let mut workers = Vec::new();
@@ -80,7 +85,7 @@ async fn work(settings: &Settings) -> anyhow::Result<()> {
             consumer: Arc::new(RedisConsumer::new(&redis, bot.id, &settings.worker_name)),
             cache: Arc::new(RedisCache::new(redis.clone())),
             limiter: Arc::new(RedisLimiter::new(&redis, bot.id, limits)),
-            api: settings.telegram(bot, CALL_TIMEOUT)?,
+            api: telegram.client(bot.id, CALL_TIMEOUT)?,
             metrics: metrics.of(bot.id),
             name: settings.worker_name.clone(),
             reclaim_idle: settings.reclaim_idle,

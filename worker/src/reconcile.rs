@@ -15,6 +15,9 @@ use crate::{
     store::{LedgerEntry, PersonView, PersonWrites},
 };
 
+/// What is known about somebody who is muted is made sure of after so long; less than a day, so that each daily sweep does.
+const SURE_FOR_MS: i64 = 18 * 3_600_000;
+
 /// A person in a transaction: what was read, what the facts have become, and what follows from them.
 #[derive(Debug)]
 pub struct Person<'a> {
@@ -190,6 +193,7 @@ impl<'a> Person<'a> {
             checks.entry(chat).and_modify(|earliest| *earliest = at_ms.min(*earliest)).or_insert(at_ms);
         };
         verdict.ask.iter().for_each(|(chat, at_ms)| check(*chat, *at_ms));
+        self.old_knowledge(group).into_iter().for_each(|chat| check(chat, self.now_ms));
         if let Some(at_ms) = plan.confirm_at_ms {
             check(group, at_ms);
         }
@@ -226,6 +230,21 @@ impl<'a> Person<'a> {
                 acquitted: free,
             });
         }
+    }
+
+    /// Where to make sure of what is known about somebody whom we keep muted: an event may have been lost for good, and
+    /// nobody else would free them.
+    fn old_knowledge(&self, group: ChatId) -> Vec<ChatId> {
+        let is_ours = |member: &Member| member.limits(self.mark(group), self.now_ms).ours;
+        if !self.members.get(&group).is_some_and(is_ours) {
+            return Vec::new();
+        }
+        let is_old = |chat: &ChatId| {
+            let known = self.members.get(chat).map(Member::known_ms);
+            known.is_some_and(|known_ms| known_ms > 0 && known_ms + SURE_FOR_MS <= self.now_ms)
+        };
+        let required = self.view.required.get(&group).map_or(&[][..], Vec::as_slice);
+        required.iter().chain([&group]).copied().filter(is_old).collect()
     }
 
     /// The mark *look at this person* exists whenever something is to be done now or at a known time.

@@ -13,7 +13,7 @@ use nezuko_shared::{
 use nezuko_telegram::{CallError, Client, User};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{clock, consume::Reader, handle::Handler, lanes, send::Sender, store::Store};
+use crate::{clock, consume::Reader, handle::Handler, lanes, outage::OutageWatch, send::Sender, store::Store};
 
 /// Telegram absorbs flood waits of up to 8 s inside a call and advises clients to wait for half a minute.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -64,12 +64,20 @@ impl Worker {
         let sender = Sender::new(handler.clone(), self.api.clone(), self.limiter, holder.clone());
         tracing::info!(holder, "worker starts");
 
+        let outage = Arc::new(OutageWatch::new(self.store.clone(), self.metrics.clone()));
+        while let Err(error) = outage.look((handler.clock)()).await {
+            tracing::warn!(%error, "database does not answer, trying again before anything is decided");
+            wait(&stop, Duration::from_secs(1)).await;
+            if stop.is_cancelled() {
+                return;
+            }
+        }
         let reading = TaskTracker::new();
         let sending = TaskTracker::new();
-        Reader::run(self.consumer.clone(), handler.clone(), self.reclaim_idle, &stop, &reading);
+        Reader::run(self.consumer.clone(), handler.clone(), outage.clone(), self.reclaim_idle, &stop, &reading);
         lanes::run(&sender, &stop, &sending);
         tokio::spawn(learn_username(self.api, handler.clone(), stop.clone()));
-        tokio::spawn(keep_house(self.consumer.clone(), handler, self.database_works, stop.clone()));
+        tokio::spawn(keep_house(self.consumer.clone(), handler, outage, self.database_works, stop.clone()));
 
         stop.cancelled().await;
         reading.close();
@@ -119,6 +127,10 @@ pub async fn bring_up_to_date(database: &Database, stop: &CancellationToken) -> 
 /// Asks Telegram for the bot's username, by which commands are addressed.
 async fn learn_username(api: Client, handler: Handler, stop: CancellationToken) {
     while !stop.is_cancelled() {
+        tokio::select! {
+            () = api.ready() => {}
+            () = stop.cancelled() => return,
+        }
         let me: Result<MethodResponse<User>, CallError> = api.request("getMe", None::<()>).await;
         match me {
             Ok(me) => {
@@ -134,7 +146,13 @@ async fn learn_username(api: Client, handler: Handler, stop: CancellationToken) 
 }
 
 /// Reads the gauges and removes what is past its time.
-async fn keep_house(consumer: Arc<dyn Consumer>, handler: Handler, database_works: Part, stop: CancellationToken) {
+async fn keep_house(
+    consumer: Arc<dyn Consumer>,
+    handler: Handler,
+    outage: Arc<OutageWatch>,
+    database_works: Part,
+    stop: CancellationToken,
+) {
     let mut purge_at_ms = (handler.clock)();
     while !stop.is_cancelled() {
         match handler.store.open_intents().await {
@@ -152,10 +170,13 @@ async fn keep_house(consumer: Arc<dyn Consumer>, handler: Handler, database_work
                 tracing::warn!(%error, "database does not answer");
             }
         }
+        let now_ms = (handler.clock)();
+        if let Err(error) = async { outage.note().await.and(outage.look(now_ms).await) }.await {
+            tracing::warn!(%error, "how far the updates have come is not known, trying again");
+        }
         if let Ok(backlog) = consumer.backlog().await {
             handler.metrics.set_backlog(backlog);
         }
-        let now_ms = (handler.clock)();
         if now_ms >= purge_at_ms {
             match handler.store.purge(now_ms).await {
                 Ok(()) => purge_at_ms = now_ms + PURGE.as_millis() as i64,

@@ -30,8 +30,23 @@ pub struct BacklogPlan {
     pub lasts_ms: i64,
 }
 
+/// A group that asks for more than it may be told, and others with an ordinary question now and then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoudPlan {
+    /// Questions of the loud group, all within its first seconds.
+    pub questions: usize,
+    /// How many other groups there are.
+    pub others: usize,
+    /// How many questions each of these asks.
+    pub asks: usize,
+    /// In how long, ms; at least 3 s for each question, so that a group does not wait for itself.
+    pub lasts_ms: i64,
+}
+
 /// Until the groups are protected.
 const SET_UP_MS: i64 = 4_000;
+/// Longer than a group's messages have to be apart.
+const IN_PEACE_MS: i64 = 2_000;
 /// How many enter chats in a second while a crowd assembles.
 const ASSEMBLE_PER_SECOND: i64 = 300;
 
@@ -83,6 +98,27 @@ pub fn backlog(seed: u64, plan: BacklogPlan, bot: Person) -> (Scenario, i64) {
         now += apart;
     }
     (day.end(), begins)
+}
+
+/// A loud group beside others, from a seed; and which it is. Every question is a `/help`.
+#[must_use]
+pub fn loud(seed: u64, plan: LoudPlan, bot: Person) -> (Scenario, ChatId) {
+    let mut day = Day::new(seed, bot);
+    let (loud, owner, _) = protected(&mut day, 0);
+    let mut now = SET_UP_MS;
+    for _ in 0..plan.questions {
+        day.say(now, owner, loud, "/help");
+        now += 1_000 / ASSEMBLE_PER_SECOND;
+    }
+    let apart = plan.lasts_ms / number(plan.asks);
+    for index in 1..=plan.others {
+        let (group, owner, _) = protected(&mut day, index);
+        for nth in 0..plan.asks {
+            let at = now + number(nth) * apart + day.random.random_range(0..apart - IN_PEACE_MS);
+            day.say(at, owner, group, "/help");
+        }
+    }
+    (day.end(), loud)
 }
 
 /// A group that requires a channel of its own; its owner, and the channel.

@@ -11,7 +11,7 @@ use std::io::{BufRead, Write};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    crowd::{BacklogPlan, RaidPlan, backlog, raid},
+    crowd::{BacklogPlan, LoudPlan, RaidPlan, backlog, loud, raid},
     day::{DayPlan, day},
     stream::stream,
 };

@@ -1,6 +1,6 @@
 //! A fleet as an SRE runs it: two gateways and three workers over a real Redis and a real PostgreSQL.
 
-use loadtest::{drive::Run, world::UserId};
+use loadtest::{simulator::Simulator, world::UserId};
 
 use super::{
     Directory, Running, SECRET, Settings, eventually,
@@ -18,9 +18,9 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    pub(crate) async fn start(servers: Servers, run: &Run, bot: UserId) -> Self {
+    pub(crate) async fn start(servers: Servers, telegram: &Simulator, bot: UserId) -> Self {
         let dir = Directory::new();
-        let mut settings = settings(bot, &run.simulator().api_url(), &servers.database_url);
+        let mut settings = settings(bot, &telegram.api_url(), &servers.database_url);
         settings.extend([("REDIS_URL", servers.redis_url), ("RECLAIM_IDLE_MS", "2000".to_owned())]);
         let mut fleet = Self { dir, settings, stream: servers.stream, gateways: Vec::new(), workers: Vec::new() };
         for name in ["gateway-1", "gateway-2"] {
@@ -31,7 +31,7 @@ impl Fleet {
         }
         let webhooks: Vec<String> = fleet.gateways.iter().map(Running::webhook).collect();
         let webhooks: Vec<&str> = webhooks.iter().map(String::as_str).collect();
-        run.simulator().deliver_to(&webhooks, Some(SECRET));
+        telegram.deliver_to(&webhooks, Some(SECRET));
         fleet
     }
 

@@ -14,22 +14,13 @@ use nezuko_telegram::{BotId, ChatId, UserId};
 use redis::{RedisError, Script};
 
 use super::{Cache, CacheError, ChatVersion, Verdict, jittered};
-use crate::{
-    keys,
-    redis_pool::{Redis, RedisUnavailable},
-};
+use crate::{keys, redis_pool::Redis};
 
 static REMEMBER_MEMBERS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/remember_members.lua")));
 static REMEMBER_CHAT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/remember_chat.lua")));
 
 impl From<RedisError> for CacheError {
     fn from(error: RedisError) -> Self {
-        Self(error.to_string())
-    }
-}
-
-impl From<RedisUnavailable> for CacheError {
-    fn from(error: RedisUnavailable) -> Self {
         Self(error.to_string())
     }
 }
@@ -62,8 +53,7 @@ impl Cache for RedisCache {
         for (chat, user) in pairs {
             lookup.arg(keys::cached_member(bot, *chat, *user));
         }
-        let mut connection = self.redis.pooled().await?;
-        let found: Vec<Option<String>> = lookup.query_async(&mut connection).await?;
+        let found: Vec<Option<String>> = self.redis.query(&lookup).await?;
         let (of_chats, of_members) = found.split_at(chats.len());
         let versions: BTreeMap<ChatId, Option<(i64, bool)>> =
             chats.iter().zip(of_chats).map(|(chat, value)| (*chat, value.as_deref().and_then(parse_chat))).collect();
@@ -85,15 +75,13 @@ impl Cache for RedisCache {
             script.arg(verdict.order).arg(verdict.settings_version).arg(u8::from(verdict.acquitted));
             script.arg(millis(jittered(ttl)));
         }
-        let mut connection = self.redis.pooled().await?;
-        Ok(script.invoke_async(&mut connection).await?)
+        Ok(self.redis.invoke(&script).await?)
     }
 
     async fn remember_chat(&self, bot: BotId, version: ChatVersion, ttl: Duration) -> Result<(), CacheError> {
         let mut script = REMEMBER_CHAT.key(keys::cached_chat(bot, version.chat));
         script.arg(version.settings_version).arg(u8::from(version.protected)).arg(millis(jittered(ttl)));
-        let mut connection = self.redis.pooled().await?;
-        Ok(script.invoke_async(&mut connection).await?)
+        Ok(self.redis.invoke(&script).await?)
     }
 }
 

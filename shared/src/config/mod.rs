@@ -6,10 +6,10 @@ mod reader;
 mod secret;
 pub mod table;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, num::NonZeroU8, time::Duration};
 
 use axum::http::Uri;
-use nezuko_telegram::{BotId, Client, HttpTransport, Unsuitable};
+use nezuko_telegram::BotId;
 
 use reader::Reader;
 pub use reader::{ConfigError, ConfigErrors};
@@ -61,6 +61,8 @@ pub struct Settings {
     pub reclaim_idle: Duration,
     /// Entries of a bot (unread and pending) beyond which the gateway answers 503.
     pub max_backlog: u64,
+    /// Replicas of Redis that must have an update before the gateway answers 200; `None`: the master alone.
+    pub wait_replicas: Option<NonZeroU8>,
     /// What the limiter allows for delays between here and Telegram.
     pub limiter_jitter: Duration,
     /// The worker's name in the consumer groups.
@@ -162,15 +164,6 @@ impl Settings {
         Ok(settings.expect("invariant: a setting that could not be read left an error"))
     }
 
-    /// The Bot API as `bot` calls it, each call within `timeout`.
-    ///
-    /// # Errors
-    /// [`Unsuitable`] where no HTTP client can be built.
-    pub fn telegram(&self, bot: &BotSettings, timeout: Duration) -> Result<Client, Unsuitable> {
-        let http = HttpTransport::new(&self.telegram_api_url, bot.token.expose(), timeout)?;
-        Ok(Client::new(Arc::new(http)))
-    }
-
     /// The ids of the bots.
     #[must_use]
     pub fn bot_ids(&self) -> Vec<i64> {
@@ -226,6 +219,7 @@ fn read(reader: &mut Reader<impl Fn(&str) -> Option<String>>, role: Role) -> Opt
     let shutdown_grace = reader.number(&table::SHUTDOWN_GRACE_SECONDS, 1..=600);
     let reclaim_idle = reader.number(&table::RECLAIM_IDLE_MS, 100..=3_600_000);
     let max_backlog = reader.number(&table::MAX_BACKLOG, 1..=u64::MAX);
+    let wait_replicas = wait_replicas(reader, profile.as_ref());
     let limiter_jitter = reader.number(&table::LIMITER_JITTER_MS, 0..=5_000);
     let worker_name = reader.take(&table::WORKER_NAME, "1 to 128 of A-Z a-z 0-9 . _ -", |value| {
         is_name(value, 128).then(|| value.to_owned())
@@ -246,6 +240,7 @@ fn read(reader: &mut Reader<impl Fn(&str) -> Option<String>>, role: Role) -> Opt
         shutdown_grace: Duration::from_secs(shutdown_grace?),
         reclaim_idle: Duration::from_millis(reclaim_idle?),
         max_backlog: max_backlog?,
+        wait_replicas: wait_replicas?,
         limiter_jitter: Duration::from_millis(limiter_jitter?),
         worker_name: worker_name.unwrap_or_else(host_and_process),
     })
@@ -269,6 +264,22 @@ fn profile(reader: &mut Reader<impl Fn(&str) -> Option<String>>, role: Role) -> 
         Role::Gateway => Profile::Gateway { redis: redis? },
         Role::Worker => Profile::Worker { database: database?, redis: redis? },
     })
+}
+
+fn wait_replicas(
+    reader: &mut Reader<impl Fn(&str) -> Option<String>>,
+    profile: Option<&Profile>,
+) -> Option<Option<NonZeroU8>> {
+    let replicas = reader.number(&table::REDIS_WAIT_REPLICAS, 0..=9)?;
+    let replicas = NonZeroU8::new(u8::try_from(replicas).ok()?);
+    let is_cluster = |redis: &Secret| matches!(Address::parse(redis.expose()), Ok(Address::Cluster(_)));
+    if replicas.is_some() && profile.and_then(Profile::redis).is_some_and(is_cluster) {
+        reader.wrong(
+            table::REDIS_WAIT_REPLICAS.name,
+            "must be 0 with a cluster: what is waited for there is that of one node; set min-replicas-to-write on its nodes",
+        );
+    }
+    Some(replicas)
 }
 
 fn database(reader: &mut Reader<impl Fn(&str) -> Option<String>>, role: Role) -> Option<Secret> {

@@ -110,6 +110,12 @@ pub(super) const MAX_BACKLOG: Setting = plain(
     "100000",
     "Entries waiting or in work beyond which new updates are answered 503, so that Telegram keeps them; at least 1.",
 );
+pub(super) const REDIS_WAIT_REPLICAS: Setting = plain(
+    "REDIS_WAIT_REPLICAS",
+    "0",
+    "How many replicas of Redis must have an update before it is answered 200, 0–9; not with a cluster. 1 or more: a failover \
+     loses none.",
+);
 pub(super) const LIMITER_JITTER_MS: Setting = plain(
     "LIMITER_JITTER_MS",
     "150",
@@ -123,7 +129,7 @@ pub(super) const WORKER_NAME: Setting = Setting {
 };
 
 /// All of them, in the order of the documentation.
-pub const ALL: [Setting; 20] = [
+pub const ALL: [Setting; 21] = [
     BOT_TOKEN,
     BOTS_FILE,
     WEBHOOK_URL,
@@ -142,6 +148,7 @@ pub const ALL: [Setting; 20] = [
     SHUTDOWN_GRACE_SECONDS,
     RECLAIM_IDLE_MS,
     MAX_BACKLOG,
+    REDIS_WAIT_REPLICAS,
     LIMITER_JITTER_MS,
     WORKER_NAME,
 ];

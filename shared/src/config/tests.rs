@@ -64,6 +64,7 @@ fn everything_wrong_is_named_at_once_with_what_to_do() {
         ("SHUTDOWN_GRACE_SECONDS", "0"),
         ("RECLAIM_IDLE_MS", "soon"),
         ("MAX_BACKLOG", "0"),
+        ("REDIS_WAIT_REPLICAS", "10"),
         ("LIMITER_JITTER_MS", "5001"),
         ("WORKER_NAME", "a/b"),
     ]);
@@ -122,6 +123,19 @@ fn whoever_takes_updates_by_webhook_needs_the_secret() {
     assert_eq!(missing(Role::Alone, &[("WEBHOOK_URL", "https://h")]), Some(vec!["WEBHOOK_SECRET".to_owned()]));
     assert_eq!(missing(Role::Gateway, &[redis]), Some(vec!["WEBHOOK_SECRET".to_owned()]));
     assert_eq!(missing(Role::Worker, &[redis, ("DATABASE_URL", "postgres://u@db/n")]), None);
+}
+
+#[test]
+fn replicas_are_waited_for_unless_redis_is_a_cluster() {
+    let waits = |redis, replicas| {
+        read_as(Role::Gateway, &[("REDIS_URL", redis), ("REDIS_WAIT_REPLICAS", replicas)])
+            .map(|settings| settings.wait_replicas.map(NonZeroU8::get))
+    };
+    assert_eq!(waits("redis://h", "0").unwrap(), None);
+    assert_eq!(waits("redis+sentinel://h:26379/name", "2").unwrap(), Some(2));
+    assert_eq!(waits("redis+cluster://h:7000", "0").unwrap(), None);
+    let refused = waits("redis+cluster://h:7000", "1").unwrap_err().to_string();
+    assert!(refused.starts_with("REDIS_WAIT_REPLICAS: must be 0 with a cluster"), "{refused}");
 }
 
 #[test]

@@ -54,7 +54,7 @@ impl Postgres {
         let postgres = Self::create_empty(server_url).await?;
         let owner = postgres.open(Role::Owner).await?;
         owner.migrate().await?;
-        owner.pool.close().await;
+        owner.pool().close().await;
         Ok(postgres)
     }
 
@@ -120,7 +120,7 @@ pub async fn with_postgres<F: Future<Output = Result<()>>>(test: impl FnOnce(Dat
         let postgres = Postgres::create(url).await?;
         let database = postgres.open(Role::Runtime).await?;
         let outcome = test(database.clone()).await;
-        database.pool.close().await;
+        database.pool().close().await;
         postgres.remove().await?;
         outcome
     };

@@ -3,6 +3,7 @@
 //! A suite is right only if it also fails: `tests/` runs each one against adapters with one known fault each. The
 //! suites use Tokio's clock, so that adapters in memory can be tested with time paused.
 
+pub mod bot_api_server;
 pub mod cache;
 pub mod databases;
 pub mod limiter;

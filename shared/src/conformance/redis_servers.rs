@@ -120,6 +120,30 @@ impl RedisServers {
         Some(servers)
     }
 
+    /// A master and a replica, with nobody who watches them.
+    ///
+    /// # Panics
+    /// As [`of_each_kind`](Self::of_each_kind).
+    pub async fn with_a_replica() -> Option<Self> {
+        let mut servers = Self::none()?;
+        servers.start_nodes(2, &[]);
+        servers.set_up(&[]).await;
+        let (master, replica) = (servers.nodes[0], servers.nodes[1]);
+        servers.order(replica, format!("REPLICAOF 127.0.0.1 {master}")).await;
+        servers.until_replicated(master, 1).await;
+        servers.address_all("redis", |login, nodes, _| format!("{login}@127.0.0.1:{}", nodes[0]));
+        Some(servers)
+    }
+
+    /// The replica of [`with_a_replica`](Self::with_a_replica) becomes a master; its address, for who may do everything.
+    ///
+    /// # Panics
+    /// Where it does not.
+    pub async fn promote_the_replica(&self) -> String {
+        self.order(self.nodes[1], "REPLICAOF NO ONE".to_owned()).await;
+        format!("redis://:{}@127.0.0.1:{}", PASSWORD.1, self.nodes[1])
+    }
+
     /// A master that needs one of its two replicas, watched by three Sentinels that fail over after a third of a second.
     ///
     /// # Panics

@@ -85,8 +85,7 @@ impl RedisLimiter {
         script.arg(budget.per_second()).arg(micros(margin)).arg(u8::from(strict)).arg(in_a_minute);
         script.arg(micros(self.settings.failover_silence)).arg(u8::from(jumped));
         script.arg(u8::from(urgency == Urgency::Bulk));
-        let answer = self.link.with(|mut connection| async move { script.invoke_async(&mut connection).await });
-        let (granted, wait, chat_bound, now): (bool, u64, bool, u64) = answer.await?;
+        let (granted, wait, chat_bound, now): (bool, u64, bool, u64) = self.link.invoke(&script).await?;
         Ok(Answer { granted, wait: Duration::from_micros(wait), chat_bound, redis_now: Duration::from_micros(now) })
     }
 
@@ -132,8 +131,7 @@ impl Limiter for RedisLimiter {
         script.arg(u64::try_from(for_.as_millis()).unwrap_or(u64::MAX).max(1));
         script.arg(chat.map_or(String::new(), |chat| chat.to_string()));
         script.arg(if budget == Budget::Message { 0 } else { budget.per_second() });
-        let paused = self.link.with(|mut connection| async move { script.invoke_async(&mut connection).await });
-        Ok(if paused.await? { Paused::Bot } else { Paused::Chat })
+        Ok(if self.link.invoke(&script).await? { Paused::Bot } else { Paused::Chat })
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod dead_letters;
 pub mod redis;
+mod replicated;
 pub mod sql;
 
 use async_trait::async_trait;

@@ -4,6 +4,7 @@
 //! commands. The stream is never trimmed: trimming drops unread entries too.
 
 use std::{
+    num::NonZeroU8,
     sync::{
         LazyLock, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -14,9 +15,9 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use nezuko_telegram::{BotId, UpdateId};
-use redis::{FromRedisValue, ParsingError, RedisError, Script, Value};
+use redis::{Cmd, FromRedisValue, ParsingError, RedisError, Script, Value};
 
-use super::{Backlog, Consumer, Delivery, EntryId, Producer, QueueError};
+use super::{Backlog, Consumer, Delivery, EntryId, Producer, QueueError, replicated::Replicated};
 use crate::{
     envelope::Envelope,
     keys,
@@ -26,8 +27,12 @@ use crate::{
 /// The layout of an entry's fields. A reader dead-letters what it does not know.
 const FORMAT: &str = "1";
 
-/// How much longer than a read blocks its answer may take.
-const READ_SLACK: Duration = Duration::from_secs(2);
+/// How long a push may take as a whole. The gateway waits for two seconds: a push ends before that by itself, so that one
+/// which hangs is told to the breaker.
+const PUSH_LIMIT: Duration = Duration::from_millis(1800);
+
+/// How much longer than a read blocks its answer may take, connecting included.
+const READ_SLACK: Duration = Duration::from_secs(3);
 
 /// The longest that one read blocks; a longer wait is divided, so that the connection's timeout can be fixed.
 const LONGEST_BLOCK: Duration = Duration::from_secs(5);
@@ -64,13 +69,30 @@ impl From<RedisError> for QueueError {
 #[derive(Clone, Debug)]
 pub struct RedisProducer {
     link: Link,
+    /// Where replicas are waited for: the way of all that is stored.
+    replicated: Option<Replicated>,
 }
 
 impl RedisProducer {
     /// Connects at the first push. What is in flight at one time shares a connection and its writes.
     #[must_use]
     pub fn new(redis: &Redis) -> Self {
-        Self { link: redis.link(RESPONSE_TIMEOUT) }
+        Self { link: redis.link_within(PUSH_LIMIT), replicated: None }
+    }
+
+    /// The same, but that what is stored must have reached so many replicas, too; not for a cluster. To be called inside a
+    /// Tokio runtime.
+    #[must_use]
+    pub fn waiting_for(redis: &Redis, replicas: NonZeroU8) -> Self {
+        let replicated = Replicated::new(redis.link_within(PUSH_LIMIT), replicas);
+        Self { replicated: Some(replicated), ..Self::new(redis) }
+    }
+
+    async fn store(&self, command: Cmd) -> Result<(), QueueError> {
+        match &self.replicated {
+            Some(replicated) => replicated.write(command).await,
+            None => Ok(self.link.query(&command).await?),
+        }
     }
 }
 
@@ -82,14 +104,14 @@ impl Producer for RedisProducer {
         for (field, value) in fields(envelope) {
             command.arg(field).arg(value.as_ref());
         }
-        Ok(self.link.query(&command).await?)
+        self.store(command).await
     }
 
     async fn quarantine(&self, bot: BotId, body: &[u8], reason: &str) -> Result<(), QueueError> {
         let mut command = redis::cmd("XADD");
         command.arg(keys::quarantine(bot)).arg("MAXLEN").arg("~").arg(keys::QUARANTINE_LENGTH).arg("*");
         command.arg("reason").arg(reason).arg("received").arg(unix_ms()).arg("payload").arg(body);
-        Ok(self.link.query(&command).await?)
+        self.store(command).await
     }
 
     async fn backlog(&self, bot: BotId) -> Result<Backlog, QueueError> {
@@ -150,12 +172,13 @@ impl RedisConsumer {
     async fn read_once(&self, max: usize, wait: Duration) -> Result<Vec<Value>, RedisError> {
         let mut command = redis::cmd("XREADGROUP");
         command.arg("GROUP").arg(keys::WORKERS).arg(&self.name).arg("COUNT").arg(max);
+        let wait = if self.reads.is_up() { wait.min(LONGEST_BLOCK) } else { Duration::ZERO };
         if wait >= Duration::from_millis(1) {
-            command.arg("BLOCK").arg(millis(wait.min(LONGEST_BLOCK))); // BLOCK 0 would block for ever.
+            command.arg("BLOCK").arg(millis(wait)); // BLOCK 0 would block for ever.
         }
         command.arg("STREAMS").arg(&self.stream).arg(">");
         // [[stream, [entry, …]]], or nil after the wait.
-        let reply: Option<Vec<(Value, Vec<Value>)>> = self.reads.query(&command).await?;
+        let reply: Option<Vec<(Value, Vec<Value>)>> = self.reads.query_within(wait + READ_SLACK, &command).await?;
         Ok(reply.into_iter().flatten().next().map(|(_, entries)| entries).unwrap_or_default())
     }
 
@@ -194,14 +217,14 @@ impl RedisConsumer {
         for (field, value) in fields {
             script.arg(field.as_ref()).arg(value.as_ref());
         }
-        let buried = self.calls.with(|mut connection| async move { script.invoke_async(&mut connection).await });
+        let buried = self.calls.invoke(&script);
         or_no_group(buried.await, false)
     }
 
     async fn forget_the_dead(&self) -> Result<(), QueueError> {
         let mut script = FORGET.key(&self.stream);
         script.arg(keys::WORKERS).arg(millis(FORGOTTEN_AFTER));
-        Ok(self.calls.with(|mut connection| async move { script.invoke_async(&mut connection).await }).await?)
+        Ok(self.calls.invoke(&script).await?)
     }
 
     async fn on_entries(&self, script: &Script, ids: &[EntryId], consumer: Option<&str>) -> Result<(), QueueError> {
@@ -211,7 +234,7 @@ impl RedisConsumer {
             for id in ids {
                 call.arg(&id.0);
             }
-            let outcome = self.calls.with(|mut connection| async move { call.invoke_async(&mut connection).await });
+            let outcome = self.calls.invoke(&call);
             or_no_group(outcome.await, ())?;
         }
         Ok(())
@@ -252,7 +275,7 @@ impl Consumer for RedisConsumer {
         let mut script = RECLAIM.key(&self.stream);
         script.arg(keys::WORKERS).arg(&self.name).arg(millis(min_idle));
         script.arg(self.cursor().as_str()).arg(max);
-        let claimed = self.calls.with(|mut connection| async move { script.invoke_async(&mut connection).await });
+        let claimed = self.calls.invoke(&script);
         let (cursor, entries): (String, Vec<Value>) = or_no_group(claimed.await, (FIRST.to_owned(), Vec::new()))?;
         *self.cursor() = cursor;
         self.deliveries(entries).await
@@ -271,7 +294,7 @@ impl Consumer for RedisConsumer {
         self.reads.close();
         let mut script = LEAVE.key(&self.stream);
         script.arg(keys::WORKERS).arg(&self.name).arg(keys::RELEASED);
-        let left = self.calls.with(|mut connection| async move { script.invoke_async(&mut connection).await });
+        let left = self.calls.invoke(&script);
         or_no_group(left.await, ())
     }
 }
@@ -285,7 +308,7 @@ impl RedisConsumer {
 async fn backlog(link: &Link, bot: BotId) -> Result<Backlog, QueueError> {
     let mut script = BACKLOG.key(keys::updates(bot));
     script.arg(keys::WORKERS);
-    let counted = link.with(|mut connection| async move { script.invoke_async(&mut connection).await });
+    let counted = link.invoke(&script);
     let (length, pending): (u64, u64) = counted.await?;
     Ok(Backlog { unread: length.saturating_sub(pending), pending })
 }

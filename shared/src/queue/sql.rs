@@ -74,15 +74,12 @@ impl SqlQueue {
     }
 
     async fn backlog_of(&self, bot: BotId) -> Result<Backlog, QueueError> {
-        let mut rows = self.database.of(bot).await?;
-        let row = sqlx::query(
+        let counts = sqlx::query(
             "SELECT (SELECT COUNT(*) FROM queue WHERE bot_id = $1 AND consumer IS NULL),
                     (SELECT COUNT(*) FROM queue WHERE bot_id = $1 AND consumer IS NOT NULL)",
         )
-        .bind(bot.0)
-        .fetch_one(rows.connection())
-        .await?;
-        rows.end().await?;
+        .bind(bot.0);
+        let row = self.database.of(bot, async |rows| counts.fetch_one(rows).await).await?;
         let count = |column| row.try_get::<i64, _>(column).map(|count| count.unsigned_abs());
         Ok(Backlog { unread: count(0)?, pending: count(1)? })
     }
@@ -124,9 +121,7 @@ async fn insert(database: &Database, of_bot: &[Push]) -> Result<(), sqlx::Error>
             .bind(envelope.traceparent.as_str())
             .bind(envelope.payload.as_ref());
     }
-    let mut rows = database.of(of_bot[0].envelope.bot).await?;
-    query.execute(rows.connection()).await?;
-    rows.end().await
+    database.of(of_bot[0].envelope.bot, async |rows| query.execute(rows).await.map(drop)).await
 }
 
 #[async_trait]
@@ -140,23 +135,20 @@ impl Producer for SqlQueue {
     }
 
     async fn quarantine(&self, bot: BotId, body: &[u8], reason: &str) -> Result<(), QueueError> {
-        let mut transaction = self.database.begin(bot).await?;
-        sqlx::query("INSERT INTO quarantine (bot_id, received_ms, reason, payload) VALUES ($1, $2, $3, $4)")
-            .bind(bot.0)
-            .bind(unix_ms())
-            .bind(reason)
-            .bind(body)
-            .execute(&mut *transaction)
-            .await?;
-        sqlx::query(
+        let set_aside =
+            sqlx::query("INSERT INTO quarantine (bot_id, received_ms, reason, payload) VALUES ($1, $2, $3, $4)");
+        let set_aside = set_aside.bind(bot.0).bind(unix_ms()).bind(reason).bind(body);
+        let trim = sqlx::query(
             "DELETE FROM quarantine WHERE bot_id = $1 AND id <=
                 (SELECT id FROM quarantine WHERE bot_id = $1 ORDER BY id DESC LIMIT 1 OFFSET $2)",
         )
         .bind(bot.0)
-        .bind(i64::from(QUARANTINE_LENGTH))
-        .execute(&mut *transaction)
-        .await?;
-        Ok(transaction.commit().await?)
+        .bind(i64::from(QUARANTINE_LENGTH));
+        let quarantine = self.database.transaction(bot, async |transaction| {
+            set_aside.execute(&mut *transaction).await?;
+            trim.execute(transaction).await.map(drop)
+        });
+        Ok(quarantine.await?)
     }
 
     async fn backlog(&self, bot: BotId) -> Result<Backlog, QueueError> {
@@ -194,16 +186,13 @@ impl SqlConsumer {
              WHERE bot_id = $3 AND id IN (SELECT id FROM picked)
              RETURNING id, update_id, routing_key, received_ms, traceparent, payload, deliveries"
         );
-        let mut rows = self.queue.database.of(self.bot).await?;
-        let claimed = sqlx::query(AssertSqlSafe(statement))
+        let query = sqlx::query(AssertSqlSafe(statement))
             .bind(self.name.as_str())
             .bind(unix_ms())
             .bind(self.bot.0)
             .bind(idle_since)
-            .bind(i64::try_from(max).unwrap_or(i64::MAX))
-            .fetch_all(rows.connection())
-            .await?;
-        rows.end().await?;
+            .bind(i64::try_from(max).unwrap_or(i64::MAX));
+        let claimed = self.queue.database.of(self.bot, async |rows| query.fetch_all(rows).await).await?;
         let mut claimed = claimed.iter().map(|row| self.delivery(row)).collect::<Result<Vec<_>, sqlx::Error>>()?;
         claimed.sort_unstable_by_key(|(id, _)| *id); // RETURNING promises no order.
         Ok(claimed.into_iter().map(|(_, delivery)| delivery).collect())
@@ -239,9 +228,7 @@ impl SqlConsumer {
             for id in ids {
                 query = bind_id(query, id);
             }
-            let mut rows = self.queue.database.of(self.bot).await?;
-            query.execute(rows.connection()).await?;
-            rows.end().await?;
+            self.queue.database.of(self.bot, async |rows| query.execute(rows).await).await?;
         }
         Ok(())
     }
@@ -287,36 +274,29 @@ impl Consumer for SqlConsumer {
 
     async fn dead_letter(&self, delivery: &Delivery, reason: &str) -> Result<bool, QueueError> {
         let Envelope { update_id, routing_key, received_ms, traceparent, payload, .. } = &delivery.envelope;
-        let mut transaction = self.queue.database.begin(self.bot).await?;
-        let ended = bind_id(
-            sqlx::query("DELETE FROM queue WHERE bot_id = $1 AND id = $2 AND consumer IS NOT NULL").bind(self.bot.0),
-            &delivery.id,
-        )
-        .execute(&mut *transaction)
-        .await?;
-        if ended.rows_affected() == 0 {
-            return Ok(false);
-        }
-        bind_id(
-            sqlx::query(
-                "INSERT INTO dead_letters
-                    (bot_id, id, update_id, routing_key, received_ms, traceparent, payload, reason, died_ms)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-            )
-            .bind(self.bot.0),
-            &delivery.id,
-        )
-        .bind(update_id.0)
-        .bind(*routing_key)
-        .bind(*received_ms)
-        .bind(traceparent.as_str())
-        .bind(payload.as_ref())
-        .bind(reason)
-        .bind(unix_ms())
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
-        Ok(true)
+        let end = sqlx::query("DELETE FROM queue WHERE bot_id = $1 AND id = $2 AND consumer IS NOT NULL");
+        let end = bind_id(end.bind(self.bot.0), &delivery.id);
+        let bury = sqlx::query(
+            "INSERT INTO dead_letters
+                (bot_id, id, update_id, routing_key, received_ms, traceparent, payload, reason, died_ms)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        );
+        let bury = bind_id(bury.bind(self.bot.0), &delivery.id)
+            .bind(update_id.0)
+            .bind(*routing_key)
+            .bind(*received_ms)
+            .bind(traceparent.as_str())
+            .bind(payload.as_ref())
+            .bind(reason)
+            .bind(unix_ms());
+        let both = self.queue.database.transaction(self.bot, async |transaction| {
+            let ended = end.execute(&mut *transaction).await?.rows_affected() > 0;
+            if ended {
+                bury.execute(transaction).await?;
+            }
+            Ok::<_, sqlx::Error>(ended)
+        });
+        Ok(both.await?)
     }
 
     async fn backlog(&self) -> Result<Backlog, QueueError> {
@@ -324,13 +304,10 @@ impl Consumer for SqlConsumer {
     }
 
     async fn leave(&self) -> Result<(), QueueError> {
-        let mut rows = self.queue.database.of(self.bot).await?;
-        sqlx::query("UPDATE queue SET touched_ms = 0 WHERE bot_id = $1 AND consumer = $2")
+        let give_back = sqlx::query("UPDATE queue SET touched_ms = 0 WHERE bot_id = $1 AND consumer = $2")
             .bind(self.bot.0)
-            .bind(self.name.as_str())
-            .execute(rows.connection())
-            .await?;
-        Ok(rows.end().await?)
+            .bind(self.name.as_str());
+        Ok(self.queue.database.of(self.bot, async |rows| give_back.execute(rows).await.map(drop)).await?)
     }
 }
 

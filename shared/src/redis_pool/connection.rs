@@ -7,12 +7,14 @@ use redis::{
     cluster_routing::SingleNodeRoutingInfo,
 };
 
+use crate::breaker::Outcome;
+
 /// Many tasks may use clones of one.
 ///
 /// Nothing is sent twice but what the answer says had no effect: in a cluster, MOVED (the client then asks for the slots
 /// before it sends anything else) and ASK (a slot is under way to another node).
 #[derive(Clone)]
-pub struct Connection(Nodes);
+pub(super) struct Connection(Nodes);
 
 #[derive(Clone)]
 enum Nodes {
@@ -97,6 +99,21 @@ fn named_node(error: &RedisError) -> Option<(String, u16)> {
     Some((host.to_owned(), port.parse().ok()?))
 }
 
+/// What an answer, or the lack of one, says about Redis' health. An error that the server itself answers shows it at work,
+/// but for those by which it says that it cannot.
+pub(super) fn judge<T>(answer: &RedisResult<T>) -> Outcome {
+    let Err(error) = answer else { return Outcome::Success };
+    let at_work = !matches!(error.code(), Some("LOADING" | "CLUSTERDOWN" | "READONLY" | "MASTERDOWN" | "NOREPLICAS"));
+    match error.kind() {
+        ErrorKind::Server(_) | ErrorKind::Extension if at_work => Outcome::Success,
+        // It answered, and we made nothing of it or asked nothing.
+        ErrorKind::Parse | ErrorKind::UnexpectedReturnType | ErrorKind::InvalidClientConfig | ErrorKind::Client => {
+            Outcome::Neutral
+        }
+        _ => Outcome::Failure,
+    }
+}
+
 /// Whether the connection should be replaced. After a timeout too: a server that vanished without a word is noticed by
 /// nothing else; and where a server became a replica or was cut off from its replicas, only a new connection finds the
 /// new primary.
@@ -112,20 +129,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_answers_of_a_working_primary_keep_its_connection() {
+    fn only_answers_of_a_working_primary_keep_its_connection_and_speak_for_it() {
         let answer = |text: &str| redis::parse_redis_value(format!("-{text}\r\n").as_bytes()).unwrap().extract_error();
-        for (text, replaced) in [
-            ("READONLY You can't write against a read only replica.", true),
-            ("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", true),
-            ("NOREPLICAS Not enough good replicas to write.", true),
-            ("BUSYGROUP Consumer Group name already exists", false),
-            ("OOM command not allowed when used memory > 'maxmemory'.", false),
-            ("LOADING Redis is loading the dataset in memory", false),
-            ("MOVED 1 10.0.0.1:6379", false),
-            ("CLUSTERDOWN The cluster is down", false),
+        use Outcome::{Failure, Success};
+        for (text, replaced, outcome) in [
+            ("READONLY You can't write against a read only replica.", true, Failure),
+            ("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", true, Failure),
+            ("NOREPLICAS Not enough good replicas to write.", true, Failure),
+            ("BUSYGROUP Consumer Group name already exists", false, Success),
+            ("OOM command not allowed when used memory > 'maxmemory'.", false, Success),
+            ("ERR Error running script", false, Success),
+            ("NOSCRIPT No matching script.", false, Success),
+            ("LOADING Redis is loading the dataset in memory", false, Failure),
+            ("MOVED 1 10.0.0.1:6379", false, Success),
+            ("CLUSTERDOWN The cluster is down", false, Failure),
         ] {
-            assert_eq!(leaves_in_doubt(&answer(text).unwrap_err()), replaced, "{text}");
+            let answer = answer(text);
+            assert_eq!(judge(&answer), outcome, "{text}");
+            assert_eq!(leaves_in_doubt(&answer.unwrap_err()), replaced, "{text}");
         }
+        let cut_off = RedisError::from(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
+        assert_eq!(judge::<()>(&Err(cut_off)), Failure);
+        let not_a_number = redis::from_redis_value::<i64>(Value::SimpleString("one".to_owned()));
+        assert_eq!(judge(&not_a_number.map_err(RedisError::from)), Outcome::Neutral);
+        assert_eq!(judge(&Ok(())), Success);
     }
 
     #[test]

@@ -2,18 +2,18 @@
 
 use std::{
     fmt,
-    future::Future,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use redis::{Cmd, FromRedisValue, RedisError, RedisResult};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, ScriptInvocation};
 use tokio::time::Instant;
 
 use super::{
     address::Address,
-    connection::{Connection, leaves_in_doubt},
+    connection::{Connection, judge, leaves_in_doubt},
 };
+use crate::breaker::{Breaker, State};
 
 /// One multiplexed connection, made at first use and made again after an error that leaves it in doubt. Cheap to clone.
 #[derive(Clone)]
@@ -21,7 +21,10 @@ pub struct Link(Arc<LinkState>);
 
 struct LinkState {
     address: Arc<Address>,
+    breaker: Breaker,
     response_timeout: Duration,
+    /// For a call as a whole, connecting included.
+    limit: Duration,
     current: Mutex<Current>,
     /// Held by the one task that connects; the others wait for what it gets.
     connecting: tokio::sync::Mutex<()>,
@@ -43,10 +46,12 @@ impl fmt::Debug for Link {
 }
 
 impl Link {
-    pub(super) fn new(address: Arc<Address>, response_timeout: Duration) -> Self {
+    pub(super) fn new(address: Arc<Address>, breaker: Breaker, response_timeout: Duration, limit: Duration) -> Self {
         Self(Arc::new(LinkState {
             address,
+            breaker,
             response_timeout,
+            limit,
             current: Mutex::new(Current::default()),
             connecting: tokio::sync::Mutex::new(()),
         }))
@@ -55,23 +60,57 @@ impl Link {
     /// Sends one command. Cancellation: it may have taken effect.
     ///
     /// # Errors
-    /// [`RedisError`]; but for a server's own answer it is unknown whether the command took effect.
+    /// [`RedisError`]; but for a server's own answer, and for a refusal of the breaker, it is unknown whether the command
+    /// took effect.
     pub async fn query<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
-        self.with(|mut connection| async move { command.query_async(&mut connection).await }).await
+        self.query_within(self.0.limit, command).await
+    }
+
+    /// The same with a limit of its own, for commands that block.
+    ///
+    /// # Errors
+    /// As [`query`](Self::query).
+    pub async fn query_within<T: FromRedisValue>(&self, limit: Duration, command: &Cmd) -> RedisResult<T> {
+        self.guarded(limit, async |connection| command.query_async(connection).await).await
+    }
+
+    /// Runs a script. Cancellation: it may have taken effect.
+    ///
+    /// # Errors
+    /// As [`query`](Self::query).
+    pub async fn invoke<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> RedisResult<T> {
+        self.guarded(self.0.limit, async |connection| script.invoke_async(connection).await).await
+    }
+
+    /// Sends commands together. Cancellation: they may have taken effect.
+    ///
+    /// # Errors
+    /// As [`query`](Self::query), also where one of the commands was refused.
+    pub async fn pipeline<T: FromRedisValue>(&self, pipeline: &Pipeline) -> RedisResult<T> {
+        self.guarded(self.0.limit, async |connection| pipeline.query_async(connection).await).await
+    }
+
+    /// Whether Redis is taken to be there. While it is not, a question should not be one that blocks: it may be the one by
+    /// which everybody else waits to hear that Redis is back.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.0.breaker.state() == State::Closed
     }
 
     /// Runs `work` with the connection, connecting first where there is none. Nothing is retried.
-    ///
-    /// # Errors
-    /// Those of connecting and of `work`.
-    pub async fn with<T, F, W>(&self, work: W) -> RedisResult<T>
-    where
-        W: FnOnce(Connection) -> F,
-        F: Future<Output = RedisResult<T>>,
-    {
-        let (connection, generation) = self.connection().await?;
-        let result = work(connection).await;
-        if let Err(error) = &result
+    async fn guarded<T>(
+        &self,
+        limit: Duration,
+        work: impl AsyncFnOnce(&mut Connection) -> RedisResult<T>,
+    ) -> RedisResult<T> {
+        let mut used = None;
+        let call = async {
+            let (mut connection, generation) = self.connection().await?;
+            used = Some(generation);
+            work(&mut connection).await
+        };
+        let answer = self.0.breaker.call(limit, call, judge).await.unwrap_or_else(|none| Err(none.into()));
+        if let (Err(error), Some(generation)) = (&answer, used)
             && leaves_in_doubt(error)
         {
             let mut current = self.current();
@@ -79,7 +118,7 @@ impl Link {
                 current.connection = None;
             }
         }
-        result
+        answer
     }
 
     /// Closes the connection once no command uses it any more. The next command makes another.

@@ -6,23 +6,30 @@
 //!
 //! - [`Link`]: one multiplexed connection with a response timeout of its own. Commands of many tasks share it and its
 //!   writes coalesce; a blocking read needs one for itself.
-//! - [`Redis::pooled`]: a pool that tests a connection to a server at every checkout, which doubles the round trips. For
-//!   limiter, cache and operations, never per webhook or for blocking reads.
+//! - [`Redis::query`]: a pool that tests a connection to a server at every checkout, which doubles the round trips. For
+//!   cache and operations, never per webhook or for blocking reads.
+//!
+//! Connections are not handed out: every command goes through the breaker of the process.
 
 pub(crate) mod address;
 mod connection;
 mod link;
 mod pool;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, io, sync::Arc, time::Duration};
 
-use redis::{FromRedisValue, RedisError, Value};
+use redis::{Cmd, FromRedisValue, RedisError, RedisResult, ScriptInvocation, Value};
 
 use address::Address;
 pub use address::RedisUrlError;
-pub use connection::Connection;
+use connection::judge;
 pub use link::Link;
-pub use pool::Pooled;
+use pool::Pooled;
+
+use crate::{
+    breaker::{Breaker, Dependency, Policy, Unavailable},
+    telemetry::metrics::Metrics,
+};
 
 /// How long making a connection may take: asking Sentinels or a cluster's nodes and the first commands included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -31,11 +38,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// effect the server has carried out already.
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long a command over the pool may take as a whole: a free connection, one made anew, the answer.
+const POOLED_LIMIT: Duration = Duration::from_secs(3);
+
 /// Redis, wherever `REDIS_URL` says that it is; cheap to clone.
 #[derive(Clone)]
 pub struct Redis {
     address: Arc<Address>,
     pool: pool::Pool,
+    breaker: Breaker,
 }
 
 impl fmt::Debug for Redis {
@@ -52,37 +63,68 @@ impl Redis {
     /// [`RedisUrlError`] where the URL is not understood.
     pub fn new(url: &str) -> Result<Self, RedisUrlError> {
         let address = Arc::new(Address::parse(url)?);
-        Ok(Self { pool: pool::new(Arc::clone(&address)), address })
+        let breaker = Breaker::new(Dependency::Redis, Policy::SERVER);
+        Ok(Self { pool: pool::new(Arc::clone(&address)), address, breaker })
     }
 
-    /// A connection for many tasks, each of whose commands may take `response_timeout`.
+    /// Shows the breaker among the metrics of the process.
+    pub fn show_in(&self, metrics: &Metrics) {
+        self.breaker.show_in(metrics.of_nobody());
+    }
+
+    /// A connection for many tasks, each of whose commands may take `response_timeout` once there is a connection.
     #[must_use]
     pub fn link(&self, response_timeout: Duration) -> Link {
-        Link::new(Arc::clone(&self.address), response_timeout)
+        let limit = CONNECT_TIMEOUT + response_timeout;
+        Link::new(Arc::clone(&self.address), self.breaker.clone(), response_timeout, limit)
     }
 
-    /// A connection from the pool.
+    /// A connection for many tasks, each of whose commands may take `limit` with connecting and all.
+    #[must_use]
+    pub fn link_within(&self, limit: Duration) -> Link {
+        Link::new(Arc::clone(&self.address), self.breaker.clone(), limit, limit)
+    }
+
+    /// Sends one command over a connection from the pool. Cancellation: it may have taken effect.
     ///
     /// # Errors
-    /// The reason as text, without password, where none can be had in time.
-    pub async fn pooled(&self) -> Result<Pooled, RedisUnavailable> {
-        Ok(self.pool.get().await?)
+    /// As [`Link::query`].
+    pub async fn query<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
+        self.guarded(async |connection| command.query_async(connection).await).await
+    }
+
+    /// Runs a script over a connection from the pool. Cancellation: it may have taken effect.
+    ///
+    /// # Errors
+    /// As [`Link::query`].
+    pub async fn invoke<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> RedisResult<T> {
+        self.guarded(async |connection| script.invoke_async(connection).await).await
+    }
+
+    async fn guarded<T>(&self, work: impl AsyncFnOnce(&mut Pooled) -> RedisResult<T>) -> RedisResult<T> {
+        let call = async { work(&mut pool::take(&self.pool).await?).await };
+        let answer = self.breaker.call(POOLED_LIMIT, call, judge).await.unwrap_or_else(|none| Err(none.into()));
+        if answer.as_ref().is_err_and(RedisError::is_timeout) {
+            // Those that wait in the pool lead to the same server.
+            self.pool.retain(|_, _| false);
+        }
+        answer
     }
 
     /// Whether Redis answers now; of a cluster, whether all primaries do.
     ///
     /// # Errors
     /// Why not, as text without password.
-    pub async fn ping(&self) -> Result<(), RedisUnavailable> {
-        Ok(redis::cmd("PING").query_async(&mut self.pooled().await?).await?)
+    pub async fn ping(&self) -> RedisResult<()> {
+        self.query(&redis::cmd("PING")).await
     }
 
     /// What `INFO` tells of each primary of a cluster, by its address, or of the server, without one.
     ///
     /// # Errors
     /// Why it cannot be had, as text without password.
-    pub async fn info(&self) -> Result<Vec<(Option<String>, String)>, RedisUnavailable> {
-        let answer: Value = redis::cmd("INFO").query_async(&mut self.pooled().await?).await?;
+    pub async fn info(&self) -> RedisResult<Vec<(Option<String>, String)>> {
+        let answer: Value = self.query(&redis::cmd("INFO")).await?;
         let Value::Map(nodes) = answer else { return Ok(vec![(None, text(answer)?)]) };
         nodes.into_iter().map(|(node, info)| Ok((Some(text(node)?), text(info)?))).collect()
     }
@@ -92,14 +134,9 @@ fn text(value: Value) -> Result<String, RedisError> {
     Ok(String::from_redis_value(value)?)
 }
 
-/// Redis cannot be used now; the text never holds a password.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct RedisUnavailable(String);
-
-impl From<RedisError> for RedisUnavailable {
-    fn from(error: RedisError) -> Self {
-        Self(error.to_string())
+impl From<Unavailable> for RedisError {
+    fn from(unavailable: Unavailable) -> Self {
+        io::Error::from(unavailable).into()
     }
 }
 

@@ -1,13 +1,13 @@
 //! Connections for one task at a time, kept for the next.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use deadpool::managed::{self, Metrics, Object, PoolError, RecycleError, RecycleResult};
 use deadpool_redis::{Runtime, Timeouts};
 use redis::{Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value, aio::ConnectionLike};
 
 use super::{
-    CONNECT_TIMEOUT, RESPONSE_TIMEOUT, RedisUnavailable,
+    CONNECT_TIMEOUT, RESPONSE_TIMEOUT,
     address::{Address, connection_config},
     connection::{Connection, leaves_in_doubt},
 };
@@ -36,10 +36,12 @@ pub(super) fn new(address: Arc<Address>) -> Pool {
         .expect("invariant: a runtime is given, the only thing that building a pool with timeouts can lack")
 }
 
-impl From<PoolError<RedisError>> for RedisUnavailable {
-    fn from(error: PoolError<RedisError>) -> Self {
-        Self(error.to_string())
-    }
+/// A connection that works, from the pool or made anew.
+pub(super) async fn take(pool: &Pool) -> RedisResult<Pooled> {
+    pool.get().await.map_err(|error| match error {
+        PoolError::Backend(error) => error,
+        other => io::Error::new(io::ErrorKind::TimedOut, other.to_string()).into(),
+    })
 }
 
 /// `deadpool-redis` looks after connections to one server. What it has for Sentinels takes no timeouts, and what it has for
@@ -82,7 +84,7 @@ impl managed::Manager for Manager {
 }
 
 /// A connection from the pool, to which it goes back when this is dropped.
-pub struct Pooled(Object<Manager>);
+pub(super) struct Pooled(Object<Manager>);
 
 impl From<Object<Manager>> for Pooled {
     fn from(object: Object<Manager>) -> Self {

@@ -24,6 +24,7 @@ use prometheus_client::{
 };
 
 use crate::{
+    breaker::State,
     limiter::{Budget, Paused, Urgency},
     queue::Backlog,
 };
@@ -130,6 +131,24 @@ label! {
     }
 }
 
+label! {
+    /// A server whose calls a breaker guards.
+    Dependency {
+        /// Queue, cache and limiter of a fleet.
+        Redis = "redis",
+        /// The store of a fleet.
+        Postgres = "postgresql",
+        /// The Bot API, for each bot by itself.
+        Telegram = "telegram",
+    }
+}
+
+impl fmt::Display for Dependency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// The labels of a sample: the bot, and what the metric itself distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Of<L> {
@@ -192,6 +211,7 @@ struct Inner {
     updates: Counters<2>,
     duplicate_updates: Counters<0>,
     updates_reclaimed: Counters<0>,
+    outages: Counters<0>,
     dead_letters: Counters<1>,
     intents_waiting: Gauges<1>,
 
@@ -218,6 +238,8 @@ struct Inner {
     query_duration: Histograms<1>,
     redis_connected: Gauges<0>,
     db_connected: Gauges<0>,
+    breaker_state: Gauges<1>,
+    breaker_refusals: Counters<1>,
 }
 
 /// Registers what it makes, so that no metric is made and forgotten.
@@ -267,6 +289,7 @@ impl Metrics {
 
             updates: make.plain("nezuko_updates", "Updates that a worker ended, by kind and outcome"),
             duplicate_updates: make.plain("bot_duplicate_updates", "Updates seen before"),
+            outages: make.plain("nezuko_outages", "Gaps between updates so long that Telegram may have dropped some"),
             updates_reclaimed: make.plain("nezuko_updates_reclaimed", "Entries taken over from silent workers"),
             dead_letters: make.plain("nezuko_dead_letters", "Updates given up, by reason"),
             intents_waiting: make.plain("nezuko_intents_waiting", "Intents that wait for a sender, by kind"),
@@ -310,6 +333,11 @@ impl Metrics {
             ),
             redis_connected: make.plain("bot_redis_connected", "1 where Redis answers"),
             db_connected: make.plain("bot_db_connected", "1 where the database answers"),
+            breaker_state: make.plain(
+                "nezuko_breaker_state",
+                "0: calls are made, 1: they are refused, 2: one at a time goes as a probe",
+            ),
+            breaker_refusals: make.plain("nezuko_breaker_refusals", "Calls that a breaker refused"),
             registry: make.0,
         };
         Self { all: Arc::new(inner), bot }.of(bot)
@@ -335,11 +363,20 @@ impl Metrics {
         for paused in [Paused::Chat, Paused::Bot] {
             drop(limiter_pauses.get_or_create(&metrics.label([("of", paused.name())])));
         }
-        let Inner { duplicate_updates, updates_reclaimed, mutes, releases, messages_deleted, .. } = &*metrics.all;
+        let Inner { duplicate_updates, updates_reclaimed, outages, mutes, releases, messages_deleted, .. } =
+            &*metrics.all;
         let Inner { replies, cache_hits, cache_misses, .. } = &*metrics.all;
-        for counter in
-            [duplicate_updates, updates_reclaimed, mutes, releases, messages_deleted, replies, cache_hits, cache_misses]
-        {
+        for counter in [
+            duplicate_updates,
+            updates_reclaimed,
+            outages,
+            mutes,
+            releases,
+            messages_deleted,
+            replies,
+            cache_hits,
+            cache_misses,
+        ] {
             drop(counter.get_or_create(&metrics.label([])));
         }
         let Inner { queue_unread, queue_pending, redis_connected, db_connected, .. } = &*metrics.all;
@@ -355,7 +392,13 @@ impl Metrics {
         metrics
     }
 
-    /// Where to count what was meant for no bot of this process: under `bot_id` 0.
+    /// The bot that these are of; 0 for [`of_nobody`](Self::of_nobody).
+    #[must_use]
+    pub const fn bot(&self) -> BotId {
+        self.bot
+    }
+
+    /// Where to count what belongs to no bot of this process, or to all: under `bot_id` 0.
     #[must_use]
     pub fn of_nobody(&self) -> Self {
         Self { all: self.all.clone(), bot: BotId(0) }
@@ -415,6 +458,11 @@ impl Metrics {
     /// An update came that had been handled before.
     pub fn duplicate_update(&self) {
         self.all.duplicate_updates.get_or_create(&self.label([])).inc();
+    }
+
+    /// A gap between updates so long that Telegram may have dropped some.
+    pub fn outage(&self) {
+        self.all.outages.get_or_create(&self.label([])).inc();
     }
 
     /// So many entries were taken over from a silent worker.
@@ -541,6 +589,16 @@ impl Metrics {
     pub fn set_db_connected(&self, connected: bool) {
         self.all.db_connected.get_or_create(&self.label([])).set(i64::from(connected));
     }
+
+    /// A breaker is in this state.
+    pub fn breaker(&self, of: Dependency, state: State) {
+        self.all.breaker_state.get_or_create(&self.label([("dependency", of.as_str())])).set(state as i64);
+    }
+
+    /// A breaker refused so many calls.
+    pub fn breaker_refused(&self, of: Dependency, count: u64) {
+        self.all.breaker_refusals.get_or_create(&self.label([("dependency", of.as_str())])).inc_by(count);
+    }
 }
 
 fn gauge_value(count: u64) -> i64 {
@@ -563,6 +621,7 @@ mod tests {
         metrics.of(BotId(43)).mute();
         metrics.duplicate_update();
         metrics.updates_reclaimed(2);
+        metrics.outage();
         metrics.dead_letter("handler");
         metrics.set_intents_waiting("member", 5);
         metrics.mute();
@@ -586,6 +645,8 @@ mod tests {
         metrics.query("batch", moment);
         metrics.set_redis_connected(true);
         metrics.set_db_connected(false);
+        metrics.breaker(Dependency::Telegram, State::HalfOpen);
+        metrics.of_nobody().breaker_refused(Dependency::Redis, 3);
         metrics.clone().mute();
         metrics.encode()
     }
@@ -608,6 +669,7 @@ mod tests {
             r#"nezuko_updates_total{bot_id="42",kind="message",outcome="acquitted"} 1"#,
             r#"bot_duplicate_updates_total{bot_id="42"} 1"#,
             r#"nezuko_updates_reclaimed_total{bot_id="42"} 2"#,
+            r#"nezuko_outages_total{bot_id="42"} 1"#,
             r#"nezuko_dead_letters_total{bot_id="42",reason="handler"} 1"#,
             r#"nezuko_intents_waiting{bot_id="42",kind="member"} 5"#,
             r#"nezuko_mutes_total{bot_id="42"} 2"#,
@@ -633,6 +695,8 @@ mod tests {
             r#"db_query_duration_seconds_count{bot_id="42",query_type="batch"} 1"#,
             r#"bot_redis_connected{bot_id="42"} 1"#,
             r#"bot_db_connected{bot_id="42"} 0"#,
+            r#"nezuko_breaker_state{bot_id="42",dependency="telegram"} 2"#,
+            r#"nezuko_breaker_refusals_total{bot_id="0",dependency="redis"} 3"#,
             concat!(r#"nezuko_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#"",revision="abc"} 1"#),
         ] {
             assert!(page.lines().any(|shown| shown == line), "no line {line} in\n{page}");
@@ -655,8 +719,9 @@ mod tests {
         let mut page = String::from(
             "# Metrics\n\n\
              <!-- Made from shared/src/telemetry/metrics.rs by `make docs`; a test compares the two. -->\n\n\
-             In the OpenMetrics format at `/metrics` of the operations port. All but the build's carry `bot_id` (0 where a\n\
-             request was for no bot that runs there); no chat or person is ever a label. Histograms are in seconds.\n\n\
+             In the OpenMetrics format at `/metrics` of the operations port. All but the build's carry `bot_id` (0 for\n\
+             requests for no bot that runs there, and for what all bots share); no chat or person is ever a label. Histograms\n\
+             are in seconds.\n\n\
              | name | kind | further labels | meaning |\n|---|---|---|---|\n",
         );
         for help in shown.lines().filter_map(|line| line.strip_prefix("# HELP ")) {

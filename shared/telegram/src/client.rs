@@ -42,6 +42,15 @@ pub trait Transport: Send + Sync {
     /// # Errors
     /// [`TransportError`] where no answer came back.
     async fn post(&self, method: &str, body: Vec<u8>) -> Result<RawResponse, TransportError>;
+
+    /// Whether calls are held back now, because Telegram is away: they fail at once with [`TransportError::NotSent`], but
+    /// for one now and then. A transport that does not look after that makes every call.
+    fn is_held_back(&self) -> bool {
+        false
+    }
+
+    /// Waits until a call would be made, as one of many or to see whether Telegram is back. Cancellation safe.
+    async fn ready(&self) {}
 }
 
 /// Calls the Bot API over HTTP(S).
@@ -115,6 +124,17 @@ impl Client {
     #[must_use]
     pub fn new(transport: Arc<dyn Transport>) -> Self {
         Self { transport }
+    }
+
+    /// As [`Transport::is_held_back`].
+    #[must_use]
+    pub fn is_held_back(&self) -> bool {
+        self.transport.is_held_back()
+    }
+
+    /// As [`Transport::ready`].
+    pub async fn ready(&self) {
+        self.transport.ready().await;
     }
 }
 

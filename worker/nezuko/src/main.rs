@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use nezuko_gateway::Gateway;
 use nezuko_revision::{REVISION, VERSION};
 use nezuko_shared::{
+    bot_api::BotApi,
     cache::memory::MemoryCache,
     config::{Role, Settings},
     database::Database,
@@ -71,7 +72,10 @@ async fn run(settings: &Settings) -> anyhow::Result<()> {
     started.set(true);
     let queue = SqlQueue::new(database.clone());
     let producer = Arc::new(queue.clone());
-    let gateway = Gateway::new(settings, producer, &metrics, &readiness, None, shutdown.clone())?;
+    let telegram = BotApi::new(settings);
+    database.show_in(&metrics);
+    telegram.show_in(&metrics);
+    let gateway = Gateway::new(settings, &telegram, producer, &metrics, &readiness, None, shutdown.clone())?;
     let limits = LimiterSettings { jitter: settings.limiter_jitter, ..LimiterSettings::default() };
     let database_works = readiness.reported("database");
     let mut workers = Vec::new();
@@ -81,7 +85,7 @@ async fn run(settings: &Settings) -> anyhow::Result<()> {
             consumer: Arc::new(queue.consumer(bot.id, &settings.worker_name)),
             cache: Arc::new(MemoryCache::default()),
             limiter: Arc::new(MemoryLimiter::new(limits)),
-            api: settings.telegram(bot, CALL_TIMEOUT)?,
+            api: telegram.client(bot.id, CALL_TIMEOUT)?,
             metrics: metrics.of(bot.id),
             name: settings.worker_name.clone(),
             reclaim_idle: settings.reclaim_idle,

@@ -560,6 +560,18 @@ mod chats {
     }
 
     #[test]
+    fn after_an_outage_only_what_came_later_counts() {
+        let mut facts = told(&[(1, own(T, Standing::Outside, Standing::Admin))]);
+        facts.missed_until_s = T + 100;
+        assert_eq!(facts.watched(), Watched(Some(T + 100)));
+        facts.missed_until_s = T - 100;
+        assert_eq!(facts.watched(), Watched(Some(T)), "we came only after it");
+        facts.apply_own_event(UpdateId(2), &own(T + 200, Standing::Admin, Standing::Inside));
+        facts.missed_until_s = T + 300;
+        assert_eq!(facts.watched(), UNWATCHED, "an outage makes nobody an administrator");
+    }
+
+    #[test]
     fn where_only_lookups_tell_a_chat_is_watched_since_the_first_of_an_unbroken_row() {
         let mut facts = ChatFacts::default();
         facts.apply_own_lookup(MS, &found(Standing::Admin));

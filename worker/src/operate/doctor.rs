@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use frankenstein::{AsyncTelegramApi, response::MethodResponse};
 use nezuko_shared::{
+    bot_api::BotApi,
     config::{BotSettings, Settings},
     database::{Database, DatabaseError, Dialect},
     redis_pool::Redis,
@@ -64,8 +65,9 @@ pub(super) async fn examine(settings: &Settings) -> anyhow::Result<bool> {
             findings.broken("Redis", format!("{error}; see that it runs and REDIS_URL leads to it"));
         }
     }
+    let api = BotApi::new(settings);
     for bot in &settings.bots {
-        telegram(settings, bot, &mut findings).await?;
+        telegram(settings, bot, &api.client(bot.id, CALL_TIMEOUT)?, &mut findings).await;
     }
     let Findings { broken, doubtful } = findings;
     println!("broken: {broken}, warnings: {doubtful}");
@@ -79,7 +81,7 @@ async fn postgres(database: &Database, findings: &mut Findings) -> anyhow::Resul
                 r.rolsuper OR r.rolbypassrls
          FROM pg_roles r WHERE r.rolname = current_user",
     );
-    let row = row.fetch_one(&database.pool).await.map_err(DatabaseError::from)?;
+    let row = database.of_nobody(async |rows| row.fetch_one(rows).await).await.map_err(DatabaseError::from)?;
     let (number, version): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
     let (role, sees_all): (String, bool) = (row.try_get(2)?, row.try_get(3)?);
     if number < OLDEST_POSTGRES {
@@ -157,8 +159,7 @@ struct Me {
     can_join_groups: bool,
 }
 
-async fn telegram(settings: &Settings, bot: &BotSettings, findings: &mut Findings) -> anyhow::Result<()> {
-    let api: Client = settings.telegram(bot, CALL_TIMEOUT)?;
+async fn telegram(settings: &Settings, bot: &BotSettings, api: &Client, findings: &mut Findings) {
     let what = format!("Telegram, bot {}", bot.id);
     let start = Instant::now();
     let me: Result<MethodResponse<Me>, CallError> = api.request("getMe", None::<()>).await;
@@ -177,11 +178,11 @@ async fn telegram(settings: &Settings, bot: &BotSettings, findings: &mut Finding
         Ok(info) => info,
         Err(error) if error.class() == ErrorClass::Token => {
             findings.broken(&what, "the token is not known: get the right one from BotFather");
-            return Ok(());
+            return;
         }
         Err(error) => {
             findings.broken(&what, format!("{error}; see that {} can be reached", settings.telegram_api_url));
-            return Ok(());
+            return;
         }
     };
     let what = format!("updates, bot {}", bot.id);
@@ -211,5 +212,4 @@ async fn telegram(settings: &Settings, bot: &BotSettings, findings: &mut Finding
     if let Some(error) = info.last_error_message {
         findings.doubtful(&what, format!("the last failed delivery (Unix second {:?}): {error}", info.last_error_date));
     }
-    Ok(())
 }

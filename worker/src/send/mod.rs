@@ -37,6 +37,9 @@ pub const CLAIM: Duration = Duration::from_secs(10);
 /// Tries, a second apart, at writing down that something was sent.
 const SAVING_TRIES: u32 = 60;
 
+/// An intent that Telegram's absence cut short is due again so soon; lanes wait for Telegram before they claim it.
+const TELEGRAM_AWAY: Duration = Duration::from_secs(1);
+
 /// Carries intents out.
 #[derive(Clone)]
 pub struct Sender {
@@ -155,8 +158,11 @@ impl Sender {
         Settlement::Wait { not_before_ms: self.now_ms() + wait.as_millis() as i64 }
     }
 
-    /// 1, 2, 4 … seconds, at most five minutes.
+    /// 1, 2, 4 … seconds, at most five minutes. While Telegram is away it is through no fault of the intent.
     fn back_off(&self, claim: &Claim) -> Settlement {
+        if self.api.is_held_back() {
+            return self.wait_for(TELEGRAM_AWAY);
+        }
         self.retry(claim, Duration::from_secs(1), Duration::from_mins(5))
     }
 

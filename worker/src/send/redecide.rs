@@ -1,16 +1,20 @@
-//! Deciding everybody of a chat again, in steps, because its settings or our rights there changed.
+//! Deciding everybody of a chat again, in steps: because its settings or our rights there changed, and once a day.
+//!
+//! The daily sweep finds what no event told: whoever is kept muted is looked up, and every prompt is looked at.
 
 use nezuko_shared::limiter::Urgency;
 use nezuko_telegram::{ChatId, UserId};
 
 use super::Sender;
 use crate::{
-    intent::{Claim, Intent, Settlement},
+    intent::{Claim, Intent, Put, Settlement},
     store::StoreError,
 };
 
 /// People decided with one claim.
 const STEP: i64 = 200;
+/// From one sweep of a group to the next, give or take a tenth.
+const SWEEP_MS: i64 = 24 * 3_600_000;
 
 impl Sender {
     pub(super) async fn redecide(&self, claim: &Claim, chat: ChatId, after: UserId) -> Result<(), StoreError> {
@@ -23,10 +27,27 @@ impl Sender {
                 })
                 .await?;
         }
-        let settlement = match people.last() {
-            Some(last) if people.len() as i64 == STEP => Settlement::Continue(Intent::Redecide { chat, after: *last }),
-            _ => Settlement::Done,
-        };
-        self.settle(claim, settlement).await
+        match people.last() {
+            Some(last) if people.len() as i64 == STEP => {
+                self.settle(claim, Settlement::Continue(Intent::Redecide { chat, after: *last })).await
+            }
+            _ => self.settle_and_put(claim, Settlement::Done, &self.next_sweep(chat).await?).await,
+        }
+    }
+
+    /// The prompts of a group now, and everybody again a day later, for as long as it is protected.
+    async fn next_sweep(&self, chat: ChatId) -> Result<Vec<Put>, StoreError> {
+        let store = &self.handler.store;
+        if !store.chat(chat).await?.chat.facts.is_protected() {
+            return Ok(Vec::new());
+        }
+        let now_ms = self.now_ms();
+        let topics = store.prompted_topics(chat).await?;
+        let prompts = topics.into_iter().map(|topic| (Intent::Prompt { group: chat, topic }, now_ms));
+        // Spread, or groups that were swept together would be swept together again.
+        let apart_ms = SWEEP_MS * 9 / 10 + chat.0.wrapping_add(now_ms).rem_euclid(SWEEP_MS / 5);
+        let again = (Intent::Redecide { chat, after: UserId(0) }, now_ms + apart_ms);
+        let bulk = |(intent, not_before_ms)| Put { intent, not_before_ms, urgency: Urgency::Bulk };
+        Ok(prompts.chain([again]).map(bulk).collect())
     }
 }

@@ -55,7 +55,7 @@ impl Transport for Telegram {
             return Ok(RawResponse { status: 200, retry_after: None, body: body.into_bytes() });
         }
         if let Some(database) = &self.breaks {
-            sqlx::query("ALTER TABLE intents RENAME TO away").execute(&database.pool).await.unwrap();
+            sqlx::query("ALTER TABLE intents RENAME TO away").execute(database.pool()).await.unwrap();
         }
         Ok(RawResponse { status: self.status, retry_after: None, body: self.body.into() })
     }
@@ -119,7 +119,7 @@ async fn a_reply_is_sent_once_though_the_store_fails_just_after() {
     let mut work = tokio::spawn(async move { working.carry_out(&claims).await });
     let given_up = timeout(Duration::from_secs(3), &mut work).await;
     assert!(given_up.is_err(), "given up, and sent again later: {given_up:?}");
-    sqlx::query("ALTER TABLE away RENAME TO intents").execute(&database.pool).await.unwrap();
+    sqlx::query("ALTER TABLE away RENAME TO intents").execute(database.pool()).await.unwrap();
     timeout(DEADLINE, work).await.unwrap().unwrap().unwrap();
     assert_eq!(telegram.calls.load(Ordering::Relaxed), 1);
     assert_eq!(sender.handler.store.open_intents().await.unwrap(), []);

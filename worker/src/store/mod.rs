@@ -357,6 +357,30 @@ pub trait Store: Send + Sync {
     /// [`StoreError`].
     async fn people_of(&self, chat: ChatId, after: UserId, max: i64) -> Result<Vec<UserId>, StoreError>;
 
+    /// The topics of a group in which a prompt stands or may stand.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn prompted_topics(&self, group: ChatId) -> Result<Vec<Option<i64>>, StoreError>;
+
+    /// Every chat that a rule concerns: those that require another, and those that are required.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn chats_of_rules(&self) -> Result<Vec<ChatId>, StoreError>;
+
+    /// When the newest update that was taken in had reached us (Unix milliseconds), as far as that was noted.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn newest_received_ms(&self) -> Result<Option<i64>, StoreError>;
+
+    /// Notes when an update had reached us; an older one than noted changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was written.
+    async fn note_received(&self, received_ms: i64) -> Result<(), StoreError>;
+
     /// Counts of open intents by kind.
     ///
     /// # Errors

@@ -55,6 +55,7 @@ struct Tables {
     prompts: BTreeMap<(ChatId, Option<i64>), Prompt>,
     intents: BTreeMap<String, Row>,
     processed: BTreeMap<UpdateId, i64>,
+    received_ms: Option<i64>,
     claims: i64,
 }
 
@@ -491,6 +492,28 @@ impl Store for MemoryStore {
             *kinds.entry(row.intent.kind().to_owned()).or_default() += 1;
         }
         Ok(kinds.into_iter().collect())
+    }
+
+    async fn prompted_topics(&self, group: ChatId) -> Result<Vec<Option<i64>>, StoreError> {
+        let tables = self.tables();
+        Ok(tables.prompts.keys().filter(|(of, _)| *of == group).map(|(_, topic)| *topic).collect())
+    }
+
+    async fn chats_of_rules(&self) -> Result<Vec<ChatId>, StoreError> {
+        let tables = self.tables();
+        let enabled = tables.links.iter().filter(|(_, link)| link.value);
+        let chats: BTreeSet<ChatId> = enabled.flat_map(|((group, channel), _)| [*group, *channel]).collect();
+        Ok(chats.into_iter().collect())
+    }
+
+    async fn newest_received_ms(&self) -> Result<Option<i64>, StoreError> {
+        Ok(self.tables().received_ms)
+    }
+
+    async fn note_received(&self, received_ms: i64) -> Result<(), StoreError> {
+        let mut tables = self.tables();
+        tables.received_ms = tables.received_ms.max(Some(received_ms));
+        Ok(())
     }
 
     async fn purge(&self, now_ms: i64) -> Result<(), StoreError> {

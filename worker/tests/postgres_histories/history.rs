@@ -222,13 +222,11 @@ impl History {
 
     /// When the next intent is due that nobody has claimed, Unix milliseconds.
     async fn next_due_ms(&self) -> Result<Option<i64>> {
-        let mut scope = self.database.of(self.store.bot()).await?;
         let next = sqlx::query(
             "SELECT min(greatest(not_before_ms, claimed_until_ms + 1)) FROM intents WHERE bot_id = $1 AND done_ms IS NULL",
         )
-        .bind(self.bot.0)
-        .fetch_one(scope.connection())
-        .await?;
+        .bind(self.bot.0);
+        let next = self.database.of(self.store.bot(), async |rows| next.fetch_one(rows).await).await?;
         Ok(next.try_get(0)?)
     }
 

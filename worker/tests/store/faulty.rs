@@ -62,10 +62,14 @@ enum Fault {
     MigrationTakesClaims,
     MigratedVersionStays,
     MigratesAgain,
+    OlderReceiptCounts,
+    ReceiptIsForgotten,
+    OnlyGroupsAreOfRules,
+    OneTopicIsPrompted,
 }
 
 /// Each fault with the check that is there for it.
-const FAULTS: [(Fault, &str); 40] = [
+const FAULTS: [(Fault, &str); 44] = [
     (Fault::EffectComesBack, "an_effect_that_is_done_does_not_come_back"),
     (Fault::EffectIsReplaced, "an_effect_is_never_replaced"),
     (Fault::DoneEndsNewerGeneration, "a_newer_generation_outlives_what_was_claimed"),
@@ -106,6 +110,10 @@ const FAULTS: [(Fault, &str); 40] = [
     (Fault::MigrationTakesClaims, "what_is_claimed_is_left_to_its_holder"),
     (Fault::MigratedVersionStays, "the_version_rises_over_what_a_cache_can_know"),
     (Fault::MigratesAgain, "again_changes_nothing"),
+    (Fault::OlderReceiptCounts, "how_far_updates_have_come_never_goes_back"),
+    (Fault::ReceiptIsForgotten, "how_far_updates_have_come_never_goes_back"),
+    (Fault::OnlyGroupsAreOfRules, "rules_concern_who_requires_and_who_is_required"),
+    (Fault::OneTopicIsPrompted, "every_topic_with_a_prompt_is_found"),
 ];
 
 #[tokio::test]
@@ -123,11 +131,18 @@ struct Faulty {
     holders: Mutex<BTreeSet<String>>,
     /// The newest claim of each key.
     newest: Mutex<BTreeMap<String, Claim>>,
+    newest_receipt: Mutex<Option<i64>>,
 }
 
 impl Faulty {
     fn new(fault: Fault) -> Self {
-        Self { right: MemoryStore::new(some_bot()), fault, holders: Mutex::default(), newest: Mutex::default() }
+        Self {
+            right: MemoryStore::new(some_bot()),
+            fault,
+            holders: Mutex::default(),
+            newest: Mutex::default(),
+            newest_receipt: Mutex::default(),
+        }
     }
 
     fn has(&self, fault: Fault) -> bool {
@@ -443,6 +458,39 @@ impl Store for Faulty {
     async fn people_of(&self, chat: ChatId, after: UserId, max: i64) -> Result<Vec<UserId>, StoreError> {
         let after = if self.has(Fault::PagesBeginAnew) { UserId(0) } else { after };
         self.right.people_of(chat, after, max).await
+    }
+
+    async fn prompted_topics(&self, group: ChatId) -> Result<Vec<Option<i64>>, StoreError> {
+        let mut topics = self.right.prompted_topics(group).await?;
+        topics.truncate(if self.has(Fault::OneTopicIsPrompted) { 1 } else { usize::MAX });
+        Ok(topics)
+    }
+
+    async fn chats_of_rules(&self) -> Result<Vec<ChatId>, StoreError> {
+        let mut chats = self.right.chats_of_rules().await?;
+        if self.has(Fault::OnlyGroupsAreOfRules) {
+            let mut groups = Vec::new();
+            for chat in chats {
+                groups.extend((!self.right.chat(chat).await?.links.is_empty()).then_some(chat));
+            }
+            chats = groups;
+        }
+        Ok(chats)
+    }
+
+    async fn newest_received_ms(&self) -> Result<Option<i64>, StoreError> {
+        if self.has(Fault::ReceiptIsForgotten) {
+            return Ok(None);
+        }
+        if self.has(Fault::OlderReceiptCounts) {
+            return Ok(*self.newest_receipt.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        self.right.newest_received_ms().await
+    }
+
+    async fn note_received(&self, received_ms: i64) -> Result<(), StoreError> {
+        *self.newest_receipt.lock().unwrap_or_else(PoisonError::into_inner) = Some(received_ms);
+        self.right.note_received(received_ms).await
     }
 
     async fn open_intents(&self) -> Result<Vec<(String, i64)>, StoreError> {

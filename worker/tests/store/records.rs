@@ -50,12 +50,9 @@ async fn the_ledger_says_which_mutes_are_ours(database: &Database) {
         [(NOW, entry(imposed(70, &[-1, -2]))), (NOW + 1, entry(None)), (NOW + 2, entry(imposed(80, &[-2])))]
     {
         write(&store, now_ms, entry).await;
-        let mut scope = database.of(store.bot()).await.unwrap();
-        let row = sqlx::query("SELECT until_date, missing, imposed_ms, lifted_ms FROM ledger WHERE bot_id = $1")
-            .bind(store.bot().0)
-            .fetch_one(scope.connection())
-            .await
-            .unwrap();
+        let mute = sqlx::query("SELECT until_date, missing, imposed_ms, lifted_ms FROM ledger WHERE bot_id = $1")
+            .bind(store.bot().0);
+        let row = database.of(store.bot(), async |rows| mute.fetch_one(rows).await).await.unwrap();
         let (until, imposed): (i64, i64) = (row.get(0), row.get(2));
         told.push((until, row.get::<String, _>(1), imposed, row.get::<Option<i64>, _>(3)));
     }
@@ -76,14 +73,11 @@ async fn the_verification_log_is_kept_for_ninety_days(database: &Database) {
     write(&store, NOW, verification("muted")).await;
     write(&store, NOW + 1, verification("released")).await;
     let logged = async || {
-        let mut scope = database.of(store.bot()).await.unwrap();
-        let rows = sqlx::query(
+        let log = sqlx::query(
             "SELECT outcome, chat_id, user_id, at_ms, trace_id FROM verifications WHERE bot_id = $1 ORDER BY at_ms",
         )
-        .bind(store.bot().0)
-        .fetch_all(scope.connection())
-        .await
-        .unwrap();
+        .bind(store.bot().0);
+        let rows = database.of(store.bot(), async |rows| log.fetch_all(rows).await).await.unwrap();
         rows.iter()
             .map(|row| (row.get(0), ChatId(row.get(1)), UserId(row.get(2)), row.get(3), row.get(4)))
             .collect::<Vec<(String, ChatId, UserId, i64, String)>>()
@@ -115,22 +109,17 @@ async fn records_follow_a_group_that_becomes_a_supergroup(database: &Database) {
     for _ in 0..2 {
         store.migrate(OLD, GROUP, "trace", NOW + 9).await.unwrap();
     }
-    let mut scope = database.of(store.bot()).await.unwrap();
-    let rows =
+    let mutes =
         sqlx::query("SELECT chat_id, user_id, until_date, lifted_ms FROM ledger WHERE bot_id = $1 ORDER BY user_id")
-            .bind(store.bot().0)
-            .fetch_all(scope.connection())
-            .await
-            .unwrap();
+            .bind(store.bot().0);
+    let rows = database.of(store.bot(), async |rows| mutes.fetch_all(rows).await).await.unwrap();
     let ledger: Vec<(i64, i64, i64, Option<i64>)> =
         rows.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3))).collect();
     assert_eq!(ledger, [(GROUP.0, 5, 70, Some(NOW + 9)), (GROUP.0, 6, 80, None), (GROUP.0, 7, 70, Some(NOW))]);
     let logged = sqlx::query("SELECT count(*) FROM verifications WHERE bot_id = $1 AND chat_id = $2 AND at_ms = $3")
         .bind(store.bot().0)
         .bind(GROUP.0)
-        .bind(NOW)
-        .fetch_one(scope.connection())
-        .await
-        .unwrap();
+        .bind(NOW);
+    let logged = database.of(store.bot(), async |rows| logged.fetch_one(rows).await).await.unwrap();
     assert_eq!(logged.get::<i64, _>(0), 3);
 }

@@ -5,14 +5,10 @@ use std::{collections::HashMap, sync::LazyLock};
 use async_trait::async_trait;
 use bytes::Bytes;
 use nezuko_telegram::BotId;
-use redis::{Cmd, RedisError, Script};
+use redis::{Cmd, Script};
 
 use super::{DeadLetter, DeadLetters};
-use crate::{
-    keys,
-    queue::QueueError,
-    redis_pool::{Redis, RedisUnavailable},
-};
+use crate::{keys, queue::QueueError, redis_pool::Redis};
 
 static REPLAY: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/replay.lua")));
 
@@ -21,12 +17,6 @@ static REPLAY: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../
 pub struct RedisDeadLetters {
     redis: Redis,
     bot: BotId,
-}
-
-impl From<RedisUnavailable> for QueueError {
-    fn from(error: RedisUnavailable) -> Self {
-        Self::Unavailable(error.to_string())
-    }
 }
 
 type Entries = Vec<(String, HashMap<String, Bytes>)>;
@@ -41,9 +31,8 @@ impl RedisDeadLetters {
     async fn range(&self, from: &str, to: &str, max: usize) -> Result<Vec<DeadLetter>, QueueError> {
         let mut range = redis::cmd("XRANGE");
         range.arg(keys::dead_letters(self.bot)).arg(from).arg(to).arg("COUNT").arg(max);
-        let mut connection = self.redis.pooled().await?;
-        let entries: Result<Entries, RedisError> = range.query_async(&mut connection).await;
-        Ok(entries?.into_iter().map(|(id, fields)| letter(id, &fields)).collect())
+        let entries: Entries = self.redis.query(&range).await?;
+        Ok(entries.into_iter().map(|(id, fields)| letter(id, &fields)).collect())
     }
 }
 
@@ -83,16 +72,14 @@ impl DeadLetters for RedisDeadLetters {
         }
         let mut script = REPLAY.key(keys::dead_letters(self.bot));
         script.key(keys::updates(self.bot)).arg(id);
-        let mut connection = self.redis.pooled().await?;
-        Ok(script.invoke_async(&mut connection).await?)
+        Ok(self.redis.invoke(&script).await?)
     }
 
     async fn drop_one(&self, id: &str) -> Result<bool, QueueError> {
         if !is_entry_id(id) {
             return Ok(false);
         }
-        let mut connection = self.redis.pooled().await?;
-        let dropped: u64 = Cmd::xdel(keys::dead_letters(self.bot), &[id]).query_async(&mut connection).await?;
+        let dropped: u64 = self.redis.query(&Cmd::xdel(keys::dead_letters(self.bot), &[id])).await?;
         Ok(dropped > 0)
     }
 }

@@ -37,13 +37,13 @@ fn letter(row: &AnyRow) -> Result<DeadLetter, sqlx::Error> {
 const LETTERS: &str = "SELECT id, died_ms, reason, update_id, received_ms, traceparent, payload FROM dead_letters
                        WHERE bot_id = $1 AND id >= $2 AND id <= $3 ORDER BY id LIMIT $4";
 
+const FORGET: &str = "DELETE FROM dead_letters WHERE bot_id = $1 AND id = $2";
+
 impl SqlDeadLetters {
     async fn range(&self, from: i64, to: i64, max: usize) -> Result<Vec<DeadLetter>, QueueError> {
-        let mut rows = self.database.of(self.bot).await?;
         let max = i64::try_from(max).unwrap_or(i64::MAX);
         let letters = sqlx::query(LETTERS).bind(self.bot.0).bind(from).bind(to).bind(max);
-        let letters = letters.fetch_all(rows.connection()).await?;
-        rows.end().await?;
+        let letters = self.database.of(self.bot, async |rows| letters.fetch_all(rows).await).await?;
         Ok(letters.iter().map(letter).collect::<Result<_, _>>()?)
     }
 }
@@ -64,24 +64,24 @@ impl DeadLetters for SqlDeadLetters {
     }
 
     async fn replay(&self, id: &str) -> Result<bool, QueueError> {
-        let mut transaction = self.database.begin(self.bot).await?;
         let put_back = sqlx::query(
             "INSERT INTO queue (bot_id, update_id, routing_key, received_ms, traceparent, payload)
              SELECT bot_id, update_id, routing_key, received_ms, traceparent, payload FROM dead_letters
              WHERE bot_id = $1 AND id = $2",
         );
-        let put_back = put_back.bind(self.bot.0).bind(number(id)).execute(&mut *transaction).await?;
-        let forget = sqlx::query("DELETE FROM dead_letters WHERE bot_id = $1 AND id = $2");
-        forget.bind(self.bot.0).bind(number(id)).execute(&mut *transaction).await?;
-        transaction.commit().await?;
-        Ok(put_back.rows_affected() > 0)
+        let put_back = put_back.bind(self.bot.0).bind(number(id));
+        let forget = sqlx::query(FORGET).bind(self.bot.0).bind(number(id));
+        let replay = self.database.transaction(self.bot, async |transaction| {
+            let put_back = put_back.execute(&mut *transaction).await?;
+            forget.execute(transaction).await?;
+            Ok::<_, sqlx::Error>(put_back.rows_affected() > 0)
+        });
+        Ok(replay.await?)
     }
 
     async fn drop_one(&self, id: &str) -> Result<bool, QueueError> {
-        let mut rows = self.database.of(self.bot).await?;
-        let forget = sqlx::query("DELETE FROM dead_letters WHERE bot_id = $1 AND id = $2");
-        let forgotten = forget.bind(self.bot.0).bind(number(id)).execute(rows.connection()).await?;
-        rows.end().await?;
+        let forget = sqlx::query(FORGET).bind(self.bot.0).bind(number(id));
+        let forgotten = self.database.of(self.bot, async |rows| forget.execute(rows).await).await?;
         Ok(forgotten.rows_affected() > 0)
     }
 }

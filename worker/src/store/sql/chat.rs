@@ -116,13 +116,13 @@ impl SqlStore {
         trace_id: &str,
         step: &mut ChatStep<'_>,
     ) -> Result<i64, StoreError> {
-        let mut tx = self.database.begin(self.bot).await?;
-        self.lock_chats(&mut tx, &BTreeSet::from([chat])).await?;
-        let view = self.read_chat_view(&mut tx, chat).await?;
-        let writes = step(&view);
-        let version = self.write_chat(&mut tx, chat, &view, &writes, trace_id).await?;
-        tx.commit().await?;
-        Ok(version)
+        let transaction = self.database.transaction(self.bot, async |tx| {
+            self.lock_chats(tx, &BTreeSet::from([chat])).await?;
+            let view = self.read_chat_view(tx, chat).await?;
+            let writes = step(&view);
+            self.write_chat(tx, chat, &view, &writes, trace_id).await
+        });
+        transaction.await
     }
 
     /// Takes chats that are to be changed, one after the other.

@@ -122,17 +122,18 @@ impl SqlStore {
         trace_id: &str,
         now_ms: i64,
     ) -> Result<(), StoreError> {
-        let mut tx = self.database.begin(self.bot).await?;
         let mut ordered: Vec<&Settle> = settle.iter().collect();
         ordered.sort_by_key(|settle| &settle.key);
-        for settle in ordered {
-            self.settle_one(&mut tx, settle, now_ms).await?;
-        }
-        for put in in_order(put) {
-            self.put_one(&mut tx, put, trace_id).await?;
-        }
-        tx.commit().await?;
-        Ok(())
+        let both = self.database.transaction(self.bot, async |tx| {
+            for settle in ordered {
+                self.settle_one(tx, settle, now_ms).await?;
+            }
+            for put in in_order(put) {
+                self.put_one(tx, put, trace_id).await?;
+            }
+            Ok(())
+        });
+        both.await
     }
 
     pub(super) async fn postpone_once(
@@ -154,11 +155,8 @@ impl SqlStore {
                     AND done_ms IS NULL AND not_before_ms < $5 AND claimed_until_ms < $4"
             }
         };
-        let mut rows = self.database.of(self.bot).await?;
         let query = sqlx::query(statement).bind(self.bot.0).bind(chat.0).bind(lane as i64).bind(now_ms).bind(until_ms);
-        query.execute(rows.connection()).await?;
-        rows.end().await?;
-        Ok(())
+        Ok(self.database.of(self.bot, async |rows| query.execute(rows).await.map(drop)).await?)
     }
 
     /// Gives all claims of `holder` another end; 0 gives them back.
@@ -175,10 +173,8 @@ impl SqlStore {
                  WHERE bot_id = $1 AND claimed_by = $2 AND claimed_until_ms > 0 AND done_ms IS NULL"
             }
         };
-        let mut rows = self.database.of(self.bot).await?;
-        sqlx::query(statement).bind(self.bot.0).bind(holder).bind(until_ms).execute(rows.connection()).await?;
-        rows.end().await?;
-        Ok(())
+        let query = sqlx::query(statement).bind(self.bot.0).bind(holder).bind(until_ms);
+        Ok(self.database.of(self.bot, async |rows| query.execute(rows).await.map(drop)).await?)
     }
 }
 

@@ -32,27 +32,29 @@ impl SqlStore {
         now_ms: i64,
     ) -> Result<Chat, StoreError> {
         loop {
-            let mut tx = self.database.begin(self.bot).await?;
-            let links = self.read_links(&mut tx, old, new).await?;
-            let locked = groups_of(&links, old, new);
-            self.lock_chats(&mut tx, &locked).await?;
-            let links = self.read_links(&mut tx, old, new).await?;
-            if !groups_of(&links, old, new).is_subset(&locked) {
-                // A group has come to require it before that group was locked.
-                tx.rollback().await?;
-                continue;
-            }
-            let moved = self.move_facts(&mut tx, old, new, &links, now_ms).await?;
-            self.move_records(&mut tx, old, new, now_ms).await?;
-            self.move_intents(&mut tx, old, new, now_ms).await?;
-            let view = self.read_chat_view(&mut tx, new).await?;
-            if moved {
-                for put in in_order(&view.migrated(self.bot, new, now_ms)) {
-                    self.put_one(&mut tx, put, trace_id).await?;
+            let transaction = self.database.transaction(self.bot, async |tx| {
+                let links = self.read_links(tx, old, new).await?;
+                let locked = groups_of(&links, old, new);
+                self.lock_chats(tx, &locked).await?;
+                let links = self.read_links(tx, old, new).await?;
+                if !groups_of(&links, old, new).is_subset(&locked) {
+                    // A group has come to require it before that group was locked.
+                    return Ok(None);
                 }
+                let moved = self.move_facts(tx, old, new, &links, now_ms).await?;
+                self.move_records(tx, old, new, now_ms).await?;
+                self.move_intents(tx, old, new, now_ms).await?;
+                let view = self.read_chat_view(tx, new).await?;
+                if moved {
+                    for put in in_order(&view.migrated(self.bot, new, now_ms)) {
+                        self.put_one(tx, put, trace_id).await?;
+                    }
+                }
+                Ok::<_, StoreError>(Some(view.chat))
+            });
+            if let Some(chat) = transaction.await? {
+                return Ok(chat);
             }
-            tx.commit().await?;
-            return Ok(view.chat);
         }
     }
 

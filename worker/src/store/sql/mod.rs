@@ -9,24 +9,19 @@ mod chat;
 mod intents;
 mod migration;
 mod person;
+mod prompt;
 
 use async_trait::async_trait;
 use nezuko_shared::database::{Database, Dialect};
 use nezuko_telegram::{BotId, ChatId, MessageId, UserId};
-use sqlx::Row;
+use sqlx::{Row, any::AnyRow};
 
-use self::chat::read_chat;
 use super::{Chat, ChatStep, ChatView, PersonStep, Prompt, PromptView, Scope, Settle, Store, StoreError};
-use crate::{
-    facts::Member,
-    intent::{Claim, Lane, Put, Settlement},
-};
+use crate::intent::{Claim, Lane, Put, Settlement};
 
 /// Tombstones and processed updates outlive Telegram's own 24 h of redelivery by as much again.
 const TOMBSTONE_MS: i64 = 48 * 3_600_000;
 const HELD_MS: i64 = 24 * 3_600_000;
-/// A prompt whose sending has not ended after this is on its way no longer.
-const SENDING_MS: i64 = 60_000;
 const VERIFICATION_MS: i64 = 90 * 24 * 3_600_000;
 
 /// The rows of one bot.
@@ -92,10 +87,7 @@ impl Store for SqlStore {
     }
 
     async fn chat(&self, chat: ChatId) -> Result<ChatView, StoreError> {
-        let mut rows = self.database.of(self.bot).await?;
-        let view = self.read_chat_view(rows.connection(), chat).await?;
-        rows.end().await?;
-        Ok(view)
+        self.database.of(self.bot, async |rows| self.read_chat_view(rows, chat).await).await
     }
 
     async fn put(&self, put: &[Put], trace_id: &str) -> Result<(), StoreError> {
@@ -129,18 +121,15 @@ impl Store for SqlStore {
         };
         // A number that no other claim has: a row may be deleted and made anew while its claimer is still at work.
         let claim = i64::from(rand::random::<u32>()) << 31 | i64::from(rand::random::<u32>() >> 1);
-        let mut rows = self.database.of(self.bot).await?;
-        let claimed = sqlx::query(statement)
+        let query = sqlx::query(statement)
             .bind(self.bot.0)
             .bind(lane as i64)
             .bind(holder)
             .bind(now_ms)
             .bind(until_ms)
             .bind(claim)
-            .bind(max)
-            .fetch_all(rows.connection())
-            .await?;
-        rows.end().await?;
+            .bind(max);
+        let claimed = self.database.of(self.bot, async |rows| query.fetch_all(rows).await).await?;
         let mut claims = Vec::with_capacity(claimed.len());
         for row in claimed {
             let Ok(intent) = serde_json::from_str(row.try_get(0)?) else {
@@ -177,61 +166,7 @@ impl Store for SqlStore {
     }
 
     async fn prompt(&self, group: ChatId, topic: Option<i64>, names: i64) -> Result<PromptView, StoreError> {
-        let (bot, chat, topic) = (self.bot.0, group.0, topic.unwrap_or_default());
-        let mut rows = self.database.of(self.bot).await?;
-        let prompt = sqlx::query(
-            "SELECT message_id, shown, sending_ms, changed_ms FROM prompts WHERE bot_id = $1 AND chat_id = $2 AND topic = $3",
-        )
-        .bind(bot)
-        .bind(chat)
-        .bind(topic)
-        .fetch_optional(rows.connection())
-        .await?;
-        let mut view = PromptView::default();
-        if let Some(row) = prompt {
-            view.prompt = Some(Prompt {
-                message: row.try_get(0)?,
-                shown: row.try_get(1)?,
-                sending_ms: row.try_get(2)?,
-                changed_ms: row.try_get(3)?,
-            });
-        }
-        let waiting = sqlx::query(
-            "SELECT user_id, facts FROM members WHERE bot_id = $1 AND chat_id = $2 AND topic = $3 AND waiting = 1
-             ORDER BY changed_ms, user_id LIMIT $4",
-        )
-        .bind(bot)
-        .bind(chat)
-        .bind(topic)
-        .bind(names)
-        .fetch_all(rows.connection())
-        .await?;
-        for row in waiting {
-            let member: Member = serde_json::from_str(row.try_get(1)?)?;
-            view.waiting.push((UserId(row.try_get(0)?), member.name));
-        }
-        view.count = sqlx::query(
-            "SELECT count(*) FROM members WHERE bot_id = $1 AND chat_id = $2 AND topic = $3 AND waiting = 1",
-        )
-        .bind(bot)
-        .bind(chat)
-        .bind(topic)
-        .fetch_one(rows.connection())
-        .await?
-        .try_get(0)?;
-        let channels = sqlx::query(
-            "SELECT l.channel_id, c.version, c.facts FROM links l JOIN chats c ON c.bot_id = l.bot_id AND c.chat_id = l.channel_id
-             WHERE l.bot_id = $1 AND l.group_id = $2 AND l.enabled = 1 ORDER BY l.channel_id",
-        )
-        .bind(bot)
-        .bind(chat)
-        .fetch_all(rows.connection())
-        .await?;
-        for row in channels {
-            view.channels.push((ChatId(row.try_get(0)?), read_chat(&row, 1)?.facts));
-        }
-        rows.end().await?;
-        Ok(view)
+        self.database.of(self.bot, async |rows| self.read_prompt(rows, group, topic, names).await).await
     }
 
     async fn save_prompt(
@@ -242,109 +177,85 @@ impl Store for SqlStore {
         claim: &Claim,
         settlement: Option<Settlement>,
     ) -> Result<bool, StoreError> {
-        let (bot, chat, topic) = (self.bot.0, group.0, topic.unwrap_or_default());
-        let mut tx = self.database.begin(self.bot).await?;
-        let held = sqlx::query("UPDATE intents SET attempts = attempts WHERE bot_id = $1 AND key = $2 AND claim = $3")
-            .bind(bot)
-            .bind(claim.intent.key())
-            .bind(claim.claim)
-            .execute(&mut *tx)
-            .await?
-            .rows_affected()
-            > 0;
-        if !held {
-            return Ok(false);
-        }
-        if let Some(prompt) = prompt {
-            sqlx::query(
-                "INSERT INTO prompts (bot_id, chat_id, topic, message_id, shown, sending_ms, changed_ms)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (bot_id, chat_id, topic) DO UPDATE SET
-                    message_id = excluded.message_id, shown = excluded.shown,
-                    sending_ms = excluded.sending_ms, changed_ms = excluded.changed_ms",
-            )
-            .bind(bot)
-            .bind(chat)
-            .bind(topic)
-            .bind(prompt.message)
-            .bind(&prompt.shown)
-            .bind(prompt.sending_ms)
-            .bind(prompt.changed_ms)
-            .execute(&mut *tx)
-            .await?;
-        } else {
-            sqlx::query("DELETE FROM prompts WHERE bot_id = $1 AND chat_id = $2 AND topic = $3")
-                .bind(bot)
-                .bind(chat)
-                .bind(topic)
-                .execute(&mut *tx)
-                .await?;
-        }
-        if let Some(settlement) = settlement {
-            self.settle_one(&mut tx, &Settle::of(claim, settlement), 1).await?;
-        }
-        tx.commit().await?;
-        Ok(true)
+        let settle = settlement.map(|settlement| Settle::of(claim, settlement));
+        let save = self.database.transaction(self.bot, async |tx| {
+            let held = self.holds(tx, claim).await?;
+            if held {
+                self.write_prompt(tx, group, topic, prompt).await?;
+                if let Some(settle) = &settle {
+                    self.settle_one(tx, settle, 1).await?;
+                }
+            }
+            Ok(held)
+        });
+        save.await
     }
 
     async fn recognise_prompt(&self, group: ChatId, message: MessageId, now_ms: i64) -> Result<bool, StoreError> {
-        let mut rows = self.database.of(self.bot).await?;
-        sqlx::query(
-            "UPDATE prompts SET message_id = $3, shown = '', sending_ms = 0
-             WHERE bot_id = $1 AND chat_id = $2 AND topic =
-                    (SELECT min(topic) FROM prompts
-                     WHERE bot_id = $1 AND chat_id = $2 AND message_id = 0 AND sending_ms > $4)
-                AND NOT EXISTS (SELECT 1 FROM prompts WHERE bot_id = $1 AND chat_id = $2 AND message_id = $3)",
-        )
-        .bind(self.bot.0)
-        .bind(group.0)
-        .bind(message.0)
-        .bind(now_ms - SENDING_MS)
-        .execute(rows.connection())
-        .await?;
-        let known = sqlx::query("SELECT count(*) FROM prompts WHERE bot_id = $1 AND chat_id = $2 AND message_id = $3")
-            .bind(self.bot.0)
-            .bind(group.0)
-            .bind(message.0)
-            .fetch_one(rows.connection())
-            .await?;
-        rows.end().await?;
-        Ok(known.try_get::<i64, _>(0)? > 0)
+        self.database.of(self.bot, async |rows| self.recognise(rows, group, message, now_ms).await).await
     }
 
     async fn waiting_in(&self, group: ChatId) -> Result<i64, StoreError> {
-        let mut rows = self.database.of(self.bot).await?;
-        let waiting = sqlx::query("SELECT count(*) FROM members WHERE bot_id = $1 AND chat_id = $2 AND waiting = 1")
+        let count = sqlx::query("SELECT count(*) FROM members WHERE bot_id = $1 AND chat_id = $2 AND waiting = 1")
             .bind(self.bot.0)
-            .bind(group.0)
-            .fetch_one(rows.connection())
-            .await?;
-        rows.end().await?;
+            .bind(group.0);
+        let waiting = self.database.of(self.bot, async |rows| count.fetch_one(rows).await).await?;
         Ok(waiting.try_get(0)?)
     }
 
     async fn people_of(&self, chat: ChatId, after: UserId, max: i64) -> Result<Vec<UserId>, StoreError> {
-        let mut rows = self.database.of(self.bot).await?;
         let people = sqlx::query(
             "SELECT user_id FROM members WHERE bot_id = $1 AND chat_id = $2 AND user_id > $3 ORDER BY user_id LIMIT $4",
         )
         .bind(self.bot.0)
         .bind(chat.0)
         .bind(after.0)
-        .bind(max)
-        .fetch_all(rows.connection())
-        .await?;
-        rows.end().await?;
+        .bind(max);
+        let people = self.database.of(self.bot, async |rows| people.fetch_all(rows).await).await?;
         people.iter().map(|row| Ok(UserId(row.try_get(0)?))).collect()
     }
 
+    async fn prompted_topics(&self, group: ChatId) -> Result<Vec<Option<i64>>, StoreError> {
+        let topics = sqlx::query("SELECT topic FROM prompts WHERE bot_id = $1 AND chat_id = $2 ORDER BY topic")
+            .bind(self.bot.0)
+            .bind(group.0);
+        let topics = self.database.of(self.bot, async |rows| topics.fetch_all(rows).await).await?;
+        let topic = |row: &AnyRow| Ok(Some(row.try_get(0)?).filter(|topic| *topic != 0));
+        topics.iter().map(topic).collect()
+    }
+
+    async fn chats_of_rules(&self) -> Result<Vec<ChatId>, StoreError> {
+        let chats = sqlx::query(
+            "SELECT group_id FROM links WHERE bot_id = $1 AND enabled = 1
+             UNION SELECT channel_id FROM links WHERE bot_id = $1 AND enabled = 1 ORDER BY 1",
+        )
+        .bind(self.bot.0);
+        let chats = self.database.of(self.bot, async |rows| chats.fetch_all(rows).await).await?;
+        chats.iter().map(|row| Ok(ChatId(row.try_get(0)?))).collect()
+    }
+
+    async fn newest_received_ms(&self) -> Result<Option<i64>, StoreError> {
+        let newest = sqlx::query("SELECT received_ms FROM bots WHERE bot_id = $1").bind(self.bot.0);
+        let row = self.database.of(self.bot, async |rows| newest.fetch_optional(rows).await).await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
+
+    async fn note_received(&self, received_ms: i64) -> Result<(), StoreError> {
+        let note = sqlx::query(
+            "INSERT INTO bots (bot_id, received_ms) VALUES ($1, $2)
+             ON CONFLICT (bot_id) DO UPDATE SET received_ms = excluded.received_ms
+             WHERE bots.received_ms < excluded.received_ms",
+        )
+        .bind(self.bot.0)
+        .bind(received_ms);
+        Ok(self.database.of(self.bot, async |rows| note.execute(rows).await.map(drop)).await?)
+    }
+
     async fn open_intents(&self) -> Result<Vec<(String, i64)>, StoreError> {
-        let mut rows = self.database.of(self.bot).await?;
         let open =
             sqlx::query("SELECT kind, count(*) FROM intents WHERE bot_id = $1 AND done_ms IS NULL GROUP BY kind")
-                .bind(self.bot.0)
-                .fetch_all(rows.connection())
-                .await?;
-        rows.end().await?;
+                .bind(self.bot.0);
+        let open = self.database.of(self.bot, async |rows| open.fetch_all(rows).await).await?;
         open.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 
@@ -364,9 +275,8 @@ impl Store for SqlStore {
         ];
         for (statement, before) in past {
             // Each by itself, so that none holds its rows for longer than it takes.
-            let mut rows = self.database.of(self.bot).await?;
-            sqlx::query(statement).bind(self.bot.0).bind(before).execute(rows.connection()).await?;
-            rows.end().await?;
+            let delete = sqlx::query(statement).bind(self.bot.0).bind(before);
+            self.database.of_at_length(self.bot, async |rows| delete.execute(rows).await).await?;
         }
         Ok(())
     }

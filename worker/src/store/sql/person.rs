@@ -31,14 +31,14 @@ const READ_PERSON: &str = "
 
 impl SqlStore {
     pub(super) async fn person_once(&self, scope: &Scope<'_>, step: &mut PersonStep<'_>) -> Result<(), StoreError> {
-        let mut tx = self.database.begin(self.bot).await?;
-        let rev = self.lock_person(&mut tx, scope.user).await?;
-        self.lock_chats_around(&mut tx, scope.chat).await?;
-        let view = self.read_person(&mut tx, scope, rev).await?;
-        let writes = step(&view);
-        self.write_person(&mut tx, scope, &writes).await?;
-        tx.commit().await?;
-        Ok(())
+        let transaction = self.database.transaction(self.bot, async |tx| {
+            let rev = self.lock_person(tx, scope.user).await?;
+            self.lock_chats_around(tx, scope.chat).await?;
+            let view = self.read_person(tx, scope, rev).await?;
+            let writes = step(&view);
+            self.write_person(tx, scope, &writes).await
+        });
+        transaction.await
     }
 
     async fn lock_person(&self, tx: &mut AnyConnection, user: UserId) -> Result<i64, StoreError> {

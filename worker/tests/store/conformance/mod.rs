@@ -7,6 +7,7 @@ mod claims;
 mod concurrency;
 mod intents;
 mod migration;
+mod outages;
 mod people;
 mod prompts;
 mod retention;
@@ -50,6 +51,7 @@ pub(crate) async fn suite(make: Make<'_>) -> Result<()> {
         prompts::checks(make),
         migration::checks(make),
         retention::checks(make),
+        outages::checks(make),
         concurrency::checks(make),
     ];
     for (name, check) in checks.into_iter().flatten() {

@@ -1,0 +1,84 @@
+//! The Bot API as a process calls it: whatever it calls for one bot goes through one breaker.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use async_trait::async_trait;
+use nezuko_telegram::{BotId, Client, HttpTransport, RawResponse, Transport, TransportError, Unsuitable};
+
+use crate::{
+    breaker::{Breaker, Dependency, Outcome, Policy, State, Unavailable},
+    config::{Secret, Settings},
+    telemetry::metrics::Metrics,
+};
+
+/// Makes the clients of a process.
+#[derive(Debug)]
+pub struct BotApi {
+    url: String,
+    bots: BTreeMap<BotId, (Secret, Breaker)>,
+}
+
+impl BotApi {
+    /// For the bots of `settings`.
+    #[must_use]
+    pub fn new(settings: &Settings) -> Self {
+        let breaker = || Breaker::new(Dependency::Telegram, Policy::TELEGRAM);
+        let bots = settings.bots.iter().map(|bot| (bot.id, (bot.token.clone(), breaker())));
+        Self { url: settings.telegram_api_url.clone(), bots: bots.collect() }
+    }
+
+    /// Shows the breakers among the metrics of the process.
+    pub fn show_in(&self, metrics: &Metrics) {
+        for (bot, (_, breaker)) in &self.bots {
+            breaker.show_in(metrics.of(*bot));
+        }
+    }
+
+    /// The Bot API as `bot` calls it, each call within `timeout`.
+    ///
+    /// # Errors
+    /// [`Unsuitable`] where no HTTP client can be built.
+    ///
+    /// # Panics
+    /// Where the settings have no such bot.
+    pub fn client(&self, bot: BotId, timeout: Duration) -> Result<Client, Unsuitable> {
+        let (token, breaker) = self.bots.get(&bot).expect("invariant: who asks has the bot from the settings");
+        let http = HttpTransport::new(&self.url, token.expose(), timeout)?;
+        Ok(Client::new(std::sync::Arc::new(Guarded { http, breaker: breaker.clone(), timeout })))
+    }
+}
+
+struct Guarded {
+    http: HttpTransport,
+    breaker: Breaker,
+    timeout: Duration,
+}
+
+#[async_trait]
+impl Transport for Guarded {
+    async fn post(&self, method: &str, body: Vec<u8>) -> Result<RawResponse, TransportError> {
+        let answer = self.breaker.call(self.timeout, self.http.post(method, body), judge).await;
+        answer.unwrap_or_else(|none| match none {
+            Unavailable::Refused(_) => Err(TransportError::NotSent),
+            Unavailable::TooLate(_) => Err(TransportError::OutcomeUnknown),
+        })
+    }
+
+    fn is_held_back(&self) -> bool {
+        self.breaker.state() != State::Closed
+    }
+
+    async fn ready(&self) {
+        self.breaker.ready().await;
+    }
+}
+
+/// What an answer says about Telegram's health. One below 500 that is no success, a 429 among them, is about the call; and
+/// a proxy that is asked for too much gives it as well.
+fn judge(answer: &Result<RawResponse, TransportError>) -> Outcome {
+    match answer.as_ref().map(|response| response.status) {
+        Ok(200..=299) => Outcome::Success,
+        Ok(500..) | Err(_) => Outcome::Failure,
+        Ok(_) => Outcome::Neutral,
+    }
+}

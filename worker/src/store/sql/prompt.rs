@@ -1,0 +1,153 @@
+//! Prompts in the database: who is named in one, and which message it is.
+
+use nezuko_telegram::{ChatId, MessageId, UserId};
+use sqlx::{AnyConnection, Row};
+
+use super::{SqlStore, chat::read_chat};
+use crate::{
+    facts::Member,
+    intent::Claim,
+    store::{Prompt, PromptView, StoreError},
+};
+
+/// A prompt whose sending has not ended after this is on its way no longer.
+const SENDING_MS: i64 = 60_000;
+
+impl SqlStore {
+    pub(super) async fn read_prompt(
+        &self,
+        rows: &mut AnyConnection,
+        group: ChatId,
+        topic: Option<i64>,
+        names: i64,
+    ) -> Result<PromptView, StoreError> {
+        let (bot, chat, topic) = (self.bot.0, group.0, topic.unwrap_or_default());
+        let prompt = sqlx::query(
+            "SELECT message_id, shown, sending_ms, changed_ms FROM prompts WHERE bot_id = $1 AND chat_id = $2 AND topic = $3",
+        )
+        .bind(bot)
+        .bind(chat)
+        .bind(topic)
+        .fetch_optional(&mut *rows)
+        .await?;
+        let mut view = PromptView::default();
+        if let Some(row) = prompt {
+            view.prompt = Some(Prompt {
+                message: row.try_get(0)?,
+                shown: row.try_get(1)?,
+                sending_ms: row.try_get(2)?,
+                changed_ms: row.try_get(3)?,
+            });
+        }
+        let waiting = sqlx::query(
+            "SELECT user_id, facts FROM members WHERE bot_id = $1 AND chat_id = $2 AND topic = $3 AND waiting = 1
+             ORDER BY changed_ms, user_id LIMIT $4",
+        )
+        .bind(bot)
+        .bind(chat)
+        .bind(topic)
+        .bind(names)
+        .fetch_all(&mut *rows)
+        .await?;
+        for row in waiting {
+            let member: Member = serde_json::from_str(row.try_get(1)?)?;
+            view.waiting.push((UserId(row.try_get(0)?), member.name));
+        }
+        view.count = sqlx::query(
+            "SELECT count(*) FROM members WHERE bot_id = $1 AND chat_id = $2 AND topic = $3 AND waiting = 1",
+        )
+        .bind(bot)
+        .bind(chat)
+        .bind(topic)
+        .fetch_one(&mut *rows)
+        .await?
+        .try_get(0)?;
+        let channels = sqlx::query(
+            "SELECT l.channel_id, c.version, c.facts FROM links l JOIN chats c ON c.bot_id = l.bot_id AND c.chat_id = l.channel_id
+             WHERE l.bot_id = $1 AND l.group_id = $2 AND l.enabled = 1 ORDER BY l.channel_id",
+        )
+        .bind(bot)
+        .bind(chat)
+        .fetch_all(rows)
+        .await?;
+        for row in channels {
+            view.channels.push((ChatId(row.try_get(0)?), read_chat(&row, 1)?.facts));
+        }
+        Ok(view)
+    }
+
+    /// Whether this claim is the intent's last; the intent is then locked.
+    pub(super) async fn holds(&self, tx: &mut AnyConnection, claim: &Claim) -> Result<bool, StoreError> {
+        let held = sqlx::query("UPDATE intents SET attempts = attempts WHERE bot_id = $1 AND key = $2 AND claim = $3")
+            .bind(self.bot.0)
+            .bind(claim.intent.key())
+            .bind(claim.claim)
+            .execute(tx)
+            .await?;
+        Ok(held.rows_affected() > 0)
+    }
+
+    pub(super) async fn write_prompt(
+        &self,
+        tx: &mut AnyConnection,
+        group: ChatId,
+        topic: Option<i64>,
+        prompt: Option<&Prompt>,
+    ) -> Result<(), StoreError> {
+        let (bot, chat, topic) = (self.bot.0, group.0, topic.unwrap_or_default());
+        let Some(prompt) = prompt else {
+            sqlx::query("DELETE FROM prompts WHERE bot_id = $1 AND chat_id = $2 AND topic = $3")
+                .bind(bot)
+                .bind(chat)
+                .bind(topic)
+                .execute(tx)
+                .await?;
+            return Ok(());
+        };
+        sqlx::query(
+            "INSERT INTO prompts (bot_id, chat_id, topic, message_id, shown, sending_ms, changed_ms)
+             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (bot_id, chat_id, topic) DO UPDATE SET
+                message_id = excluded.message_id, shown = excluded.shown,
+                sending_ms = excluded.sending_ms, changed_ms = excluded.changed_ms",
+        )
+        .bind(bot)
+        .bind(chat)
+        .bind(topic)
+        .bind(prompt.message)
+        .bind(&prompt.shown)
+        .bind(prompt.sending_ms)
+        .bind(prompt.changed_ms)
+        .execute(tx)
+        .await?;
+        Ok(())
+    }
+
+    pub(super) async fn recognise(
+        &self,
+        rows: &mut AnyConnection,
+        group: ChatId,
+        message: MessageId,
+        now_ms: i64,
+    ) -> Result<bool, StoreError> {
+        sqlx::query(
+            "UPDATE prompts SET message_id = $3, shown = '', sending_ms = 0
+             WHERE bot_id = $1 AND chat_id = $2 AND topic =
+                    (SELECT min(topic) FROM prompts
+                     WHERE bot_id = $1 AND chat_id = $2 AND message_id = 0 AND sending_ms > $4)
+                AND NOT EXISTS (SELECT 1 FROM prompts WHERE bot_id = $1 AND chat_id = $2 AND message_id = $3)",
+        )
+        .bind(self.bot.0)
+        .bind(group.0)
+        .bind(message.0)
+        .bind(now_ms - SENDING_MS)
+        .execute(&mut *rows)
+        .await?;
+        let known = sqlx::query("SELECT count(*) FROM prompts WHERE bot_id = $1 AND chat_id = $2 AND message_id = $3")
+            .bind(self.bot.0)
+            .bind(group.0)
+            .bind(message.0)
+            .fetch_one(rows)
+            .await?;
+        Ok(known.try_get::<i64, _>(0)? > 0)
+    }
+}
