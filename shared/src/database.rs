@@ -306,11 +306,11 @@ impl Database {
         match self.dialect {
             Dialect::Postgres => {
                 migrations!(1 "both/0001_state", 2 "postgres/0002_queue", 3 "postgres/0003_row_level_security",
-                    4 "both/0004_chats_of_intents", 5 "both/0005_outages", 6 "postgres/0006_row_level_security_of_bots")
+                    4 "both/0004_chats_of_intents", 5 "both/0005_outages", 6 "postgres/0006_row_level_security_of_bots", 7 "both/0007_records_by_chat")
             }
             Dialect::Sqlite => {
                 migrations!(1 "both/0001_state", 2 "sqlite/0002_queue", 4 "both/0004_chats_of_intents",
-                    5 "both/0005_outages")
+                    5 "both/0005_outages", 7 "both/0007_records_by_chat")
             }
         }
     }

@@ -131,6 +131,30 @@ async fn another_primary_brings_the_silence_of_a_failover() {
     assert!(wait > Duration::from_secs(8), "the silence ended when it was asked for again: {wait:?}");
 }
 
+#[tokio::test]
+async fn the_longest_jitter_that_can_be_set_keeps_all_limits() {
+    let Some(url) = server("REDIS_URL") else { return };
+    let settings = LimiterSettings { jitter: Duration::from_secs(5), ..LimiterSettings::default() };
+    let limiter = RedisLimiter::new(&Redis::new(&url).unwrap(), some_bot(), settings);
+    granted_after(&limiter).await;
+    let began = Instant::now();
+    for _ in 0..10 {
+        granted_after(&limiter).await;
+    }
+    let took = began.elapsed(); // (1 s + 5 s + δ) / 30 for each.
+    assert!(took < Duration::from_secs(5), "ten messages in {took:?}");
+    let chat = Some(ChatId(-1));
+    while let Permit::Denied { retry_in, chat_bound } =
+        limiter.ask(Budget::Message, Urgency::Urgent, chat).await.unwrap()
+    {
+        assert!(!chat_bound, "the first message to the chat has to wait");
+        tokio::time::sleep(retry_in).await;
+    }
+    granted_after(&limiter).await;
+    let second = limiter.ask(Budget::Message, Urgency::Urgent, chat).await.unwrap();
+    assert!(matches!(second, Permit::Denied { chat_bound: true, .. }), "a second message to one chat: {second:?}");
+}
+
 /// One way of being wrong.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {

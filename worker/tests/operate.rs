@@ -116,7 +116,7 @@ async fn a_doctor_finds_what_is_broken_and_what_was_mended() {
         assert_eq!(code, 1, "{text}");
         assert!(text.contains("ok      PostgreSQL: version"), "{text}");
         assert!(text.contains("warning PostgreSQL role: postgres passes by row-level security"), "{text}");
-        assert!(text.contains("BROKEN  schema: 6 migrations are due: run `nezuko-worker migrate`"), "{text}");
+        assert!(text.contains("BROKEN  schema: 7 migrations are due: run `nezuko-worker migrate`"), "{text}");
         assert!(text.contains("ok      Redis eviction: noeviction"), "{text}");
         assert!(text.contains("@nezuko_test_bot"), "{text}");
         assert!(text.contains("no webhook is registered"), "{text}");
@@ -125,7 +125,7 @@ async fn a_doctor_finds_what_is_broken_and_what_was_mended() {
         let refused = installation.bad(&["migrate"]).await;
         assert!(refused.contains("this role may not change the schema: run `nezuko-worker migrate`"), "{refused}");
         let (code, text) = installation.run_as(Role::Owner, &["migrate"]).await;
-        assert_eq!((code, text.as_str()), (0, "6 migrations applied, the schema is up to date\n"));
+        assert_eq!((code, text.as_str()), (0, "7 migrations applied, the schema is up to date\n"));
         assert_eq!(installation.good(&["migrate"]).await, "0 migrations applied, the schema is up to date\n");
         let token = &installation.environment[0].1;
         let api = HttpTransport::new(&installation.telegram.api_url(), token, Duration::from_secs(10)).unwrap();

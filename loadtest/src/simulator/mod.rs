@@ -415,6 +415,11 @@ impl Simulator {
         locked(&self.shared.faults).add(fault);
     }
 
+    /// Ends every misfortune.
+    pub fn mend(&self) {
+        *locked(&self.shared.faults) = Faults::default();
+    }
+
     /// What delivery has done so far.
     #[must_use]
     pub fn counters(&self) -> Counters {

@@ -36,11 +36,7 @@ pub(crate) async fn with_servers(bot: UserId, test: impl AsyncFnOnce(Servers)) {
     set_up(&mut admin, &url).await;
     let connection = redis::Client::open(redis.as_str()).unwrap().get_multiplexed_async_connection().await.unwrap();
     let stream = Stream { connection, bot };
-    let servers = Servers {
-        redis_url: redis,
-        database_url: format!("{url}?options[role]=nezuko_runtime"),
-        stream: stream.clone(),
-    };
+    let servers = Servers { redis_url: redis, database_url: runtime(&url), stream: stream.clone() };
     let mut test = pin!(test(servers));
     let outcome = std::future::poll_fn(|context| {
         // A failed assertion comes back here, after the test's programs have been dropped.
@@ -56,7 +52,7 @@ pub(crate) async fn with_servers(bot: UserId, test: impl AsyncFnOnce(Servers)) {
 }
 
 /// As an administrator does it: the roles, and the schema by its owner, so that the programs run with no rights but on rows.
-async fn set_up(admin: &mut AnyConnection, url: &str) {
+pub(crate) async fn set_up(admin: &mut AnyConnection, url: &str) {
     let roles = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations/roles.sql")).unwrap();
     // Roles belong to the whole server: tests that run at once take turns.
     let mut turn = admin.begin().await.unwrap();
@@ -73,6 +69,11 @@ async fn set_up(admin: &mut AnyConnection, url: &str) {
     assert!(migration.status.success(), "{}", String::from_utf8_lossy(&migration.stderr));
 }
 
+/// The address for the programs.
+pub(crate) fn runtime(url: &str) -> String {
+    format!("{url}?options[role]=nezuko_runtime")
+}
+
 /// What a fleet needs.
 pub(crate) struct Servers {
     pub(crate) redis_url: String,
@@ -80,7 +81,7 @@ pub(crate) struct Servers {
     pub(crate) stream: Stream,
 }
 
-async fn connect(url: &str) -> AnyConnection {
+pub(crate) async fn connect(url: &str) -> AnyConnection {
     sqlx::any::install_default_drivers();
     AnyConnection::connect(url).await.unwrap()
 }

@@ -7,6 +7,7 @@ pub mod bot_api_server;
 pub mod cache;
 pub mod databases;
 pub mod limiter;
+pub mod postgres_server;
 pub mod queue;
 pub mod redis_servers;
 

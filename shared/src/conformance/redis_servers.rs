@@ -62,11 +62,19 @@ impl Grant {
     }
 }
 
+#[derive(Debug)]
+struct Process {
+    port: u16,
+    /// How it was started.
+    command: Command,
+    child: Child,
+}
+
 /// Running servers, gone with their directory when this is dropped.
 #[derive(Debug)]
 pub struct RedisServers {
     dir: PathBuf,
-    processes: Vec<(u16, Child)>,
+    processes: Vec<Process>,
     /// The ports of the servers that hold data, masters first.
     pub nodes: Vec<u16>,
     /// The ports of the Sentinels.
@@ -113,8 +121,16 @@ impl RedisServers {
     /// # Panics
     /// As [`of_each_kind`](Self::of_each_kind).
     pub async fn alone() -> Option<Self> {
+        Self::alone_with(&[]).await
+    }
+
+    /// One server with further settings.
+    ///
+    /// # Panics
+    /// As [`of_each_kind`](Self::of_each_kind).
+    pub async fn alone_with(settings: &[&str]) -> Option<Self> {
         let mut servers = Self::none()?;
-        servers.start_nodes(1, &[]);
+        servers.start_nodes(1, settings);
         servers.set_up(&[]).await;
         servers.address_all("redis", |login, nodes, _| format!("{login}@127.0.0.1:{}", nodes[0]));
         Some(servers)
@@ -285,7 +301,18 @@ impl RedisServers {
         let dir = self.dir.join(port.to_string());
         fs::create_dir_all(&dir).expect("a directory");
         let log = fs::File::create(dir.join("log")).expect("a file");
-        self.processes.push((port, server.current_dir(dir).stdout(log).spawn().expect("redis-server")));
+        let child = server.current_dir(dir).stdout(log).spawn().expect("redis-server");
+        self.processes.push(Process { port, command: server, child });
+    }
+
+    /// Starts a server again that was killed, with further settings; it may still be loading what it had written.
+    ///
+    /// # Panics
+    /// Where there was none on this port, or it does not start.
+    pub fn start_again(&mut self, port: u16, settings: &[&str]) {
+        let server = self.processes.iter_mut().find(|process| process.port == port).expect("a server on this port");
+        server.child.wait().expect("it was killed");
+        server.child = server.command.args(settings).spawn().expect("redis-server");
     }
 
     /// Waits for the servers that hold data and makes the users, whose further rights are `more`.
@@ -368,16 +395,16 @@ impl RedisServers {
     /// # Panics
     /// Where there is none on this port.
     pub fn signal(&self, port: u16, signal: &str) {
-        let (_, server) = self.processes.iter().find(|(of, _)| *of == port).expect("a server on this port");
-        let sent = Command::new("kill").args(["-s", signal, &server.id().to_string()]).status();
+        let server = self.processes.iter().find(|process| process.port == port).expect("a server on this port");
+        let sent = Command::new("kill").args(["-s", signal, &server.child.id().to_string()]).status();
         assert!(sent.is_ok_and(|status| status.success()), "no {signal} was sent");
     }
 }
 
 impl Drop for RedisServers {
     fn drop(&mut self) {
-        for (port, server) in &mut self.processes {
-            server.kill().and_then(|()| server.wait()).ok();
+        for Process { port, child, .. } in &mut self.processes {
+            child.kill().and_then(|()| child.wait()).ok();
             if std::thread::panicking() {
                 let log = fs::read_to_string(self.dir.join(port.to_string()).join("log")).unwrap_or_default();
                 println!("--- server on port {port}\n{log}");

@@ -119,7 +119,7 @@ impl Default for LimiterSettings {
 /// The limiter's word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permit {
-    /// Go, within `valid_for` of having asked; after that throw it away and ask again.
+    /// Go; a message within `valid_for` of having asked, after that throw it away and ask again.
     Granted {
         /// Counted from the moment of asking.
         valid_for: Duration,

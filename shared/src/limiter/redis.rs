@@ -98,14 +98,24 @@ impl RedisLimiter {
 impl Limiter for RedisLimiter {
     async fn ask(&self, budget: Budget, urgency: Urgency, chat: Option<ChatId>) -> Result<Permit, LimiterError> {
         let what = Asked { budget, urgency, chat };
-        let valid_for = self.clock().valid_for();
-        let asked = Instant::now();
-        let mut answer = self.run(what, valid_for, false).await?;
-        let jumped = self.clock().observe(asked, Instant::now(), answer.redis_now);
-        if jumped && budget == Budget::Message {
+        let strict = budget == Budget::Message;
+        let (valid_for, answer) = loop {
+            let (valid_for, jumped) = {
+                let clock = self.clock();
+                (clock.valid_for(), strict && clock.jumped)
+            };
+            let asked = Instant::now();
+            let answer = self.run(what, valid_for, jumped).await?;
+            let mut clock = self.clock();
+            if jumped {
+                clock.jumped = false;
+            }
+            clock.observe(asked, Instant::now(), answer.redis_now);
+            if !(strict && clock.jumped) {
+                break (valid_for, answer);
+            }
             tracing::warn!(bot_id = self.bot.0, "the clock of Redis jumped forward: no messages for a moment");
-            answer = self.run(what, valid_for, true).await?;
-        }
+        };
         Ok(match answer {
             Answer { granted: true, .. } => Permit::Granted { valid_for },
             Answer { wait, chat_bound, .. } => Permit::Denied { retry_in: wait, chat_bound },
@@ -132,6 +142,8 @@ struct Clock {
     slowest: Duration,
     /// Redis' time in the newest answer, and when that was asked for.
     last: Option<(Duration, Instant)>,
+    /// Whether Redis' clock has jumped forward and no question for messages has said so yet.
+    jumped: bool,
 }
 
 impl Clock {
@@ -140,9 +152,9 @@ impl Clock {
         (self.slowest * 2 + TIME_TO_WRITE).clamp(*VALID_FOR.start(), *VALID_FOR.end())
     }
 
-    /// Takes in an answer. Returns whether Redis' clock has gone further than time has passed here since the last
+    /// Takes in an answer. Redis' clock has jumped if it has gone further than time has passed here since the last
     /// question: this much is certain, however long either message was on its way.
-    fn observe(&mut self, asked: Instant, answered: Instant, redis_now: Duration) -> bool {
+    fn observe(&mut self, asked: Instant, answered: Instant, redis_now: Duration) {
         self.slowest = (answered - asked).max(self.slowest * 19 / 20);
         let jumped = self.last.is_some_and(|(last_now, last_asked)| {
             let passed = answered - last_asked;
@@ -151,7 +163,7 @@ impl Clock {
         if jumped || self.last.is_none_or(|(_, last_asked)| last_asked < asked) {
             self.last = Some((redis_now, asked));
         }
-        jumped
+        self.jumped |= jumped;
     }
 }
 
@@ -160,8 +172,12 @@ fn micros(duration: Duration) -> u64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use std::mem::take;
+
     use super::*;
+    use crate::conformance::{databases::server, some_bot};
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -182,15 +198,37 @@ mod tests {
     #[test]
     fn only_a_clock_that_outruns_ours_has_jumped() {
         let (mut clock, start, epoch) = (Clock::default(), Instant::now(), Duration::from_secs(1_700_000_000));
-        assert!(!clock.observe(start, start + MS, epoch));
+        let mut has_jumped = |asked, answered, redis_now| {
+            clock.observe(start + asked * MS, start + answered * MS, epoch + redis_now * MS);
+            take(&mut clock.jumped)
+        };
+        assert!(!has_jumped(0, 1, 0));
         // A second later, slowly answered: Redis may have looked at its clock at any moment of that.
-        assert!(!clock.observe(start + 1000 * MS, start + 1900 * MS, epoch + 1900 * MS));
+        assert!(!has_jumped(1000, 1900, 1900));
         // A minute of silence with some drift.
-        assert!(!clock.observe(start + 61_000 * MS, start + 61_001 * MS, epoch + 61_050 * MS));
+        assert!(!has_jumped(61_000, 61_001, 61_050));
         // Put back: the script notices that by the newest grant.
-        assert!(!clock.observe(start + 62_000 * MS, start + 62_001 * MS, epoch + 50_000 * MS));
+        assert!(!has_jumped(62_000, 62_001, 50_000));
         // Put forward by a second.
-        assert!(clock.observe(start + 63_000 * MS, start + 63_001 * MS, epoch + 52_000 * MS));
-        assert!(!clock.observe(start + 64_000 * MS, start + 64_001 * MS, epoch + 53_000 * MS));
+        assert!(has_jumped(63_000, 63_001, 52_000));
+        assert!(!has_jumped(64_000, 64_001, 53_000));
+    }
+
+    #[tokio::test]
+    async fn a_jump_that_another_question_noticed_silences_messages_once() {
+        let Some(url) = server("REDIS_URL") else { return };
+        let limiter = RedisLimiter::new(&Redis::new(&url).unwrap(), some_bot(), LimiterSettings::default());
+        let ask = async |budget| limiter.ask(budget, Urgency::Urgent, None).await.unwrap();
+        while let Permit::Denied { retry_in, .. } = ask(Budget::Message).await {
+            tokio::time::sleep(retry_in).await;
+        }
+        limiter.clock().last = Some((Duration::ZERO, Instant::now()));
+        assert!(matches!(ask(Budget::Lookup).await, Permit::Granted { .. }));
+        let Permit::Denied { retry_in, .. } = ask(Budget::Message).await else { panic!("granted after a jump") };
+        assert!(retry_in > Duration::from_secs(1), "{retry_in:?}");
+        while let Permit::Denied { retry_in: again, .. } = ask(Budget::Message).await {
+            assert!(again <= retry_in, "silenced twice: {again:?}");
+            tokio::time::sleep(again).await;
+        }
     }
 }

@@ -94,6 +94,13 @@ impl ErrorClass {
 /// Waited after a 429 that names no time: Telegram's own figure for requests dropped at a restart.
 const DEFAULT_RETRY_AFTER: u64 = 5;
 
+/// No flood wait is longer: TDLib takes longer ones for 14 days. What a proxy says may be anything.
+const LONGEST_RETRY_AFTER: u64 = 14 * 86_400;
+
+fn retry_after_s(seconds: u64) -> ErrorClass {
+    ErrorClass::RetryAfter(Duration::from_secs(seconds.min(LONGEST_RETRY_AFTER)))
+}
+
 impl CallError {
     /// What to do about it.
     #[must_use]
@@ -103,10 +110,10 @@ impl CallError {
             Self::Transport(TransportError::OutcomeUnknown) => ErrorClass::Ambiguous,
             Self::Unencodable => ErrorClass::Input,
             Self::Undecodable { status, retry_after } => match status {
-                429 => ErrorClass::RetryAfter(Duration::from_secs(retry_after.unwrap_or(DEFAULT_RETRY_AFTER))),
+                429 => retry_after_s(retry_after.unwrap_or(DEFAULT_RETRY_AFTER)),
                 // 504: a proxy had passed the call on and grew tired of waiting. 502: it found nobody to pass it on to.
                 200..=299 | 504 => ErrorClass::Ambiguous,
-                _ => retry_after.map_or(ErrorClass::Retry, |s| ErrorClass::RetryAfter(Duration::from_secs(s))),
+                _ => retry_after.map_or(ErrorClass::Retry, retry_after_s),
             },
             Self::Api { code, description, retry_after, migrate_to } => {
                 if let Some(chat) = migrate_to {
@@ -168,7 +175,7 @@ const BY_TEXT: &[(&str, ErrorClass)] = &[
 
 fn classify(code: u16, description: &str, retry_after: Option<u64>) -> ErrorClass {
     if code == 429 {
-        return ErrorClass::RetryAfter(Duration::from_secs(retry_after.unwrap_or(DEFAULT_RETRY_AFTER)));
+        return retry_after_s(retry_after.unwrap_or(DEFAULT_RETRY_AFTER));
     }
     if let Some((_, class)) = BY_TEXT.iter().find(|(part, _)| description.contains(part)) {
         return *class;
@@ -178,7 +185,7 @@ fn classify(code: u16, description: &str, retry_after: Option<u64>) -> ErrorClas
         403 => ErrorClass::BotOut,
         409 => ErrorClass::Conflict,
         504 => ErrorClass::Ambiguous,
-        500.. => retry_after.map_or(ErrorClass::Retry, |s| ErrorClass::RetryAfter(Duration::from_secs(s))),
+        500.. => retry_after.map_or(ErrorClass::Retry, retry_after_s),
         _ => ErrorClass::Input,
     }
 }
@@ -356,5 +363,9 @@ mod tests {
         }
         assert_eq!(page(429, None), ErrorClass::RetryAfter(Duration::from_secs(5)));
         assert_eq!(page(429, Some(86_400)), ErrorClass::RetryAfter(Duration::from_hours(24)));
+        for status in [429, 503] {
+            let days = ErrorClass::RetryAfter(Duration::from_hours(14 * 24));
+            assert_eq!(page(status, Some(u64::MAX)), days, "nobody waits for ever for a proxy's {status}");
+        }
     }
 }

@@ -93,7 +93,7 @@ impl Sender {
     async fn send_one(&self) {
         let chat = ChatId(self.people[self.turn.fetch_add(1, Ordering::Relaxed) % self.people.len()]);
         match self.permits.leave(Budget::Message, Urgency::Urgent, Some(chat)).await {
-            Ok(_leave) => {
+            Ok(()) => {
                 println!("used {} {chat}", unix_us());
                 self.stall();
                 let message = json!({"chat_id": chat, "text": "as much as may be"});

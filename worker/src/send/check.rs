@@ -5,6 +5,7 @@ use nezuko_telegram::{CallError, ChatId, ChatMember, ErrorClass, Limits, Rights,
 
 use super::Sender;
 use crate::{
+    facts::LOOKUP_CACHE_MS,
     intent::{Claim, Intent, Put, Settlement},
     store::{ChatWrites, Settle, StoreError},
 };
@@ -43,7 +44,8 @@ impl Sender {
         }
     }
 
-    /// Whether a decision or an open call still asks for this lookup; if not, the claim is settled.
+    /// Whether a decision or an open call still asks for this lookup, or something is to be done to them of which nothing
+    /// has come, and nobody has looked for a while (E42); if not, the claim is settled.
     async fn still_wanted(&self, claim: &Claim, chat: ChatId, user: UserId) -> Result<bool, StoreError> {
         let now_ms = self.now_ms();
         let mut wanted = false;
@@ -51,10 +53,12 @@ impl Sender {
             .with_person(user, chat, None, &claim.trace_id, |mut person| {
                 person.urgency = claim.urgency;
                 let open = person.open();
+                let act = person.verdict(chat).and_then(|verdict| person.plan(chat, &verdict.decision).act);
+                let asked = person.known(chat).is_some_and(|member| member.was_asked_since(now_ms - LOOKUP_CACHE_MS));
                 let mut outcome = person.finish(chat);
                 let this = Intent::Check { chat, user };
                 let due = outcome.writes.put.iter().filter(|put| put.intent == this).map(|put| put.not_before_ms).min();
-                wanted = due.is_some_and(|due| due <= now_ms);
+                wanted = due.is_some_and(|due| due <= now_ms) || (act.is_some() && !asked);
                 // Nothing is new, so that what is open already keeps its time.
                 outcome.writes.put.retain(|put| put.intent == this || !open.contains(&put.intent.key()));
                 if wanted {

@@ -279,7 +279,7 @@ impl Sender {
 
     async fn may_look_up(&self, chat: ChatId) -> Result<(), Stop> {
         let leave = self.permits.leave(Budget::Lookup, Urgency::Urgent, Some(chat)).await;
-        leave.map(drop).map_err(|refused| Stop::Later(ErrorClass::RetryAfter(refused.retry_in)))
+        leave.map_err(|refused| Stop::Later(ErrorClass::RetryAfter(refused.retry_in)))
     }
 
     /// What a lookup about `chat` has told; a 429 holds up `asker`.

@@ -16,7 +16,7 @@ mod redecide;
 mod reply;
 
 pub(crate) use answer::Found;
-pub use permits::{Leave, Permits, Refused};
+pub use permits::{Permits, Refused};
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -34,6 +34,8 @@ use crate::{
 
 /// A claim lasts so long; it is prolonged three times as often.
 pub const CLAIM: Duration = Duration::from_secs(10);
+/// Tries, a second apart, at writing down that something was sent.
+const SAVING_TRIES: u32 = 60;
 
 /// An intent that Telegram's absence cut short is due again so soon; lanes wait for Telegram before they claim it.
 const TELEGRAM_AWAY: Duration = Duration::from_secs(1);
@@ -119,6 +121,22 @@ impl Sender {
         self.handler.store.settle(&settle, put, &claim.trace_id, self.now_ms()).await?;
         self.handler.wake.lanes(Lanes::of(put));
         Ok(())
+    }
+
+    /// Writes down that something was sent. Whoever knows it does not give that up at the first failure of the store, or it
+    /// would be sent again.
+    async fn insist<T, W>(&self, write: impl Fn() -> W) -> Result<T, StoreError>
+    where
+        W: Future<Output = Result<T, StoreError>>,
+    {
+        for _ in 0..SAVING_TRIES {
+            match write().await {
+                Err(error) => tracing::warn!(%error, "what was sent is not written down yet, trying again"),
+                written => return written,
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        write().await
     }
 
     /// There is no leave for this one now. Where its chat has to wait, all of the lane's intents of the chat do, so that
@@ -208,3 +226,6 @@ impl Sender {
 fn message_number(message: MessageId) -> i32 {
     i32::try_from(message.0).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,13 +17,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// When messages are tried again without the limiter.
 const LIMITER_AWAY: Duration = Duration::from_secs(1);
 
-/// Leave to make one call, good until `until`.
-#[derive(Clone, Copy, Debug)]
-pub struct Leave {
-    /// After this the call must not be made.
-    pub until: Instant,
-}
-
 /// There is no leave to be had now.
 #[derive(Clone, Copy, Debug)]
 pub struct Refused {
@@ -39,48 +32,67 @@ pub struct Permits {
     metrics: Metrics,
     /// One asker for each budget and urgency, so that waiting callers do not outbid each other.
     askers: [[tokio::sync::Mutex<()>; 2]; Budget::ALL.len()],
-    away: Mutex<Away>,
+    own: Mutex<Own>,
 }
 
-/// What is needed while the limiter is away.
+/// What this process knows by itself.
 #[derive(Debug, Default)]
-struct Away {
-    /// It is not asked before this for calls that can go on without it.
-    until: Option<Instant>,
-    /// The pauses that this process knows of: until when the bot (`None`) or a chat is not to be called.
+struct Own {
+    /// The limiter is away: it is not asked before this for calls that can go on without it.
+    away_until: Option<Instant>,
+    /// The pauses that it was told of: until when the bot (`None`) or a chat is not to be called. The limiter may have been
+    /// away just then.
     pauses: HashMap<Option<ChatId>, Instant>,
+}
+
+impl Own {
+    /// The pause that a call about `chat` has to wait for.
+    fn paused(&self, chat: Option<ChatId>, now: Instant) -> Option<Refused> {
+        let left = |what| self.pauses.get(&what).map(|until| until.saturating_duration_since(now)).unwrap_or_default();
+        let (of_bot, of_chat) = (left(None), chat.map(|chat| left(Some(chat))).unwrap_or_default());
+        let retry_in = of_bot.max(of_chat);
+        (!retry_in.is_zero()).then_some(Refused { retry_in, chat_bound: !of_chat.is_zero() })
+    }
 }
 
 impl Permits {
     /// Asks `limiter` and counts what comes of it.
     #[must_use]
     pub fn new(limiter: Arc<dyn Limiter>, metrics: Metrics) -> Self {
-        Self { limiter, metrics, askers: Default::default(), away: Mutex::default() }
+        Self { limiter, metrics, askers: Default::default(), own: Mutex::default() }
     }
 
-    /// Waits for leave, some seconds at most, and not at all where it is this chat that has to wait. A grant that comes
-    /// late is thrown away and asked for anew. Cancellation may waste one grant.
+    /// Waits for leave to make one call now, some seconds at most, and not at all where it is this chat that has to wait. A
+    /// message's grant that comes late is thrown away and asked for anew; the limits of other calls are not so exact.
+    /// Cancellation may waste one grant.
     ///
     /// Without the limiter no messages are sent; answers, deletions, restrictions and lookups go on.
     ///
     /// # Errors
     /// [`Refused`]: to be asked again later, by whoever has the intent then.
-    pub async fn leave(&self, budget: Budget, urgency: Urgency, chat: Option<ChatId>) -> Result<Leave, Refused> {
+    pub async fn leave(&self, budget: Budget, urgency: Urgency, chat: Option<ChatId>) -> Result<(), Refused> {
         let began = Instant::now();
         let _asker = self.askers[budget as usize][urgency as usize].lock().await;
         loop {
             let asked = Instant::now();
-            if budget != Budget::Message && self.away().until.is_some_and(|until| until > asked) {
-                return self.leave_without_limiter(chat, asked);
+            if let Some(refused) = self.own().paused(chat, asked) {
+                self.metrics.limiter_denial(budget, urgency);
+                return Err(refused);
+            }
+            if budget != Budget::Message && self.own().away_until.is_some_and(|until| until > asked) {
+                return Ok(());
             }
             match self.limiter.ask(budget, urgency, chat).await {
-                Ok(Permit::Granted { valid_for }) if asked.elapsed() >= valid_for => {
+                Ok(Permit::Granted { valid_for }) if budget == Budget::Message && asked.elapsed() >= valid_for => {
                     self.metrics.limiter_late(budget);
+                    if began.elapsed() > PATIENCE {
+                        return Err(Refused { retry_in: LIMITER_AWAY, chat_bound: false });
+                    }
                 }
-                Ok(Permit::Granted { valid_for }) => {
+                Ok(Permit::Granted { .. }) => {
                     self.metrics.limiter_grant(budget, urgency);
                     self.metrics.rate_limit_delay(began.elapsed());
-                    return Ok(Leave { until: asked + valid_for });
+                    return Ok(());
                 }
                 Ok(Permit::Denied { retry_in, chat_bound }) => {
                     self.metrics.limiter_denial(budget, urgency);
@@ -95,19 +107,9 @@ impl Permits {
                 }
                 Err(error) => {
                     tracing::warn!(%error, budget = budget.name(), "calls go on without the limiter");
-                    self.away().until = Some(Instant::now() + LIMITER_AWAY);
+                    self.own().away_until = Some(Instant::now() + LIMITER_AWAY);
                 }
             }
-        }
-    }
-
-    /// Only the pauses that this process knows of hold then.
-    fn leave_without_limiter(&self, chat: Option<ChatId>, now: Instant) -> Result<Leave, Refused> {
-        let away = self.away();
-        let paused_until = |what| away.pauses.get(&what).copied();
-        match paused_until(None).max(chat.and_then(|chat| paused_until(Some(chat)))) {
-            Some(until) if until > now => Err(Refused { retry_in: until - now, chat_bound: false }),
-            _ => Ok(Leave { until: now + PATIENCE }),
         }
     }
 
@@ -115,9 +117,9 @@ impl Permits {
     pub async fn pause(&self, budget: Budget, chat: Option<ChatId>, for_: Duration) {
         let now = Instant::now();
         {
-            let mut away = self.away();
-            away.pauses.retain(|_, until| *until > now);
-            let until = away.pauses.entry(chat).or_insert(now);
+            let mut own = self.own();
+            own.pauses.retain(|_, until| *until > now);
+            let until = own.pauses.entry(chat).or_insert(now);
             *until = (now + for_).max(*until);
         }
         let chat_id = chat.map(|chat| chat.0);
@@ -131,7 +133,76 @@ impl Permits {
         }
     }
 
-    fn away(&self) -> std::sync::MutexGuard<'_, Away> {
-        self.away.lock().unwrap_or_else(PoisonError::into_inner)
+    fn own(&self) -> std::sync::MutexGuard<'_, Own> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use async_trait::async_trait;
+    use nezuko_shared::limiter::LimiterError;
+    use nezuko_telegram::BotId;
+
+    use super::*;
+
+    /// Grants everything, too late for a message.
+    #[derive(Default)]
+    struct Slow {
+        asked: AtomicU32,
+    }
+
+    #[async_trait]
+    impl Limiter for Slow {
+        async fn ask(&self, _: Budget, _: Urgency, _: Option<ChatId>) -> Result<Permit, LimiterError> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            Ok(Permit::Granted { valid_for: Duration::from_millis(200) })
+        }
+
+        async fn pause(&self, _: Budget, _: Option<ChatId>, _: Duration) -> Result<Paused, LimiterError> {
+            Err(LimiterError("away just now".to_owned()))
+        }
+    }
+
+    fn permits() -> (Arc<Slow>, Permits) {
+        let limiter = Arc::new(Slow::default());
+        (limiter.clone(), Permits::new(limiter, Metrics::new(BotId(1), "test")))
+    }
+
+    #[tokio::test]
+    async fn mutes_and_lookups_go_on_however_slow_the_limiter_is() {
+        let (limiter, permits) = permits();
+        for budget in [Budget::Lookup, Budget::Deletion, Budget::Restriction, Budget::Answer] {
+            let leave = permits.leave(budget, Urgency::Urgent, None);
+            tokio::time::timeout(PATIENCE, leave).await.unwrap().unwrap();
+        }
+        assert_eq!(limiter.asked.load(Ordering::Relaxed), 4, "grants were thrown away");
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_ever_for_a_message_that_cannot_be_granted_in_time() {
+        let (_, permits) = permits();
+        let leave = permits.leave(Budget::Message, Urgency::Urgent, None);
+        let refused = tokio::time::timeout(PATIENCE * 2, leave).await.unwrap().unwrap_err();
+        assert!(!refused.chat_bound, "it is not about the chat");
+    }
+
+    #[tokio::test]
+    async fn a_pause_that_the_limiter_did_not_take_in_is_kept_here() {
+        const PAUSE: Duration = Duration::from_secs(60);
+        let (limiter, permits) = permits();
+        let (paused, other) = (Some(ChatId(-1)), Some(ChatId(-2)));
+        permits.pause(Budget::Lookup, paused, PAUSE).await;
+        let refused = permits.leave(Budget::Restriction, Urgency::Urgent, paused).await.unwrap_err();
+        assert!(refused.chat_bound && refused.retry_in > PAUSE / 2, "{refused:?}");
+        permits.leave(Budget::Restriction, Urgency::Urgent, other).await.unwrap();
+        permits.pause(Budget::Answer, None, PAUSE / 2).await;
+        let refused = permits.leave(Budget::Restriction, Urgency::Urgent, other).await.unwrap_err();
+        assert!(!refused.chat_bound && refused.retry_in <= PAUSE / 2, "{refused:?}");
+        assert_eq!(limiter.asked.load(Ordering::Relaxed), 1, "the limiter need not be asked");
     }
 }

@@ -23,8 +23,6 @@ use crate::{
 const NAMES: i64 = 10;
 /// Between two changes of one prompt: half of a group's 20 messages a minute stay free for replies.
 const COOL_DOWN_MS: i64 = 6_000;
-/// Tries, a second apart, at writing down that a prompt stands.
-const SAVING_TRIES: u32 = 60;
 /// A prompt whose sending had no known outcome is not repeated sooner than this.
 const UNKNOWN_OUTCOME_MS: i64 = 60_000;
 
@@ -160,16 +158,9 @@ impl Sender {
                 self.after_refusal(claim, group, class).await?
             }
         };
-        let mut tries = 0;
-        let saved = loop {
-            match self.handler.store.save_prompt(group, topic, Some(&prompt), claim, Some(settlement.clone())).await {
-                Ok(saved) => break saved,
-                // Whoever knows the id of a standing message does not give it up at the first failure.
-                Err(_) if id.is_some() && tries < SAVING_TRIES => tries += 1,
-                Err(error) => return Err(error),
-            }
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        };
+        let store = &self.handler.store;
+        let save = || store.save_prompt(group, topic, Some(&prompt), claim, Some(settlement.clone()));
+        let saved = if id.is_some() { self.insist(save).await? } else { save().await? };
         match id {
             // It took so long that somebody else took over: this one is nobody's prompt.
             Some(message) if !saved => {

@@ -30,7 +30,7 @@ impl Sender {
             // Whether a reply of unknown outcome stands cannot be found out; rather one too few than one too many.
             Ok(_) | Err(ErrorClass::AlreadyDone | ErrorClass::Ambiguous) => {
                 self.handler.metrics.reply();
-                Settlement::Done
+                return self.insist(|| self.settle(claim, Settlement::Done)).await;
             }
             Err(class @ ErrorClass::RetryAfter(wait)) => {
                 self.obey(Budget::Message, Some(reply.chat), class).await;

@@ -47,7 +47,7 @@ end
 -- the moment (`>`), hence the 1.
 local function until_room(list, calls, span)
     local newest = tonumber(redis.call('LINDEX', list, 0) or nil)
-    if newest and newest > now + 2 * SECOND then
+    if newest and newest > now + margin + 2 * SECOND then
         redis.call('DEL', list) -- From before the clock was put back; it would deny until then.
         return 0
     end

@@ -1,0 +1,177 @@
+//! What becomes of claims whose calls or stores fail.
+
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use nezuko_shared::{
+    cache::memory::MemoryCache,
+    database::Database,
+    limiter::{LimiterSettings, memory::MemoryLimiter},
+    telemetry::metrics::Metrics,
+};
+use nezuko_telegram::{
+    BotId, ChatId, Client, MessageId, RawResponse, Transport, TransportError, UpdateId, UserId, parse_update,
+};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::Sender;
+use crate::{
+    facts::{CONFIRM_AFTER_MS, Setting},
+    handle::{Handler, Receipt},
+    intent::{Claim, Intent, Lane, Put, Reply},
+    store::{ChatView, ChatWrites, SqlStore},
+};
+
+const BOT: BotId = BotId(7_000_000_001);
+const GROUP: ChatId = ChatId(-1_001_000_000_001);
+const CHANNEL: ChatId = ChatId(-1_001_000_000_011);
+const ANN: UserId = UserId(11);
+const NOW: i64 = 1_700_000_000_000;
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Answers every call so but lookups, which show administrators, and has the store fail from then on where it is told to.
+struct Telegram {
+    status: u16,
+    body: &'static str,
+    calls: AtomicUsize,
+    breaks: Option<Database>,
+}
+
+#[async_trait]
+impl Transport for Telegram {
+    async fn post(&self, method: &str, _: Vec<u8>) -> Result<RawResponse, TransportError> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        if method == "getChatMember" {
+            let body = json!({"ok": true, "result": {"user": user(ANN.0), "status": "administrator"}}).to_string();
+            return Ok(RawResponse { status: 200, retry_after: None, body: body.into_bytes() });
+        }
+        if let Some(database) = &self.breaks {
+            sqlx::query("ALTER TABLE intents RENAME TO away").execute(database.pool()).await.unwrap();
+        }
+        Ok(RawResponse { status: self.status, retry_after: None, body: self.body.into() })
+    }
+}
+
+async fn database() -> Database {
+    let database = Database::open("sqlite::memory:").await.unwrap();
+    database.migrate().await.unwrap();
+    database
+}
+
+fn user(id: i64) -> Value {
+    json!({"id": id, "is_bot": id == BOT.0, "first_name": "Somebody"})
+}
+
+/// Takes in that somebody's status in a chat is another.
+async fn take_in(sender: &Sender, update_id: i64, chat: ChatId, id: i64, status: &str) {
+    let kind = if id == BOT.0 { "my_chat_member" } else { "chat_member" };
+    let member = |status: &str| json!({"user": user(id), "status": status, "can_restrict_members": id == BOT.0});
+    let old = if status == "left" { "member" } else { "left" };
+    let update = json!({"update_id": update_id, kind: {
+        "chat": {"id": chat.0, "type": if chat == CHANNEL { "channel" } else { "supergroup" }, "title": "Chat"},
+        "from": user(id), "date": NOW / 1000 - 100 + update_id,
+        "old_chat_member": member(old), "new_chat_member": member(status),
+    }});
+    let update = parse_update(update.to_string().as_bytes()).unwrap();
+    let receipt = Receipt { update_id: update.id, received_ms: NOW, trace_id: "" };
+    sender.handler.handle(&update, &receipt).await.unwrap();
+}
+
+fn sender(database: &Database, telegram: &Arc<Telegram>) -> Sender {
+    let handler = Handler {
+        store: Arc::new(SqlStore::new(database.clone(), BOT)),
+        cache: Arc::new(MemoryCache::default()),
+        bot: BOT,
+        username: Arc::new(OnceLock::new()),
+        metrics: Metrics::new(BOT, "abc"),
+        clock: Arc::new(|| NOW),
+        wake: Arc::default(),
+    };
+    let limiter = Arc::new(MemoryLimiter::new(LimiterSettings::default()));
+    Sender::new(handler, Client::new(telegram.clone()), limiter, "me".to_owned())
+}
+
+async fn claim(sender: &Sender, lane: Lane, intents: Vec<Intent>) -> Vec<Claim> {
+    let put: Vec<Put> = intents.into_iter().map(|intent| Put::urgent(intent, NOW)).collect();
+    sender.handler.store.put(&put, "").await.unwrap();
+    sender.claim(lane, 10).await.unwrap().remove(0)
+}
+
+#[tokio::test]
+async fn a_reply_is_sent_once_though_the_store_fails_just_after() {
+    let database = database().await;
+    let (status, body) = (200, r#"{"ok":true,"result":{"message_id":7}}"#);
+    let telegram = Arc::new(Telegram { status, body, calls: AtomicUsize::new(0), breaks: Some(database.clone()) });
+    let sender = sender(&database, &telegram);
+    let reply =
+        Reply { update_id: UpdateId(1), chat: GROUP, topic: None, message: MessageId(5), html: "hi".to_owned() };
+    let claims = claim(&sender, Lane::Messages, vec![Intent::Reply(reply)]).await;
+    let working = sender.clone();
+    let mut work = tokio::spawn(async move { working.carry_out(&claims).await });
+    let given_up = timeout(Duration::from_secs(3), &mut work).await;
+    assert!(given_up.is_err(), "given up, and sent again later: {given_up:?}");
+    sqlx::query("ALTER TABLE away RENAME TO intents").execute(database.pool()).await.unwrap();
+    timeout(DEADLINE, work).await.unwrap().unwrap().unwrap();
+    assert_eq!(telegram.calls.load(Ordering::Relaxed), 1);
+    assert_eq!(sender.handler.store.open_intents().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_message_that_has_become_too_old_to_be_deleted_takes_no_younger_one_along() {
+    let database = database().await;
+    let (status, body) = (400, r#"{"ok":false,"error_code":400,"description":"Bad Request: not enough rights"}"#);
+    let telegram = Arc::new(Telegram { status, body, calls: AtomicUsize::new(0), breaks: None });
+    let sender = sender(&database, &telegram);
+    let deletions = (1..=3).map(|message| Intent::Delete { chat: GROUP, message: MessageId(message) }).collect();
+    let mut claims = claim(&sender, Lane::Deletions, deletions).await;
+    claims[0].attempts = 48;
+    sender.carry_out(&claims).await.unwrap();
+    assert_eq!(telegram.calls.load(Ordering::Relaxed), 1);
+    let open = sender.handler.store.open_intents().await.unwrap();
+    assert!(open.contains(&("delete".to_owned(), 2)), "{open:?}");
+}
+
+#[tokio::test]
+async fn e42_who_cannot_be_muted_for_being_an_administrator_is_looked_up_and_left_alone() {
+    let database = database().await;
+    let (status, body) =
+        (400, r#"{"ok":false,"error_code":400,"description":"Bad Request: user is an administrator of the chat"}"#);
+    let telegram = Arc::new(Telegram { status, body, calls: AtomicUsize::new(0), breaks: None });
+    let mut sender = sender(&database, &telegram);
+    take_in(&sender, 1, GROUP, BOT.0, "administrator").await;
+    take_in(&sender, 2, CHANNEL, BOT.0, "administrator").await;
+    take_in(&sender, 3, CHANNEL, ANN.0, "left").await;
+    take_in(&sender, 4, GROUP, ANN.0, "member").await;
+    let on = Setting { value: true, update_id: UpdateId(5), received_ms: NOW };
+    let mut protect = |view: &ChatView| {
+        let mut facts = view.chat.facts.clone();
+        facts.protected = Some(on);
+        ChatWrites { facts: Some(facts), links: vec![(CHANNEL, on)], put: Vec::new() }
+    };
+    sender.handler.store.with_chat(GROUP, "", NOW, &mut protect).await.unwrap();
+    let member = Intent::Member { group: GROUP, user: ANN };
+    let claims = claim(&sender, Lane::Restrictions, vec![member]).await;
+    sender.carry_out(&claims).await.unwrap();
+    assert_eq!(telegram.calls.load(Ordering::Relaxed), 1, "a mute was tried");
+
+    sender.handler.clock = Arc::new(|| NOW + CONFIRM_AFTER_MS);
+    let check = Intent::Check { chat: GROUP, user: ANN };
+    for lane in [Lane::Lookups, Lane::Bulk] {
+        for claims in sender.claim(lane, 10).await.unwrap() {
+            assert_eq!(claims[0].intent, check);
+            sender.carry_out(&claims).await.unwrap();
+        }
+    }
+    assert_eq!(telegram.calls.load(Ordering::Relaxed), 2, "nobody has looked");
+    let open = sender.handler.store.open_intents().await.unwrap();
+    assert!(open.iter().all(|(kind, _)| kind == "prompt"), "{open:?}");
+}
