@@ -148,7 +148,7 @@ pub fn decide(rule: &Rule<'_>, user: UserId, member: Option<&Member>, now_ms: i6
     let came = member.is_some_and(|member| member.was_in(now_ms));
     let concerned = match decision {
         Decision::Unknown => present == Some(true) || came || speaks || muted || !missing_is_empty,
-        _ => present == Some(true) || muted,
+        _ => present == Some(true) || came || muted,
     };
     if !concerned {
         ask.clear();

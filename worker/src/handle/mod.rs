@@ -92,6 +92,7 @@ impl Handler {
         let mut lanes = Lanes::default();
         let mut version = ChatVersion { chat, settings_version: 0, protected: false };
         let mut seen_before = false;
+        let mut upgraded_to = None;
         let bot = self.bot;
         let began = Instant::now();
         self.store
@@ -99,6 +100,7 @@ impl Handler {
                 if let Some(chat) = view.chats.get(&chat) {
                     version.settings_version = chat.version;
                     version.protected = chat.facts.is_protected();
+                    upgraded_to = chat.facts.upgraded_to;
                 }
                 seen_before = view.seen_before;
                 let outcome = apply(Person::new(bot, user, now_ms, view));
@@ -123,7 +125,11 @@ impl Handler {
         if let Err(error) = remembered.await {
             tracing::warn!(%error, trace_id, "cache not updated");
         }
-        Ok(())
+        match upgraded_to {
+            // Told late: it follows what has gone over already.
+            Some(new) => self.migrate(chat, new, trace_id).await,
+            None => Ok(()),
+        }
     }
 
     /// The bot's own standing changed somewhere.

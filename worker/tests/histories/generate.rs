@@ -127,7 +127,9 @@ pub(crate) fn plan(seed: u64, most: Trouble) -> Plan {
         let steps = rng.random_range(0..30);
         plan.turns.insert(at, Turn { doing: Doing::Upgrades, steps, pause_ms: 0 });
     }
-    plan.faults = faults(plan.workers.len(), &trouble, rng);
+    // A call that goes out long after it was decided is put right by its echo, and by nothing else.
+    let stall = if plan.echoes { trouble.stall } else { 0.0 };
+    plan.faults = faults(plan.workers.len(), &Trouble { stall, ..trouble }, rng);
     plan
 }
 

@@ -31,8 +31,10 @@ use crate::{
 const BOT: UserId = UserId(7_000_000_001);
 /// A history that takes more steps than this never ends.
 const STEPS: usize = 50_000;
-/// Three times in which a claim runs out.
+/// Workers say that they are alive as often: three times before a claim runs out.
 const KEEP_ALIVE_MS: i64 = 3_000;
+/// In shorter pauses everybody stands still where they are; in longer ones workers go on.
+const FROZEN_MS: i64 = 3_000;
 /// A wrong state stands no longer than this once the fleet has nothing to do.
 const PROMPTLY_MS: i64 = 30_000;
 /// Until after the second look at a call that was never echoed, and after timed restrictions of an hour.
@@ -75,8 +77,8 @@ struct History<'a> {
     poison: Option<u32>,
     poisoned: Vec<UpdateId>,
     kept_alive_ms: i64,
-    /// When the clock jumped, so that whatever waited then had no chance of being in time.
-    jumps: Vec<i64>,
+    /// When workers died or stood still, so that what they had in hand was held up.
+    held_up: Vec<i64>,
 }
 
 /// Runs a plan. The clock of `runtime` is paused, and this thread is in its context.
@@ -131,7 +133,7 @@ impl<'a> History<'a> {
             poison: None,
             poisoned: Vec::new(),
             kept_alive_ms: BEGIN_MS,
-            jumps: Vec::new(),
+            held_up: Vec::new(),
         };
         history.protect();
         history
@@ -170,7 +172,7 @@ impl<'a> History<'a> {
 
     fn come_to_pass(&mut self) -> Result<(), String> {
         for turn in &self.plan.turns {
-            self.turn(turn)?;
+            self.turn(turn);
         }
         self.come_to_rest()?;
         self.shared.queue.judge()?;
@@ -183,7 +185,7 @@ impl<'a> History<'a> {
         self.shared.telegram.with(|world, _| judge_messages::judge(self.plan, world, &self.shared.queue))
     }
 
-    fn turn(&mut self, turn: &Turn) -> Result<(), String> {
+    fn turn(&mut self, turn: &Turn) {
         let act = self.shared.telegram.with(|world, _| self.plan.act(turn.doing, world));
         if let Doing::Poison(times) = turn.doing {
             self.poison = Some(times);
@@ -193,13 +195,25 @@ impl<'a> History<'a> {
         self.receive();
         self.poison = None;
         for _ in 0..turn.steps {
-            self.go_on()?;
+            self.go_on();
         }
-        if turn.pause_ms > 0 {
-            self.jumps.extend((turn.pause_ms > 10_000).then(|| self.shared.telegram.now_ms()));
-            self.advance(turn.pause_ms)?;
+        let until_ms = self.shared.telegram.now_ms() + turn.pause_ms;
+        while self.shared.telegram.now_ms() < until_ms {
+            if turn.pause_ms <= FROZEN_MS || !self.go_on() {
+                let next_ms = self.next_ms().unwrap_or(until_ms).min(until_ms);
+                self.advance(next_ms - self.shared.telegram.now_ms());
+            }
         }
-        Ok(())
+    }
+
+    /// When anything can be done next, Unix milliseconds.
+    fn next_ms(&self) -> Option<i64> {
+        let now_ms = self.shared.telegram.now_ms();
+        let stalls = self.workers.iter().map(|worker| worker.stalled_until_ms).filter(|until_ms| *until_ms > now_ms);
+        let queue_ms = self.shared.queue.next_ms();
+        let next_ms = [queue_ms, self.tasks.ready_ms(), self.shared.store.next_due_ms(), self.shared.telegram.lands_ms()];
+        // Something may be due by another clock than that of the worker that could do it.
+        next_ms.into_iter().flatten().chain(stalls).min().map(|next_ms| next_ms.max(now_ms + 20))
     }
 
     /// The queue takes in what Telegram has sent.
@@ -234,24 +248,22 @@ impl<'a> History<'a> {
     }
 
     /// Time passes.
-    fn advance(&mut self, ms: i64) -> Result<(), String> {
+    fn advance(&mut self, ms: i64) {
         self.shared.telegram.advance(ms);
-        if self.tasks.need_clock() {
+        if self.tasks.need_clock() || self.shared.limiter.has_paused() {
             self.runtime.block_on(tokio::time::advance(std::time::Duration::from_millis(ms.unsigned_abs())));
         }
         self.receive();
         let now_ms = self.shared.telegram.now_ms();
         if now_ms >= self.kept_alive_ms + KEEP_ALIVE_MS {
             self.kept_alive_ms = now_ms;
-            for worker in self.workers.iter().filter(|worker| worker.stalled_until_ms <= now_ms) {
-                worker.keep_alive()?;
-            }
+            let awake = self.workers.iter().filter(|worker| worker.stalled_until_ms <= now_ms);
+            awake.for_each(Worker::keep_alive);
         }
-        Ok(())
     }
 
     /// One step of one of the workers. Returns whether anybody could do anything.
-    fn go_on(&mut self) -> Result<bool, String> {
+    fn go_on(&mut self) -> bool {
         let nth = self.steps;
         self.steps += 1;
         let mut panics = false;
@@ -265,9 +277,9 @@ impl<'a> History<'a> {
         };
         if self.rng.random_ratio(1, 5) {
             let ms = self.rng.random_range(1..50);
-            self.advance(ms)?;
+            self.advance(ms);
         }
-        Ok(went_on)
+        went_on
     }
 
     /// Returns whether the next task panics.
@@ -276,6 +288,7 @@ impl<'a> History<'a> {
             Accident::Panic => return true,
             Accident::Dies(worker) => {
                 count("fault", "step", "a worker dies");
+                self.held_up.push(self.shared.telegram.now_ms());
                 self.tasks.kill(self.workers[worker].consumer);
                 let skew_ms = self.workers[worker].skew_ms;
                 self.workers[worker] = Worker::start(&self.shared, self.started, skew_ms);
@@ -283,6 +296,7 @@ impl<'a> History<'a> {
             }
             Accident::Stalls(worker, for_ms) => {
                 count("fault", "step", "a worker stands still");
+                self.held_up.push(self.shared.telegram.now_ms());
                 self.workers[worker].stalled_until_ms = self.shared.telegram.now_ms() + for_ms;
             }
             Accident::CacheForgets => {
@@ -356,17 +370,15 @@ impl<'a> History<'a> {
         let mut drained_ms = None;
         let mut judged = !judge::is_prompt(self.plan);
         while self.steps < STEPS {
-            if self.go_on()? {
+            if self.go_on() {
                 continue;
             }
             let now_ms = self.shared.telegram.now_ms();
-            let queued_ms = self.shared.queue.next_ms();
-            if queued_ms.is_none() && self.tasks.count() == 0 {
+            let all_awake = self.workers.iter().all(|worker| worker.stalled_until_ms <= now_ms);
+            if all_awake && self.shared.queue.next_ms().is_none() && self.tasks.count() == 0 {
                 drained_ms.get_or_insert(now_ms);
             }
-            let stalls = self.workers.iter().map(|worker| worker.stalled_until_ms).filter(|until_ms| *until_ms > now_ms);
-            let next_ms = [queued_ms, self.tasks.ready_ms(), self.shared.store.next_due_ms(), self.shared.telegram.lands_ms()];
-            let next_ms = next_ms.into_iter().flatten().chain(stalls).min().unwrap_or(end_ms).max(now_ms + 20);
+            let next_ms = self.next_ms().unwrap_or(end_ms);
             if !judged && drained_ms.is_some_and(|drained_ms| next_ms > drained_ms + PROMPTLY_MS) {
                 judged = true;
                 self.judge(judge::people).map_err(|text| format!("{PROMPTLY_MS} ms after all was quiet {text}"))?;
@@ -374,7 +386,7 @@ impl<'a> History<'a> {
             if next_ms >= end_ms {
                 return Ok(());
             }
-            self.advance(next_ms - now_ms)?;
+            self.advance(next_ms - now_ms);
         }
         Err(format!("does not come to rest, open: {:?}", self.shared.store.open()))
     }
@@ -383,7 +395,7 @@ impl<'a> History<'a> {
         let chat = self.shared.store.known(Chat(Plan::chat(Place::Group).0)).chat;
         self.shared.telegram.with(|world, now_ms| {
             let protected = chat.facts.is_protected();
-            judge(&Ending { plan: self.plan, world, now_ms, protected, jumps: &self.jumps })
+            judge(&Ending { plan: self.plan, world, now_ms, protected, held_up: &self.held_up })
         })
     }
 

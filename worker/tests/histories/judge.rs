@@ -16,8 +16,8 @@ pub(crate) struct Ending<'a> {
     pub(crate) now_ms: i64,
     /// Whether the group's rule is enforced, as far as is stored.
     pub(crate) protected: bool,
-    /// When the clock jumped far, so that whatever waited then had no chance of being in time.
-    pub(crate) jumps: &'a [i64],
+    /// When workers died or stood still, so that what they had in hand was held up.
+    pub(crate) held_up: &'a [i64],
 }
 
 /// Everything that must hold.
@@ -34,7 +34,7 @@ pub(crate) fn judge(ending: &Ending<'_>) -> Result<(), String> {
 
 /// Whoever must be free is, whoever must be muted is, and what others have imposed stands.
 pub(crate) fn people(ending: &Ending<'_>) -> Result<(), String> {
-    for user in ending.plan.people() {
+    for user in ending.plan.people().filter(|user| ending.can_be_known(*user)) {
         ending.person(user)?;
         ending.imposed(user)?;
     }
@@ -55,6 +55,22 @@ fn loses_answers(plan: &Plan) -> bool {
     })
 }
 
+/// A change of somebody's standing in the group.
+struct Change {
+    at_ms: i64,
+    by: UserId,
+    old: Member,
+    new: Member,
+    /// Whether the bot was told.
+    told: bool,
+}
+
+/// Whether the bot imposed this for not having joined, and did not put back what an admin had imposed: those mutes last
+/// for ever or for an hour at most here, the bot's own for the better part of a year.
+fn is_of_bot(member: Member, now_ms: i64) -> bool {
+    matches!(member, Member::Restricted { until, .. } if member.is_muted() && until > now_ms / 1000 + OF_BOT_S)
+}
+
 impl Ending<'_> {
     fn history(&self) -> impl DoubleEndedIterator<Item = &Entry> {
         self.world.history().iter()
@@ -64,13 +80,13 @@ impl Ending<'_> {
         self.world.member(Plan::chat(Place::Group), user, self.now_ms)
     }
 
-    /// The changes of this person in the group, with who made them, and whether the bot was told.
-    fn changes(&self, user: UserId) -> impl DoubleEndedIterator<Item = (UserId, Member, Member, bool)> {
+    /// The changes of this person in the group.
+    fn changes(&self, user: UserId) -> impl DoubleEndedIterator<Item = Change> {
         self.history().filter_map(move |entry| match entry.what {
             Happened::Changed { chat, user: whose, by, old, new, told }
                 if whose == user && self.plan.is(Place::Group, chat) =>
             {
-                Some((by, old, new, told))
+                Some(Change { at_ms: entry.at_ms, by, old, new, told })
             }
             _ => None,
         })
@@ -79,39 +95,40 @@ impl Ending<'_> {
     /// Whether something that others did to this person in the group was not told to the bot. It may not even know that
     /// they are there.
     fn acted_unseen(&self, user: UserId) -> bool {
-        self.changes(user).any(|(by, .., told)| by != self.world.bot().id && !told)
+        self.changes(user).any(|change| change.by != self.world.bot().id && !change.told)
     }
 
     /// Whether an admin has lifted the bot's mute of this person, and they have not left since.
     fn is_allowed(&self, user: UserId) -> bool {
         let (mut allowed, mut muted_by_bot) = (false, false);
-        for (by, old, new, _) in self.changes(user) {
+        for Change { at_ms, by, old, new, .. } in self.changes(user) {
             let by_bot = by == self.world.bot().id;
             if !by_bot && by != user && (old.is_muted() != new.is_muted() || old.is_admin() != new.is_admin()) {
                 allowed = muted_by_bot && old.is_muted() && !new.is_muted() && !new.is_admin();
             }
             if by != user {
-                muted_by_bot = by_bot && new.is_muted();
+                muted_by_bot = by_bot && is_of_bot(new, at_ms);
             }
             allowed &= new.is_in();
         }
         allowed
     }
 
-    /// Muted for not having joined, and not because the bot put back what an admin had imposed: those last for ever or for
-    /// an hour at most here, the bot's own for the better part of a year.
     fn is_muted_by_us(&self, user: UserId) -> bool {
-        let lasts_long = match self.member(user) {
-            Member::Restricted { until, .. } => until > self.now_ms / 1000 + OF_BOT_S,
-            _ => false,
-        };
-        lasts_long && self.world.is_muted_by_bot(Plan::chat(Place::Group), user, self.now_ms)
+        is_of_bot(self.member(user), self.now_ms)
+            && self.world.is_muted_by_bot(Plan::chat(Place::Group), user, self.now_ms)
+    }
+
+    /// Whether the bot can know what is to hold for this person: it was told what others did to them, and where it has
+    /// crossed that, the echo has told it so.
+    fn can_be_known(&self, user: UserId) -> bool {
+        let bot = self.world.bot().id;
+        let others_acted = self.changes(user).any(|change| change.by != user && change.by != bot);
+        let bot_acted_last = self.changes(user).rev().find(|change| change.by != user).is_some_and(|last| last.by == bot);
+        !self.acted_unseen(user) && (self.plan.echoes || !(others_acted && bot_acted_last))
     }
 
     fn person(&self, user: UserId) -> Result<(), String> {
-        if self.acted_unseen(user) {
-            return Ok(());
-        }
         let member = self.member(user);
         let muted = self.is_muted_by_us(user);
         let mut required = (0..self.plan.required.len()).map(|index| Plan::chat(Place::Required(index)));
@@ -131,8 +148,8 @@ impl Ending<'_> {
     /// moment cannot be helped: Telegram has no compare-and-set.)
     fn imposed(&self, user: UserId) -> Result<(), String> {
         let bot = self.world.bot().id;
-        let by_others = self.changes(user).rev().find(|(by, ..)| *by != user && *by != bot);
-        let imposed = by_others.map(|(_, _, new, _)| new);
+        let by_others = self.changes(user).rev().find(|change| change.by != user && change.by != bot);
+        let imposed = by_others.map(|change| change.new);
         let stands = match imposed {
             Some(Member::Restricted { until, .. } | Member::Kicked { until }) => {
                 until == 0 || until > self.now_ms / 1000
@@ -140,7 +157,7 @@ impl Ending<'_> {
             _ => false,
         };
         let member = self.member(user);
-        if stands && !self.acted_unseen(user) && !member.is_muted() && !matches!(member, Member::Kicked { .. }) {
+        if stands && !member.is_muted() && !matches!(member, Member::Kicked { .. }) {
             return Err(format!("what was imposed on {user} does not stand: {imposed:?}"));
         }
         Ok(())
@@ -162,8 +179,7 @@ impl Ending<'_> {
             }
             let in_group = plan.is(Place::Group, chat);
             lacked |= !in_group && !new.is_in();
-            let lasts_long = matches!(new, Member::Restricted { until, .. } if until > entry.at_ms / 1000 + OF_BOT_S);
-            if in_group && by == bot && lasts_long && !lacked {
+            if in_group && by == bot && is_of_bot(new, entry.at_ms) && !lacked {
                 return Err(format!("{user} was muted without ever having left a required chat"));
             }
         }
@@ -191,7 +207,7 @@ impl Ending<'_> {
             return Ok(());
         }
         // A sender that stood still for long has lost its claim, and another one may have replied.
-        let may_repeat = loses_answers(self.plan) || !self.jumps.is_empty();
+        let may_repeat = loses_answers(self.plan);
         for (_, replies) in self.commands("/help") {
             if replies.is_empty() || (replies.len() > 1 && !may_repeat) {
                 return Err(format!("a command was answered {} times", replies.len()));
@@ -231,7 +247,7 @@ impl Ending<'_> {
         for entry in self.history() {
             let Happened::Pressed { query, .. } = entry.what else { continue };
             let answered = |what: &Happened| matches!(what, Happened::Answered { query: of, .. } if *of == query);
-            let was_late = self.jumps.iter().any(|jump| (entry.at_ms..entry.at_ms + PRESS_MS).contains(jump));
+            let was_late = self.held_up.iter().any(|at_ms| (entry.at_ms..entry.at_ms + PRESS_MS).contains(at_ms));
             let may_be_late = |fault: &Fault| matches!(fault, Fault::Update { delivery: Delivery::Late { .. }, .. });
             if !was_late
                 && !self.plan.faults.iter().any(may_be_late)
@@ -245,9 +261,9 @@ impl Ending<'_> {
 
     fn prompts(&self) -> Result<(), String> {
         let group = Plan::chat(Place::Group);
-        let waits = |user: UserId| self.is_muted_by_us(user) && self.member(user).is_in();
-        let waiting = self.plan.people().any(|user| waits(user) && !self.acted_unseen(user));
-        let nobody = !self.plan.people().any(waits);
+        let muted = || self.plan.people().filter(|user| self.is_muted_by_us(*user));
+        let waiting = muted().any(|user| self.member(user).is_in() && !self.acted_unseen(user));
+        let nobody = !muted().any(|user| self.member(user).is_in() || self.acted_unseen(user));
         match self.world.button_messages(group).count() {
             0 if waiting => Err("somebody waits and no prompt stands".to_owned()),
             // A prompt whose answer was lost stands until somebody presses it.

@@ -61,6 +61,11 @@ impl PausingLimiter {
     pub(crate) fn new(telegram: Telegram) -> Self {
         Self { telegram, pauses: Arc::default() }
     }
+
+    /// Whether Telegram has ever asked for a pause, by whose end workers keep their own time.
+    pub(crate) fn has_paused(&self) -> bool {
+        !self.pauses.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
 }
 
 #[async_trait]

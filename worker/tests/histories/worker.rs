@@ -40,14 +40,6 @@ pub(crate) struct Shared {
     pub(crate) limiter: PausingLimiter,
 }
 
-/// What a worker has claimed.
-#[derive(Debug, Default)]
-struct Claims {
-    at_work: BTreeSet<i64>,
-    /// How many claims are on their way.
-    asked: usize,
-}
-
 /// A worker that runs.
 #[derive(Clone)]
 pub(crate) struct Worker {
@@ -59,7 +51,8 @@ pub(crate) struct Worker {
     pub(crate) skew_ms: i64,
     /// Entries that it has.
     entries: Arc<Mutex<BTreeSet<usize>>>,
-    claims: Arc<Mutex<Claims>>,
+    /// Claims that it works on.
+    claims: Arc<Mutex<BTreeSet<i64>>>,
     /// It stands still until then, Unix milliseconds.
     pub(crate) stalled_until_ms: i64,
 }
@@ -103,7 +96,7 @@ impl Worker {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).remove(&entry);
     }
 
-    fn claims(&self) -> MutexGuard<'_, Claims> {
+    fn claims(&self) -> MutexGuard<'_, BTreeSet<i64>> {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -112,25 +105,12 @@ impl Worker {
         sleep_until(telegram.now_ms() + ms, || telegram.now_ms()).await;
     }
 
-    /// Says that it is alive: nobody takes its entries or what it has claimed.
-    ///
-    /// # Errors
-    /// Where it prolongs a claim that it does not work on.
-    pub(crate) fn keep_alive(&self) -> Result<(), String> {
+    /// Says that it is alive: nobody takes its entries, or what it has claimed.
+    pub(crate) fn keep_alive(&self) {
         let now_ms = self.shared.telegram.now_ms();
         self.shared.queue.keep_alive(self.consumer, now_ms);
-        let claims = self.claims();
-        if claims.at_work.is_empty() {
-            return Ok(());
-        }
-        let claimed = self.shared.store.claims_of(&self.sender.holder);
-        let idle = claimed.iter().find(|(_, claim)| claims.asked == 0 && !claims.at_work.contains(claim));
-        if let Some((key, _)) = idle {
-            return Err(format!("{} prolongs its claim of {key}, which it does not work on", self.sender.holder));
-        }
         let until_ms = now_ms + self.skew_ms + CLAIM.as_millis() as i64;
-        self.shared.store.keep_claims(&self.sender.holder, until_ms);
-        Ok(())
+        self.shared.store.keep_claims(&self.sender.holder, &self.claims(), until_ms);
     }
 
     /// Takes in an entry, and ends it.
@@ -186,12 +166,9 @@ impl Worker {
     /// Claims something of a lane, and carries it out.
     pub(crate) async fn send(self, lane: Lane) {
         let max = if lane == Lane::Deletions { 4 } else { 2 };
-        self.claims().asked += 1;
-        let claimed = self.sender.claim(lane, max).await;
-        self.claims().asked -= 1;
-        let Ok(batches) = claimed else { return self.sleep(STORE_AWAY_MS).await };
+        let Ok(batches) = self.sender.claim(lane, max).await else { return self.sleep(STORE_AWAY_MS).await };
         let claims: Vec<i64> = batches.iter().flatten().map(|claim| claim.claim).collect();
-        self.claims().at_work.extend(&claims);
+        self.claims().extend(&claims);
         for batch in batches {
             match or_panic(self.sender.carry_out(&batch)).await {
                 Some(Ok(())) => continue,
@@ -202,6 +179,6 @@ impl Worker {
                 self.sleep(STORE_AWAY_MS).await;
             }
         }
-        self.claims().at_work.retain(|claim| !claims.contains(claim));
+        self.claims().retain(|claim| !claims.contains(claim));
     }
 }

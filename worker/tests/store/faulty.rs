@@ -410,11 +410,11 @@ impl Store for Faulty {
         self.right.postpone(lane, chat, now_ms, until_ms).await
     }
 
-    async fn renew(&self, holder: &str, until_ms: i64) -> Result<(), StoreError> {
+    async fn renew(&self, holder: &str, claims: &BTreeSet<i64>, until_ms: i64) -> Result<(), StoreError> {
         if self.has(Fault::NothingIsProlonged) {
             return Ok(());
         }
-        self.right.renew(holder, until_ms).await
+        self.right.renew(holder, claims, until_ms).await
     }
 
     async fn release(&self, holder: &str) -> Result<(), StoreError> {

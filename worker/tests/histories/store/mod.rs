@@ -153,14 +153,9 @@ impl MemoryStore {
         self.tables().next_due_ms()
     }
 
-    /// Keys and numbers of the claims that `holder` has.
-    pub(crate) fn claims_of(&self, holder: &str) -> Vec<(String, i64)> {
-        self.tables().claims_of(holder)
-    }
-
-    /// Prolongs the claims of a holder that is alive.
-    pub(crate) fn keep_claims(&self, holder: &str, until_ms: i64) {
-        self.tables().end_claims(holder, until_ms);
+    /// Prolongs claims of a holder that is alive.
+    pub(crate) fn keep_claims(&self, holder: &str, claims: &BTreeSet<i64>, until_ms: i64) {
+        self.tables().end_claims(holder, Some(claims), until_ms);
     }
 
     /// Kinds of what is left to do.
@@ -290,12 +285,12 @@ impl Store for MemoryStore {
         self.statement(|tables| tables.postpone(lane, chat, now_ms, until_ms)).await
     }
 
-    async fn renew(&self, holder: &str, until_ms: i64) -> Result<(), StoreError> {
-        self.statement(|tables| tables.end_claims(holder, until_ms)).await
+    async fn renew(&self, holder: &str, claims: &BTreeSet<i64>, until_ms: i64) -> Result<(), StoreError> {
+        self.statement(|tables| tables.end_claims(holder, Some(claims), until_ms)).await
     }
 
     async fn release(&self, holder: &str) -> Result<(), StoreError> {
-        self.statement(|tables| tables.end_claims(holder, 0)).await
+        self.statement(|tables| tables.end_claims(holder, None, 0)).await
     }
 
     async fn settle(&self, settle: &[Settle], put: &[Put], trace_id: &str, now_ms: i64) -> Result<(), StoreError> {

@@ -169,7 +169,9 @@ impl Tables {
             .collect();
         self.links = links;
         let is = self.chats.get(&new).cloned().unwrap_or_default();
-        let facts = self.chats.remove(&old).map_or(is.facts.clone(), |was| upgrade::chat(&was.facts, &is.facts));
+        let was = self.chats.remove(&old).unwrap_or_default();
+        let facts = upgrade::chat(&was.facts, &is.facts);
+        self.chats.insert(old, Chat { facts: upgrade::forwarding(new), version: was.version + 1 });
         let described = facts != is.facts;
         if described || changed.contains(&new) {
             self.chats.insert(new, Chat { facts, version: is.version + 1 });
@@ -302,15 +304,12 @@ impl Tables {
         }
     }
 
-    /// The numbers of the claims that `holder` has.
-    pub(super) fn claims_of(&self, holder: &str) -> Vec<(String, i64)> {
-        let claimed = self.intents.iter().filter(|(_, row)| row.claimed_by == holder && row.done_ms.is_none());
-        claimed.map(|(key, row)| (key.clone(), row.claim)).collect()
-    }
-
-    /// Gives all claims of `holder` another end; 0 gives them back.
-    pub(super) fn end_claims(&mut self, holder: &str, until_ms: i64) {
-        for row in self.intents.values_mut().filter(|row| row.claimed_by == holder && row.done_ms.is_none()) {
+    /// Gives these claims of `holder` (`None`: all) another end; 0 gives them back.
+    pub(super) fn end_claims(&mut self, holder: &str, claims: Option<&BTreeSet<i64>>, until_ms: i64) {
+        let is_theirs = |row: &&mut Row| {
+            row.claimed_by == holder && row.done_ms.is_none() && claims.is_none_or(|claims| claims.contains(&row.claim))
+        };
+        for row in self.intents.values_mut().filter(is_theirs) {
             row.claimed_until_ms = until_ms;
             if until_ms == 0 {
                 row.claimed_by.clear();
