@@ -3,7 +3,7 @@
 
 use rand::{Rng, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
 
-use crate::plan::{Accident, Delivery, Doing, Fate, Fault, PEOPLE, Place, Plan, Turn};
+use crate::plan::{Accident, Delivery, Doing, Fate, Fault, Place, Plan, Turn};
 
 /// The clocks of two machines differ by less than this (`CLOCK_SKEW_MS` of the facts), so each by half of it from Telegram's.
 const SKEW_MS: i64 = 1_000;
@@ -27,8 +27,10 @@ pub(crate) struct Trouble {
     pub(crate) forget: f64,
     pub(crate) transaction: f64,
     pub(crate) acknowledgement: f64,
-    /// A turn is a long pause.
+    /// After a turn comes a long pause.
     pub(crate) patience: f64,
+    /// People come, go and write so fast that workers hardly get a step in between, and nobody acts upon them.
+    pub(crate) haste: f64,
     /// Lookups may be old, or the bot not be told of its own acts.
     pub(crate) dull: f64,
     /// A turn is about the bot's rights or the group's settings.
@@ -52,6 +54,7 @@ impl Trouble {
         transaction: 0.0,
         acknowledgement: 0.0,
         patience: 0.2,
+        haste: 0.0,
         dull: 0.0,
         rule: 0.0,
         poison: 0.0,
@@ -69,6 +72,7 @@ impl Trouble {
         transaction: 0.03,
         acknowledgement: 0.2,
         patience: 0.2,
+        haste: 0.1,
         dull: 0.5,
         rule: 0.3,
         poison: 0.1,
@@ -121,7 +125,11 @@ pub(crate) fn plan(seed: u64, most: Trouble) -> Plan {
         faults: Vec::new(),
         schedule: rng.random(),
     };
-    plan.turns = (0..rng.random_range(4..18)).map(|_| turn(&plan, &trouble, rng)).collect();
+    let hasty = rng.random_bool(trouble.haste);
+    for _ in 0..rng.random_range(4..18) {
+        let turn = if hasty { hasty_turn(&plan, rng) } else { turn(&plan, &trouble, rng) };
+        plan.turns.push(turn);
+    }
     if basic.is_some() {
         let at = rng.random_range(0..=plan.turns.len());
         let steps = rng.random_range(0..30);
@@ -145,6 +153,19 @@ fn turn(plan: &Plan, trouble: &Trouble, rng: &mut SmallRng) -> Turn {
     Turn { doing: doing(plan, trouble, rng), steps, pause_ms }
 }
 
+fn hasty_turn(plan: &Plan, rng: &mut SmallRng) -> Turn {
+    let required = Place::Required(rng.random_range(0..plan.required.len()));
+    let who = rng.random_range(0..plan.people);
+    let doing = match rng.random_range(0..7) {
+        0..=1 => Doing::Joins(who, Place::Group),
+        2 => Doing::Joins(who, required),
+        3..=4 => Doing::Leaves(who, required),
+        _ => Doing::Writes(who),
+    };
+    let pause_ms = if rng.random_bool(0.4) { 3_000 } else { 0 };
+    Turn { doing, steps: rng.random_range(0..8), pause_ms }
+}
+
 fn doing(plan: &Plan, trouble: &Trouble, rng: &mut SmallRng) -> Doing {
     let required = Place::Required(rng.random_range(0..plan.required.len()));
     if rng.random_bool(trouble.poison) {
@@ -152,14 +173,14 @@ fn doing(plan: &Plan, trouble: &Trouble, rng: &mut SmallRng) -> Doing {
     }
     if rng.random_bool(trouble.rule) {
         let place = if rng.random_bool(0.5) { Place::Group } else { required };
-        return match rng.random_range(0..7) {
+        return match rng.random_range(0..8) {
             0..=1 => Doing::BotLosesRights(place),
-            2..=4 => Doing::BotRegainsRights(place),
-            5 => Doing::Protects,
+            2..=3 => Doing::BotRegainsRights(place),
+            4..=5 => Doing::Protects,
             _ => Doing::Unprotects,
         };
     }
-    let who = rng.random_range(0..plan.people.min(PEOPLE.len()));
+    let who = rng.random_range(0..plan.people);
     match rng.random_range(0..22) {
         0..=3 => Doing::Joins(who, Place::Group),
         4 => Doing::Leaves(who, Place::Group),

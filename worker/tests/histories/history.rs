@@ -125,7 +125,7 @@ impl<'a> History<'a> {
             shared,
             started: workers.len(),
             workers,
-            tasks: Tasks::default(),
+            tasks: Tasks::new(plan.schedule),
             steps: 0,
             accidents: accidents.into(),
             updates: 0,
@@ -342,7 +342,7 @@ impl<'a> History<'a> {
         let is_awake = |consumer: usize| {
             workers.iter().any(|worker| worker.consumer == consumer && worker.stalled_until_ms <= now_ms)
         };
-        let polled = self.tasks.poll_one(&mut self.rng, now_ms, panics, is_awake);
+        let polled = self.tasks.poll_one(now_ms, panics, is_awake);
         if polled {
             self.receive();
         }

@@ -12,6 +12,8 @@ mod judge_messages;
 mod plan;
 mod ports;
 mod queue;
+#[cfg(feature = "planted-bugs")]
+mod rules;
 
 mod scheduler;
 mod search;

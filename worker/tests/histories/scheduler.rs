@@ -7,7 +7,11 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use rand::{Rng, rngs::SmallRng};
+use rand::{
+    Rng, SeedableRng,
+    rngs::SmallRng,
+    seq::{IndexedRandom, IteratorRandom},
+};
 
 /// What a task waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,8 +71,13 @@ pub(crate) fn run_alone<T>(task: impl Future<Output = T>) -> T {
     }
 }
 
+/// One poll in so many goes to any task, also to a slow one while others could go on.
+const ANY: u32 = 20;
+
 struct Task {
     worker: usize,
+    /// Whether others go before it, so that much happens between two steps of it.
+    slow: bool,
     /// Whether it has a timer of Tokio's beside what it waits for.
     timed: bool,
     waits: Waits,
@@ -89,51 +98,55 @@ impl Task {
 }
 
 /// The tasks of all workers.
-#[derive(Default)]
-pub(crate) struct Tasks(Vec<Task>);
+pub(crate) struct Tasks {
+    rng: SmallRng,
+    /// How many of them are slow, as a probability.
+    slow: f64,
+    all: Vec<Task>,
+}
 
 impl Tasks {
+    /// No tasks yet; the schedule says how they will go on.
+    pub(crate) fn new(schedule: u64) -> Self {
+        let mut rng = SmallRng::seed_from_u64(schedule);
+        let slow = *[0.0, 0.0, 0.2, 0.5].choose(&mut rng).expect("invariant: not empty");
+        Self { rng, slow, all: Vec::new() }
+    }
+
     /// A task begins; `timed`: it has a timer of Tokio's.
     pub(crate) fn start(&mut self, worker: usize, timed: bool, future: impl Future<Output = ()> + 'static) {
-        self.0.push(Task { worker, timed, waits: Waits::Turn, polled_ms: i64::MIN, future: Box::pin(future) });
+        let slow = self.rng.random_bool(self.slow);
+        let future = Box::pin(future);
+        self.all.push(Task { worker, slow, timed, waits: Waits::Turn, polled_ms: i64::MIN, future });
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.0.len()
+        self.all.len()
     }
 
     /// Ends all tasks of a worker where they stand.
     pub(crate) fn kill(&mut self, worker: usize) {
-        self.0.retain(|task| task.worker != worker);
+        self.all.retain(|task| task.worker != worker);
     }
 
     /// Whether any task may be waiting for Tokio's clock.
     pub(crate) fn need_clock(&self) -> bool {
-        self.0.iter().any(|task| task.timed || task.waits == Waits::Tokio)
+        self.all.iter().any(|task| task.timed || task.waits == Waits::Tokio)
     }
 
     /// When the first task can go on, Unix milliseconds.
     pub(crate) fn ready_ms(&self) -> Option<i64> {
-        self.0.iter().map(Task::ready_ms).min()
+        self.all.iter().map(Task::ready_ms).min()
     }
 
     /// Lets one task go on to its next step, or panic there. Returns whether there was one that could.
-    pub(crate) fn poll_one(
-        &mut self,
-        rng: &mut SmallRng,
-        now_ms: i64,
-        panics: bool,
-        is_awake: impl Fn(usize) -> bool,
-    ) -> bool {
-        let can = |task: &Task| task.ready_ms() <= now_ms && is_awake(task.worker);
-        let ready = self.0.iter().filter(|task| can(task)).count();
-        if ready == 0 {
-            return false;
-        }
-        let chosen = rng.random_range(0..ready);
-        let next = (0..self.0.len()).filter(|index| can(&self.0[*index])).nth(chosen);
-        let next = next.expect("invariant: there are so many");
-        let task = &mut self.0[next];
+    pub(crate) fn poll_one(&mut self, now_ms: i64, panics: bool, is_awake: impl Fn(usize) -> bool) -> bool {
+        let ready = |task: &Task| task.ready_ms() <= now_ms && is_awake(task.worker);
+        let hurried = self.all.iter().any(|task| !task.slow && ready(task)) && !self.rng.random_ratio(1, ANY);
+        let can = |task: &Task| ready(task) && !(hurried && task.slow);
+        let next = (0..self.all.len()).filter(|index| can(&self.all[*index])).choose(&mut self.rng);
+        let Some(next) = next else { return false };
+        let task = &mut self.all[next];
         task.polled_ms = now_ms;
         WAITS.set(Waits::Tokio);
         PANIC.set(panics);
@@ -141,7 +154,7 @@ impl Tasks {
         PANIC.set(false);
         task.waits = WAITS.get();
         if done {
-            drop(self.0.swap_remove(next));
+            drop(self.all.swap_remove(next));
         }
         true
     }

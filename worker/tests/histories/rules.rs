@@ -1,0 +1,76 @@
+//! Each rule that the protocol hangs on is left out once, and generated histories find what breaks. The shortest history
+//! that was found is printed; without the bug it ends well.
+
+use nezuko_worker::planted::{Bug, plant};
+
+use crate::{
+    generate::{Trouble, plan},
+    history::Violation,
+    plan::Plan,
+    search::{describe, with_runs},
+    shrink::shrink,
+};
+
+/// Histories that are generated to find a bug, at most.
+const HISTORIES: u64 = 20_000;
+/// Runs that are made to find a shorter history.
+const RUNS: usize = 600;
+
+/// The history that ends wrong with the bug and well without it, as short as could be, or a panic.
+fn breaks(bug: Bug, most: Trouble) {
+    with_runs(|ends| {
+        let with_bug = |plan: &Plan| -> Option<Box<Violation>> {
+            plant(Some(bug));
+            let violation = ends(plan);
+            plant(None);
+            violation.filter(|_| ends(plan).is_none())
+        };
+        let found = (0..HISTORIES).find_map(|seed| {
+            let plan = plan(seed, most);
+            with_bug(&plan).map(|violation| (seed, plan, violation))
+        });
+        let Some((seed, plan, violation)) = found else {
+            panic!("{bug:?} ends well in all of {HISTORIES} histories");
+        };
+        let (turns, faults) = (plan.turns.len(), plan.faults.len());
+        let shortest = shrink((plan, violation), RUNS, &with_bug);
+        println!("{bug:?}: found after {seed} histories, with {turns} turns and {faults} faults\n{}", describe(&shortest));
+    });
+}
+
+macro_rules! rules {
+    ($($(#[$doc:meta])* $rule:ident: $bug:ident $(in $most:expr)?;)*) => {
+        $($(#[$doc])* #[test]
+        fn $rule() {
+            breaks(Bug::$bug, [$($most,)? Trouble::MOST][0]);
+        })*
+    };
+}
+
+rules! {
+    events_and_lookups_need_registers_of_their_own: OneRegister;
+    events_are_ordered_by_telegram_and_not_by_arrival: OlderEventWins;
+    leaving_and_coming_back_must_write_presence_only: AuthorInPresence;
+    the_echo_of_our_own_call_must_be_decided_upon: NothingAtEcho in Trouble { dull: 1.0, late: 0.4, patience: 0.0, ..Trouble::NONE };
+    a_result_must_end_only_what_was_claimed: ResultEndsNewer;
+    effects_must_leave_tombstones: NoTombstones in Trouble { duplicate: 0.5, ..Trouble::NONE };
+    a_claim_must_run_out: ClaimForEver;
+    updates_must_be_acknowledged_after_the_commit: AckBeforeCommit;
+    a_lock_must_be_had_before_anything_is_read: LockWithRead in Trouble::NONE;
+    the_chats_that_a_person_s_transaction_reads_must_be_locked: ChatsNotLocked in Trouble { rule: 0.6, patience: 0.0, ..Trouble::NONE };
+    how_often_an_entry_was_delivered_must_not_count: DeliveriesAreAttempts in Trouble { death: 0.1, patience: 0.8, ..Trouble::NONE };
+    a_dead_letter_must_be_of_a_pending_entry: DeadLetterFirst;
+    the_cache_must_keep_what_is_newest: CacheByArrival in Trouble { haste: 1.0, patience: 0.0, ..Trouble::NONE };
+    facts_from_before_the_watch_must_not_count: WatchedSinceIgnored in Trouble { rule: 0.3, ..Trouble::NONE };
+    telegrams_ok_must_not_be_taken_for_proof: OkIsProof;
+    only_what_is_shown_to_be_ours_may_be_released: LedgerIgnored;
+    what_we_have_crossed_must_be_put_back: CrossingIgnored;
+    whom_an_admin_has_freed_must_stay_free: AdminsLeaveIgnored;
+    joins_of_channels_must_count: IgnoreChannelJoin;
+    leaves_of_channels_must_count: IgnoreChannelLeave;
+    unknown_must_not_punish: MuteUnknown;
+    a_setting_that_is_newer_must_win: SettingByArrival in Trouble { rule: 0.5, ..Trouble::NONE };
+    administrators_must_not_be_muted: MuteAdmins in Trouble::NONE;
+    an_end_of_protection_must_free_everybody: UnprotectLeavesMutes;
+    a_prompt_must_be_sent_once: PromptTwice in Trouble::NONE;
+}
