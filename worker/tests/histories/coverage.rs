@@ -6,6 +6,8 @@ use std::{
     fmt,
 };
 
+use crate::plan::Doing;
+
 type Key = (&'static str, &'static str, &'static str);
 
 thread_local! {
@@ -32,10 +34,29 @@ impl Coverage {
             *self.0.entry(key).or_default() += counted;
         }
     }
+}
 
-    /// How often.
-    pub(crate) fn of(&self, kind: &str, what: &str) -> u64 {
-        self.0.iter().filter(|((of, is, _), _)| *of == kind && *is == what).map(|(_, counted)| counted).sum()
+impl Doing {
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Joins(..) => "joins",
+            Self::Leaves(..) => "leaves",
+            Self::Writes(_) => "writes",
+            Self::Presses(_) => "presses",
+            Self::IsMuted(..) => "is muted",
+            Self::IsUnmuted(_) => "is unmuted",
+            Self::IsBanned(_) => "is banned",
+            Self::IsUnbanned(_) => "is unbanned",
+            Self::IsPromoted(_) => "is promoted",
+            Self::IsDemoted(_) => "is demoted",
+            Self::BotLosesRights(_) => "the bot loses rights",
+            Self::BotRegainsRights(_) => "the bot regains rights",
+            Self::AsksForHelp => "/help",
+            Self::Protects => "/protect",
+            Self::Unprotects => "/unprotect",
+            Self::Upgrades => "upgrades",
+            Self::Poison(_) => "poison",
+        }
     }
 }
 

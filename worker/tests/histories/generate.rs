@@ -60,25 +60,6 @@ impl Trouble {
         poison: 0.0,
         upgrade: 0.0,
     };
-    /// The most of everything.
-    pub(crate) const MOST: Self = Self {
-        call: 0.3,
-        duplicate: 0.4,
-        late: 0.2,
-        panic: 0.01,
-        death: 0.01,
-        stall: 0.006,
-        forget: 0.01,
-        transaction: 0.03,
-        acknowledgement: 0.2,
-        patience: 0.2,
-        haste: 0.1,
-        dull: 0.5,
-        rule: 0.3,
-        poison: 0.1,
-        upgrade: 0.3,
-    };
-
     /// Some kinds of it, each to some degree.
     fn some(self, rng: &mut SmallRng) -> Self {
         let mut part = |most: f64| most * [0.0, 0.0, 0.3, 1.0].choose(rng).expect("invariant: not empty");
@@ -147,8 +128,11 @@ fn turn(plan: &Plan, trouble: &Trouble, rng: &mut SmallRng) -> Turn {
         7..=8 => rng.random_range(30..100),
         _ => 300,
     };
-    let pauses: &[i64] =
-        if rng.random_bool(trouble.patience) { &[11_000, 20_000, 35_000, 70_000] } else { &[0, 0, 0, 100, 300, 900, 3_000] };
+    let pauses: &[i64] = if rng.random_bool(trouble.patience) {
+        &[11_000, 20_000, 35_000, 70_000]
+    } else {
+        &[0, 0, 0, 100, 300, 900, 3_000]
+    };
     let pause_ms = *pauses.choose(rng).expect("invariant: not empty");
     Turn { doing: doing(plan, trouble, rng), steps, pause_ms }
 }

@@ -92,6 +92,20 @@ pub(crate) fn run(plan: &Plan, runtime: &Runtime) -> Result<Extent, Box<Violatio
     outcome.map(|()| extent).map_err(|text| Box::new(Violation { text, story: history.story(), extent }))
 }
 
+/// Whether everybody must be as they must promptly, because Telegram did what it was asked and told so.
+fn is_prompt(plan: &Plan) -> bool {
+    plan.echoes && !plan.changes_rule() && !plan.faults.iter().any(|fault| matches!(fault, Fault::Call { .. }))
+}
+
+/// Whether an answer may never have reached the one who asked for it, or two have done one thing.
+fn loses_answers(plan: &Plan) -> bool {
+    plan.faults.iter().any(|fault| match fault {
+        Fault::Call { .. } | Fault::Transaction { .. } => true,
+        Fault::Step { accident, .. } => *accident != Accident::CacheForgets,
+        Fault::Update { .. } | Fault::Queue { .. } => false,
+    })
+}
+
 impl<'a> History<'a> {
     fn new(plan: &'a Plan, runtime: &'a Runtime) -> Self {
         let bot = BotId(BOT.0);
@@ -160,7 +174,11 @@ impl<'a> History<'a> {
         let protected = self.shared.store.with_chat(chat(Place::Group), "", BEGIN_MS, &mut protect);
         run_alone(protected).expect("invariant: no faults yet");
         self.shared.telegram.advance(2_000);
-        self.shared.store.meet(&self.plan.faults);
+        let failing = self.plan.faults.iter().filter_map(|fault| match fault {
+            Fault::Transaction { nth, committed } => Some((*nth, *committed)),
+            _ => None,
+        });
+        self.shared.store.meet(failing);
     }
 
     fn regain_rights(&self, place: Place) {
@@ -211,7 +229,8 @@ impl<'a> History<'a> {
         let now_ms = self.shared.telegram.now_ms();
         let stalls = self.workers.iter().map(|worker| worker.stalled_until_ms).filter(|until_ms| *until_ms > now_ms);
         let queue_ms = self.shared.queue.next_ms();
-        let next_ms = [queue_ms, self.tasks.ready_ms(), self.shared.store.next_due_ms(), self.shared.telegram.lands_ms()];
+        let next_ms =
+            [queue_ms, self.tasks.ready_ms(), self.shared.store.next_due_ms(), self.shared.telegram.lands_ms()];
         // Something may be due by another clock than that of the worker that could do it.
         next_ms.into_iter().flatten().chain(stalls).min().map(|next_ms| next_ms.max(now_ms + 20))
     }
@@ -368,7 +387,7 @@ impl<'a> History<'a> {
         self.receive();
         let end_ms = self.shared.telegram.now_ms() + REST_MS;
         let mut drained_ms = None;
-        let mut judged = !judge::is_prompt(self.plan);
+        let mut judged = !is_prompt(self.plan);
         while self.steps < STEPS {
             if self.go_on() {
                 continue;
@@ -395,7 +414,14 @@ impl<'a> History<'a> {
         let chat = self.shared.store.known(Chat(Plan::chat(Place::Group).0)).chat;
         self.shared.telegram.with(|world, now_ms| {
             let protected = chat.facts.is_protected();
-            judge(&Ending { plan: self.plan, world, now_ms, protected, held_up: &self.held_up })
+            judge(&Ending {
+                plan: self.plan,
+                world,
+                now_ms,
+                protected,
+                loses_answers: loses_answers(self.plan),
+                held_up: &self.held_up,
+            })
         })
     }
 

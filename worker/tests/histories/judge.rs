@@ -2,7 +2,7 @@
 
 use loadtest::world::{Entry, Happened, Member, UserId, World};
 
-use crate::plan::{Accident, Delivery, Fault, OWNER, Place, Plan};
+use crate::plan::{Delivery, Fault, OWNER, Place, Plan};
 
 /// Telegram forgets a press after so long.
 const PRESS_MS: i64 = 150_000;
@@ -16,6 +16,8 @@ pub(crate) struct Ending<'a> {
     pub(crate) now_ms: i64,
     /// Whether the group's rule is enforced, as far as is stored.
     pub(crate) protected: bool,
+    /// Whether an answer may never have reached the one who asked for it, or two have done one thing.
+    pub(crate) loses_answers: bool,
     /// When workers died or stood still, so that what they had in hand was held up.
     pub(crate) held_up: &'a [i64],
 }
@@ -39,20 +41,6 @@ pub(crate) fn people(ending: &Ending<'_>) -> Result<(), String> {
         ending.imposed(user)?;
     }
     Ok(())
-}
-
-/// Whether everybody must be as they must promptly, because Telegram did what it was asked and told so.
-pub(crate) fn is_prompt(plan: &Plan) -> bool {
-    plan.echoes && !plan.changes_rule() && !plan.faults.iter().any(|fault| matches!(fault, Fault::Call { .. }))
-}
-
-/// Whether an answer may never have reached the one who asked for it, or two have done one thing.
-fn loses_answers(plan: &Plan) -> bool {
-    plan.faults.iter().any(|fault| match fault {
-        Fault::Call { .. } | Fault::Transaction { .. } => true,
-        Fault::Step { accident, .. } => *accident != Accident::CacheForgets,
-        Fault::Update { .. } | Fault::Queue { .. } => false,
-    })
 }
 
 /// A change of somebody's standing in the group.
@@ -124,7 +112,8 @@ impl Ending<'_> {
     fn can_be_known(&self, user: UserId) -> bool {
         let bot = self.world.bot().id;
         let others_acted = self.changes(user).any(|change| change.by != user && change.by != bot);
-        let bot_acted_last = self.changes(user).rev().find(|change| change.by != user).is_some_and(|last| last.by == bot);
+        let bot_acted_last =
+            self.changes(user).rev().find(|change| change.by != user).is_some_and(|last| last.by == bot);
         !self.acted_unseen(user) && (self.plan.echoes || !(others_acted && bot_acted_last))
     }
 
@@ -207,7 +196,7 @@ impl Ending<'_> {
             return Ok(());
         }
         // A sender that stood still for long has lost its claim, and another one may have replied.
-        let may_repeat = loses_answers(self.plan);
+        let may_repeat = self.loses_answers;
         for (_, replies) in self.commands("/help") {
             if replies.is_empty() || (replies.len() > 1 && !may_repeat) {
                 return Err(format!("a command was answered {} times", replies.len()));
@@ -228,7 +217,7 @@ impl Ending<'_> {
                 true
             } else if said("No longer protected") {
                 false
-            } else if replies.is_empty() || loses_answers(self.plan) {
+            } else if replies.is_empty() || self.loses_answers {
                 // Nobody knows what came of it.
                 return Ok(());
             } else {
@@ -267,9 +256,7 @@ impl Ending<'_> {
         match self.world.button_messages(group).count() {
             0 if waiting => Err("somebody waits and no prompt stands".to_owned()),
             // A prompt whose answer was lost stands until somebody presses it.
-            prompts @ 1.. if nobody && !loses_answers(self.plan) => {
-                Err(format!("nobody waits and {prompts} prompts stand"))
-            }
+            prompts @ 1.. if nobody && !self.loses_answers => Err(format!("nobody waits and {prompts} prompts stand")),
             _ => Ok(()),
         }
     }

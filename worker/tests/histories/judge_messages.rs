@@ -13,6 +13,21 @@ use crate::{
 /// Telegram's dates are whole seconds: what is two apart is certain to have been in this order.
 const APART_S: i64 = 2;
 
+impl Plan {
+    /// Whether any turn does something like this.
+    pub(crate) fn has(&self, like: impl Fn(Doing) -> bool) -> bool {
+        self.turns.iter().any(|turn| like(turn.doing))
+    }
+
+    /// Whether the bot's rights, the group's settings or ids change on the way.
+    pub(crate) fn changes_rule(&self) -> bool {
+        let of_rule = |doing| {
+            matches!(doing, Doing::BotLosesRights(_) | Doing::BotRegainsRights(_) | Doing::Protects | Doing::Unprotects)
+        };
+        self.basic.is_some() || self.has(of_rule)
+    }
+}
+
 /// No message stands whose writer had left a required chat for good, if that was taken in before the message was read.
 pub(crate) fn judge(plan: &Plan, world: &World, queue: &Queue) -> Result<(), String> {
     if plan.changes_rule() {

@@ -146,16 +146,6 @@ pub(crate) enum Fault {
     },
 }
 
-impl Fault {
-    /// The worker that it befalls.
-    pub(crate) const fn worker(self) -> Option<usize> {
-        match self {
-            Self::Step { accident: Accident::Dies(worker) | Accident::Stalls(worker, _), .. } => Some(worker),
-            _ => None,
-        }
-    }
-}
-
 /// A history.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Plan {
@@ -212,22 +202,6 @@ impl Plan {
         chat == Self::chat(place) || chat == self.founded(place)
     }
 
-    /// Whether any turn does something like this.
-    pub(crate) fn has(&self, like: impl Fn(Doing) -> bool) -> bool {
-        self.turns.iter().any(|turn| like(turn.doing))
-    }
-
-    /// Whether the bot's rights, the group's settings or ids change on the way.
-    pub(crate) fn changes_rule(&self) -> bool {
-        let of_rule = |doing| {
-            matches!(
-                doing,
-                Doing::BotLosesRights(_) | Doing::BotRegainsRights(_) | Doing::Protects | Doing::Unprotects
-            )
-        };
-        self.basic.is_some() || self.has(of_rule)
-    }
-
     /// The world as it is at the beginning, before the bot is anywhere.
     pub(crate) fn world(&self, bot: UserId) -> World {
         let mut world = World::new(World::bot_account(bot, "nezuko_bot"));
@@ -259,10 +233,11 @@ impl Plan {
         let (admin, bot) = (OWNER, world.bot().id);
         let chat = self.now(Place::Group, world);
         let person = |who: Who| PEOPLE[who].0;
-        let write =
-            |user: UserId, text: String| Act::Write { user, chat, content: Content::Text(text), thread: None };
+        let write = |user: UserId, text: String| Act::Write { user, chat, content: Content::Text(text), thread: None };
         Some(match doing {
-            Doing::IsMuted(..) | Doing::IsUnmuted(_) | Doing::IsBanned(_) | Doing::IsUnbanned(_) if chat == BASIC => return None,
+            Doing::IsMuted(..) | Doing::IsUnmuted(_) | Doing::IsBanned(_) | Doing::IsUnbanned(_) if chat == BASIC => {
+                return None;
+            }
             Doing::Joins(who, place) => Act::Join { user: person(who), chat: self.now(place, world) },
             Doing::Leaves(who, place) => Act::Leave { user: person(who), chat: self.now(place, world) },
             Doing::Writes(who) => write(person(who), "hello".to_owned()),
@@ -289,30 +264,6 @@ impl Plan {
             }
             Doing::Poison(_) => write(admin, "/start".to_owned()),
         })
-    }
-}
-
-impl Doing {
-    pub(crate) const fn word(self) -> &'static str {
-        match self {
-            Self::Joins(..) => "joins",
-            Self::Leaves(..) => "leaves",
-            Self::Writes(_) => "writes",
-            Self::Presses(_) => "presses",
-            Self::IsMuted(..) => "is muted",
-            Self::IsUnmuted(_) => "is unmuted",
-            Self::IsBanned(_) => "is banned",
-            Self::IsUnbanned(_) => "is unbanned",
-            Self::IsPromoted(_) => "is promoted",
-            Self::IsDemoted(_) => "is demoted",
-            Self::BotLosesRights(_) => "the bot loses rights",
-            Self::BotRegainsRights(_) => "the bot regains rights",
-            Self::AsksForHelp => "/help",
-            Self::Protects => "/protect",
-            Self::Unprotects => "/unprotect",
-            Self::Upgrades => "upgrades",
-            Self::Poison(_) => "poison",
-        }
     }
 }
 

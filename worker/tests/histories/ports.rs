@@ -72,7 +72,8 @@ impl PausingLimiter {
 impl Limiter for PausingLimiter {
     async fn ask(&self, _: Budget, _: Urgency, chat: Option<ChatId>) -> Result<Permit, LimiterError> {
         step().await;
-        let until_ms = self.pauses.lock().unwrap_or_else(PoisonError::into_inner).get(&chat).copied().unwrap_or_default();
+        let until_ms =
+            self.pauses.lock().unwrap_or_else(PoisonError::into_inner).get(&chat).copied().unwrap_or_default();
         let wait_ms = until_ms - self.telegram.now_ms();
         if wait_ms > 0 {
             count("limiter", "denied", "");

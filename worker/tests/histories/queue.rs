@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use loadtest::world::{Emitted, QueueKey};
+use loadtest::world::Emitted;
 use nezuko_telegram::{Update, parse_update};
 use nezuko_worker::{
     attempts::TRIES,
@@ -38,8 +38,6 @@ enum State {
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) update: Arc<Update>,
-    /// Whose updates the server keeps in order with it.
-    pub(crate) of: QueueKey,
     pub(crate) received_ms: i64,
     /// Nobody can read it before (Unix milliseconds).
     visible_ms: i64,
@@ -100,7 +98,6 @@ impl Queue {
         for _ in 0..copies {
             self.entries().all.push(Entry {
                 update: update.clone(),
-                of: emitted.queue,
                 received_ms,
                 visible_ms,
                 state: State::Unread,
@@ -250,7 +247,10 @@ impl Queue {
 
     /// Whether some update was given up because its handler kept failing at it, as is right; what it told is lost then.
     pub(crate) fn gave_up(&self, is_poison: impl Fn(&Update) -> bool) -> bool {
-        self.entries().all.iter().any(|entry| entry.dead_letters > 0 && entry.failed >= TRIES && !is_poison(&entry.update))
+        self.entries()
+            .all
+            .iter()
+            .any(|entry| entry.dead_letters > 0 && entry.failed >= TRIES && !is_poison(&entry.update))
     }
 
     /// What must hold of every entry in the end.
@@ -262,7 +262,9 @@ impl Queue {
                 return Err(format!("update {id} is still in the queue: {state:?}"));
             }
             if *died_twice {
-                return Err(format!("update {id} became a dead letter {dead_letters} times, or when it had ended already"));
+                return Err(format!(
+                    "update {id} became a dead letter {dead_letters} times, or when it had ended already"
+                ));
             }
             if *dead_letters > 0 && *failed < TRIES {
                 return Err(format!("update {id} was given up after {failed} failures and {deliveries} deliveries"));

@@ -98,11 +98,13 @@ impl Search {
     }
 }
 
-/// The history in words, with what gives it again.
-pub(crate) fn describe((plan, violation): &Wrong) -> String {
-    let what = violation.story.join("\n");
-    format!(
-        "what happened:\n{what}\n\na history that ends wrong, found with NEZUKO_HISTORY_SEED={}, as short as could be:\n{plan}\nends wrong: {}",
-        plan.seed, violation.text
-    )
+/// The plan in words, with what gives it again.
+pub(crate) fn summary((plan, violation): &Wrong) -> String {
+    let seed = plan.seed;
+    format!("as short as could be, from NEZUKO_HISTORY_SEED={seed}:\n{plan}\nends wrong: {}", violation.text)
+}
+
+/// What happened, then the plan.
+pub(crate) fn describe(wrong: &Wrong) -> String {
+    format!("{}\n\na history that ends wrong, {}", wrong.1.story.join("\n"), summary(wrong))
 }

@@ -3,7 +3,7 @@
 
 use crate::{
     history::{Extent, Violation},
-    plan::{Doing, Fault, Place, Plan},
+    plan::{Accident, Doing, Fault, Place, Plan},
 };
 
 /// Other schedules that are tried with each shorter plan.
@@ -123,7 +123,7 @@ impl Shrinker<'_> {
             let mut simpler = self.plan();
             simplify(&mut simpler);
             let workers = simpler.workers.len();
-            simpler.faults.retain(|fault| fault.worker().is_none_or(|worker| worker < workers));
+            simpler.faults.retain(|fault| worker(*fault).is_none_or(|worker| worker < workers));
             if simpler != self.shortest.0 {
                 self.try_plan(simpler);
             }
@@ -150,6 +150,13 @@ impl Shrinker<'_> {
                 }
             }
         }
+    }
+}
+
+const fn worker(fault: Fault) -> Option<usize> {
+    match fault {
+        Fault::Step { accident: Accident::Dies(worker) | Accident::Stalls(worker, _), .. } => Some(worker),
+        _ => None,
     }
 }
 

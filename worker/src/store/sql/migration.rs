@@ -93,12 +93,12 @@ impl SqlStore {
                 changed.insert(*group);
             }
         }
-        let was = known.remove(&old);
-        let version = was.as_ref().map_or(0, |chat| chat.version);
-        self.write_facts(tx, old, version + 1, &upgrade::forwarding(new)).await?;
-        let was = was.map(|chat| chat.facts);
+        let was = known.remove(&old).unwrap_or_default();
         let is = known.remove(&new).unwrap_or_default();
-        let facts = was.map_or_else(|| is.facts.clone(), |was| upgrade::chat(&was, &is.facts));
+        let facts = upgrade::chat(&was.facts, &is.facts);
+        if was.facts != upgrade::forwarding(new) {
+            self.write_facts(tx, old, was.version + 1, &upgrade::forwarding(new)).await?;
+        }
         let enforced = changed.remove(&new);
         let described = facts != is.facts;
         if described || enforced {

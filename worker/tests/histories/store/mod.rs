@@ -23,7 +23,7 @@ use self::{
     locks::{Held, Key, Locks, Mode},
     tables::Tables,
 };
-use crate::{coverage::count, plan::Fault, scheduler::step};
+use crate::{coverage::count, scheduler::step};
 
 /// What goes wrong with transactions.
 #[derive(Debug, Default)]
@@ -55,13 +55,9 @@ impl MemoryStore {
         Self { bot, tables: Arc::default(), locks: Locks::default(), troubles: Arc::default() }
     }
 
-    /// From now on things go wrong.
-    pub(crate) fn meet(&self, faults: &[Fault]) {
-        let fail = faults.iter().filter_map(|fault| match fault {
-            Fault::Transaction { nth, committed } => Some((*nth, *committed)),
-            _ => None,
-        });
-        *self.troubles() = Troubles { fail: fail.collect(), ..Troubles::default() };
+    /// From now on these transactions fail, in order, and whether after their commit.
+    pub(crate) fn meet(&self, fail: impl IntoIterator<Item = (usize, bool)>) {
+        *self.troubles() = Troubles { fail: fail.into_iter().collect(), ..Troubles::default() };
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {
@@ -137,12 +133,6 @@ impl MemoryStore {
         self.tables().view(chat)
     }
 
-    /// Whether an intent is open and due.
-    #[cfg(feature = "planted-bugs")]
-    pub(crate) fn is_due(&self, key: &str, now_ms: i64) -> bool {
-        self.tables().is_due(key, now_ms)
-    }
-
     /// The lanes in which something is due.
     pub(crate) fn due_lanes(&self, now_ms: i64) -> Vec<Lane> {
         self.tables().due_lanes(now_ms).collect()
@@ -197,11 +187,8 @@ impl Store for MemoryStore {
         let before_the_lock = planted::has(Bug::LockWithRead).then(|| self.tables().clone());
         let _person = self.locks.take(Key::Person(scope.user), Mode::Exclusive).await;
         let around = self.tables().around(scope.chat);
-        let _chats = if planted::has(Bug::ChatsNotLocked) {
-            Vec::new()
-        } else {
-            self.lock_chats(around, Mode::Shared).await
-        };
+        let _chats =
+            if planted::has(Bug::ChatsNotLocked) { Vec::new() } else { self.lock_chats(around, Mode::Shared).await };
         step().await;
         let (rev, seen_before) = self.tables().begin_person(scope);
         let view = match before_the_lock {

@@ -138,7 +138,8 @@ impl Tables {
 
     /// The chats that a migration changes: both, and the groups that require either.
     pub(super) fn migrating(&self, old: ChatId, new: ChatId) -> BTreeSet<ChatId> {
-        let links = self.links.keys().filter(|(group, channel)| [old, new].contains(group) || [old, new].contains(channel));
+        let links =
+            self.links.keys().filter(|(group, channel)| [old, new].contains(group) || [old, new].contains(channel));
         links.map(|(group, _)| *group).chain([old, new]).collect()
     }
 
@@ -171,7 +172,8 @@ impl Tables {
         let is = self.chats.get(&new).cloned().unwrap_or_default();
         let was = self.chats.remove(&old).unwrap_or_default();
         let facts = upgrade::chat(&was.facts, &is.facts);
-        self.chats.insert(old, Chat { facts: upgrade::forwarding(new), version: was.version + 1 });
+        let version = was.version + i64::from(was.facts != upgrade::forwarding(new));
+        self.chats.insert(old, Chat { facts: upgrade::forwarding(new), version });
         let described = facts != is.facts;
         if described || changed.contains(&new) {
             self.chats.insert(new, Chat { facts, version: is.version + 1 });
@@ -412,12 +414,6 @@ impl Tables {
         let prompts = self.prompts.iter().map(|(of, prompt)| format!("{of:?}: {prompt:?}"));
         let intents = self.intents.iter().map(|(key, row)| format!("{key}: {row:?}"));
         members.chain(prompts).chain(intents).collect::<Vec<_>>().join("\n")
-    }
-
-    /// Whether an intent is open and due.
-    #[cfg(feature = "planted-bugs")]
-    pub(super) fn is_due(&self, key: &str, now_ms: i64) -> bool {
-        self.intents.get(key).is_some_and(|row| row.done_ms.is_none() && row.not_before_ms <= now_ms)
     }
 }
 

@@ -26,6 +26,7 @@ pub(super) fn checks(make: Make<'_>) -> Vec<Check<'_>> {
         what_is_claimed_has_one_holder,
         a_claim_that_ran_out_goes_to_another,
         a_prolonged_claim_does_not_run_out,
+        a_claim_of_which_its_holder_was_never_told_runs_out,
         what_is_given_back_can_be_claimed_at_once,
         done_ends_a_claim,
         retry_counts_and_waits,
