@@ -111,7 +111,14 @@ async fn what_is_told_late_of_the_old_group_goes_over() {
     for (chat, note) in [to(), from()] {
         case.take_in(chat, OWNER, note).await;
     }
-    case.take_in(OLD, ANN.0, ("text", json!("hi"))).await;
+    let ann = json!({"id": ANN.0, "is_bot": false, "first_name": "Ann"});
+    let joined = json!({
+        "chat": {"id": OLD.0, "type": "group", "title": "Chat"}, "from": ann, "date": NOW / 1000,
+        "old_chat_member": {"status": "left", "user": ann}, "new_chat_member": {"status": "member", "user": ann},
+    });
+    let update = parse_update(json!({"update_id": 99, "chat_member": joined}).to_string().as_bytes()).unwrap();
+    let receipt = Receipt { update_id: update.id, received_ms: NOW, trace_id: "" };
+    case.handler.handle(&update, &receipt).await.unwrap();
     assert_eq!(case.store.people_of(NEW, UserId(0), 10).await.unwrap(), [ANN]);
     assert_eq!(case.store.people_of(OLD, UserId(0), 10).await.unwrap(), []);
 }
