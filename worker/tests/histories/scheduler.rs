@@ -7,11 +7,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use rand::{
-    Rng, SeedableRng,
-    rngs::SmallRng,
-    seq::{IndexedRandom, IteratorRandom},
-};
+use rand::{Rng, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
 
 /// What a task waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,8 +140,13 @@ impl Tasks {
         let ready = |task: &Task| task.ready_ms() <= now_ms && is_awake(task.worker);
         let hurried = self.all.iter().any(|task| !task.slow && ready(task)) && !self.rng.random_ratio(1, ANY);
         let can = |task: &Task| ready(task) && !(hurried && task.slow);
-        let next = (0..self.all.len()).filter(|index| can(&self.all[*index])).choose(&mut self.rng);
-        let Some(next) = next else { return false };
+        let able = self.all.iter().filter(|task| can(task)).count();
+        if able == 0 {
+            return false;
+        }
+        let chosen = self.rng.random_range(0..able);
+        let next = (0..self.all.len()).filter(|index| can(&self.all[*index])).nth(chosen);
+        let next = next.expect("invariant: there are so many");
         let task = &mut self.all[next];
         task.polled_ms = now_ms;
         WAITS.set(Waits::Tokio);
