@@ -469,6 +469,24 @@ mod plans {
         assert_eq!(planned(&Decision::Free, &lifted(true, order(T - 70, 5))).act, None, "ours was before theirs");
     }
 
+    #[test]
+    fn what_our_putting_back_has_crossed_is_put_back() {
+        let put_back = |limits, imposed_by_them| {
+            let change = Some(Change { order: order(T - 50, 7), limits, by_us: true });
+            planned(&Decision::Free, &Member { change, ..imposed(limited(limits), imposed_by_them) }).act
+        };
+        let banned = Limits::Banned { until: 0 };
+        assert_eq!(put_back(by_others(T + 600), banned), Some(Act::Restore), "they were banned meanwhile");
+        assert_eq!(put_back(banned, by_others(T + 600)), Some(Act::Restore), "and here muted");
+        assert_eq!(put_back(by_others(T + 600), by_others(0)), Some(Act::Restore), "for longer");
+        assert_eq!(put_back(by_others(T + 600), by_others(T + 600)), None);
+        assert_eq!(
+            put_back(by_others(T + 11), by_others(T + 5)),
+            None,
+            "it was about to end, and could not end so soon"
+        );
+    }
+
     fn some_limits() -> impl Strategy<Value = Limits> {
         prop_oneof![
             Just(Limits::Free),
