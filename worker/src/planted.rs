@@ -73,6 +73,8 @@ bugs! {
     AdminsLeaveIgnored = "admins-leave-ignored",
     /// What we have crossed is not put back.
     CrossingIgnored = "crossing-ignored",
+    /// What we have put back counts as an admin's, whatever they did in the same moment.
+    RestoredIsTheirs = "restored-is-theirs",
 }
 
 #[cfg(feature = "planted-bugs")]
