@@ -198,6 +198,7 @@ async fn misfortunes_come_by_command() {
     simulator.inject(fault(FaultKind::Flood { retry_after: 86_400 }));
     let (head, body) = client.post("sendMessage", &send).unwrap();
     assert!(head.contains("retry-after: 86400\r\n"), "{head}");
+    assert!(head.contains("\r\ndate: "), "by which programs judge their clock: {head}");
     assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["parameters"]["retry_after"], json!(86_400));
 
     simulator.inject(fault(FaultKind::Restart));
