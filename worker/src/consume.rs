@@ -45,6 +45,8 @@ const TRIES: u32 = 5;
 const AWAY: Duration = Duration::from_millis(500);
 /// For so long nothing is read after the store was away.
 const PAUSE_MS: i64 = 1_000;
+/// At least so often is looked for entries that others left: what a worker gives back at its end is free at once.
+const RECLAIM_EVERY: Duration = Duration::from_secs(1);
 /// At its third delivery an update is suspect: two processes died, or were given up, with it in hand. The second one is
 /// ordinary, since whoever dies leaves hundreds that had no part in it.
 const SUSPECT: u32 = 3;
@@ -133,7 +135,7 @@ impl Reader {
     /// Takes over what silent workers have left.
     async fn reclaim(self) {
         while !self.stop.is_cancelled() {
-            self.wait(self.reclaim_idle / 3).await;
+            self.wait(RECLAIM_EVERY.min(self.reclaim_idle / 3)).await;
             while !self.stop.is_cancelled() && !self.is_full_or_paused() {
                 match self.consumer.reclaim(self.reclaim_idle, BATCH).await {
                     Ok(batch) if batch.is_empty() => break,
