@@ -31,7 +31,7 @@ const WAYS: [Way; 4] = [
             "shared/src/queue/sql.rs",
             "shared/src/queue/dead_letters/sql.rs",
             "worker/src/store/sql/",
-            "worker/src/operate/doctor.rs",
+            "shared/src/examine.rs",
         ],
     },
     Way {

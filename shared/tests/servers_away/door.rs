@@ -57,6 +57,7 @@ impl Door {
     }
 }
 
+/// Keeps it until the door is gone.
 async fn keep(listener: TcpListener, to: String, mut way: watch::Receiver<Way>) {
     let address = listener.local_addr().unwrap();
     let mut listener = Some(listener);
