@@ -188,7 +188,13 @@ pub async fn keep_looking<E: Display>(mut look: impl AsyncFnMut() -> Result<Vec<
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
     use super::*;
 
     const RIGHT: &str = "# Server\r\nredis_version:7.0.15\r\nrole:master\r\nmaxmemory_policy:noeviction\r\n\
@@ -211,5 +217,39 @@ mod tests {
         ] {
             assert_eq!(bad(&RIGHT.replace(right, wrong)), [(what.to_owned(), grade)], "{wrong}");
         }
+    }
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_good_is_logged_once_and_again_when_the_server_was_away() {
+        let (log, bad) = (Log::default(), Finding::broken("Redis eviction", "set it to noeviction"));
+        let lines = log.clone();
+        let writer = tracing_subscriber::fmt().with_writer(move || lines.clone()).finish();
+        let _logging = tracing::subscriber::set_default(writer);
+        let mut answers =
+            [Ok(bad.clone()), Ok(bad.clone()), Err("away"), Ok(bad), Ok(Finding::good("Redis", ""))].into_iter();
+        let told = |text| String::from_utf8(log.0.lock().unwrap().clone()).unwrap().matches(text).count();
+        let mut seen = Vec::new();
+        let looking = keep_looking(async || {
+            seen.push((told("set it to noeviction"), told("as it must be\n")));
+            match answers.next() {
+                Some(answer) => answer.map(|finding| vec![finding]),
+                None => std::future::pending().await,
+            }
+        });
+        assert!(tokio::time::timeout(20 * AGAIN, looking).await.is_err(), "it goes on for ever");
+        assert_eq!(seen, [(0, 0), (1, 0), (1, 0), (1, 0), (2, 0), (2, 1)]);
     }
 }
