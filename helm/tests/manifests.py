@@ -97,7 +97,7 @@ def policy_findings(sets):
         checkov = Path(sys.executable).with_name("checkov")
         answer = subprocess.run(
             [sys.executable, checkov, "--directory", directory, "--framework", "kubernetes", "--skip-download", "--quiet", "--output", "json"],
-            env={"LOG_LEVEL": "CRITICAL", "HOME": directory, "PATH": ""},
+            env={"LOG_LEVEL": "CRITICAL", "BC_SKIP_MAPPING": "TRUE", "HOME": directory, "PATH": ""},
             capture_output=True,
             text=True,
         )
