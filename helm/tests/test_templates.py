@@ -133,7 +133,7 @@ class LifeAndDeath(unittest.TestCase):
         off = render(merged(REQUIRED, {"migrate": {"enabled": False}}))
         self.assertNotIn("nezuko-migrate", [entry["metadata"]["name"] for entry in off])
 
-    def test_required_spread_keeps_pods_on_nodes_of_their_own(self):
+    def test_required_spread_is_required_over_nodes(self):
         for topology, wanted in (("preferred", "ScheduleAnyway"), ("required", "DoNotSchedule")):
             pod = find(render(merged(REQUIRED, {"topologySpread": topology})), "Deployment", "nezuko-worker")["spec"]["template"]["spec"]
             found = {each["topologyKey"]: each["whenUnsatisfiable"] for each in pod["topologySpreadConstraints"]}
