@@ -7,7 +7,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## Watch groups being guarded: the real program against a simulated Telegram, no server needed
@@ -53,11 +53,19 @@ matrix: ## Run the conformance suites on PostgreSQL 15 and 18, Redis 7 and Valke
 	@.ci/matrix
 
 .PHONY: check
-check: ## Formatting, lints, documentation and scripts; every warning is an error
+check: helm-test ## Formatting, lints, documentation, scripts, chart and manifests; every warning is an error
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
 	@for script in .ci/*; do head -n 1 "$$script" | grep -q bash || continue; echo "bash -n $$script"; bash -n "$$script"; done
+
+.PHONY: helm-test
+helm-test: ## Check the chart and the plain manifests: every profile rendered, schemas, policy, overlays, refused values
+	@.ci/helm-tools python -m unittest discover --start-directory helm/tests
+
+.PHONY: k8s
+k8s: ## Write the plain manifests in k8s/, which are made from the chart
+	@.ci/helm-tools python helm/tests/plain_manifests.py
 
 .PHONY: build
 build: ## Build the optimised programs into target/release
