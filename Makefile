@@ -53,7 +53,7 @@ matrix: ## Run the conformance suites on PostgreSQL 15 and 18, Redis 7 and Valke
 	@.ci/matrix
 
 .PHONY: check
-check: helm-test ## Formatting, lints, documentation, scripts, chart and manifests; every warning is an error
+check: ## Formatting, lints, documentation and scripts; every warning is an error
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
