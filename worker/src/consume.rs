@@ -25,6 +25,7 @@ use tokio::sync::{RwLock, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    attempts::{Attempts, is_given_up_unseen},
     essential::essential,
     handle::{Handler, Receipt},
     outage::OutageWatch,
@@ -39,8 +40,6 @@ const READ_WAIT: Duration = Duration::from_secs(2);
 const CONCURRENCY: usize = 32;
 /// No more is read while so many entries are in hand.
 const IN_HAND: usize = 512;
-/// An update that fails for its own sake is given up after so many tries.
-const TRIES: u32 = 5;
 /// Between two tries while the store or the queue is away.
 const AWAY: Duration = Duration::from_millis(500);
 /// For so long nothing is read after the store was away.
@@ -243,6 +242,10 @@ impl Reader {
     /// What is no update goes to the dead letters.
     fn decode(&self, delivery: Delivery) -> Option<(Delivery, Update)> {
         match parse_update(&delivery.envelope.payload) {
+            Ok(_) if is_given_up_unseen(delivery.deliveries) => {
+                self.give_up(delivery, "handler_failed", "unseen");
+                None
+            }
             Ok(update) => Some((delivery, update)),
             Err(error) => {
                 self.give_up(delivery, "undecodable", &error.to_string());
@@ -295,7 +298,7 @@ impl Reader {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         let kind = kind(&update.kind);
-        let mut tries = 0;
+        let mut attempts = Attempts::default();
         loop {
             // In a task of its own, so that a panic ends this update and nothing else.
             let (handler, envelope, of_task) = (self.handler.clone(), delivery.envelope.clone(), update.clone());
@@ -330,13 +333,12 @@ impl Reader {
                 }
                 Err(_) => "panic".to_owned(),
             };
-            tries += 1;
+            let pause = attempts.failed();
+            let tries = attempts.count();
             self.handler.metrics.update_ended(kind, UpdateOutcome::Failed);
             tracing::error!(reason, tries, kind, trace_id = delivery.envelope.trace_id(), "update failed");
-            if tries >= TRIES {
-                return self.give_up(delivery, "handler_failed", &reason);
-            }
-            self.wait(Duration::from_millis(100 << tries)).await;
+            let Some(pause) = pause else { return self.give_up(delivery, "handler_failed", &reason) };
+            self.wait(pause).await;
         }
     }
 
@@ -416,7 +418,8 @@ async fn acknowledge_all(
 }
 
 /// Who wrote an ordinary message in a group: nothing but the sender's right to write matters about it.
-fn ordinary_sender(update: &Update) -> Option<(ChatId, UserId)> {
+#[must_use]
+pub fn ordinary_sender(update: &Update) -> Option<(ChatId, UserId)> {
     let UpdateKind::Message(message) = &update.kind else { return None };
     let is_command = message.text.as_deref().is_some_and(|text| text.starts_with('/'));
     let from = message.from.as_ref()?;

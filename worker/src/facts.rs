@@ -92,7 +92,8 @@ pub struct Call {
     /// something may still land late.
     #[serde(default)]
     pub shown: bool,
-    /// Until when a call before this one, whose outcome nobody knew, may still land (Unix milliseconds).
+    /// Until when a call before this one, whose outcome nobody knew, may still land, or what was seen of this one may come
+    /// from Telegram's cache (Unix milliseconds).
     #[serde(default)]
     pub earlier_until_ms: i64,
 }
@@ -237,8 +238,10 @@ impl Member {
         let may_be_lifted = call.act == Act::Mute && call.answered;
         let disproves = !shows_effect && !may_be_lifted && asked_ms >= call.at_ms + CONFIRM_AFTER_MS - 1_000;
         if call.shown || proves || disproves || asked_ms >= call.at_ms + LOOKUP_CACHE_MS {
-            let may_land = asked_ms < call.lands_until_ms();
-            self.call = may_land.then_some(Call { shown: true, ..call });
+            // What disproves it may be older than the call: it is asked once more when that cannot be.
+            let cached_until_ms = if disproves { call.at_ms + LOOKUP_CACHE_MS } else { 0 };
+            let call = Call { shown: true, earlier_until_ms: call.earlier_until_ms.max(cached_until_ms), ..call };
+            self.call = Some(call).filter(|call| asked_ms < call.lands_until_ms());
         }
     }
 
@@ -330,6 +333,12 @@ impl Member {
                 Some(Seen { standing: event.standing, event: Some(event), ask_again_ms })
             }
         }
+    }
+
+    /// Whether they were in when they were last heard of, also if that was before the chat's events reached us.
+    #[must_use]
+    pub fn was_in(&self, now_ms: i64) -> bool {
+        self.standing(Watched(Some(0)), now_ms).is_some_and(|seen| seen.standing.is_in())
     }
 
     /// What limits them at `now_ms`; free where nothing is known.
@@ -487,6 +496,9 @@ pub struct ChatFacts {
     pub missed_until_s: i64,
     /// Whether the rule is enforced in this group.
     pub protected: Option<Setting<bool>>,
+    /// The supergroup that this basic group has become: what is still told of it belongs there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upgraded_to: Option<ChatId>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "what serde wants")]

@@ -1,10 +1,8 @@
 //! The lanes: tasks that claim due intents and have them carried out, each with a concurrency of its own.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -35,7 +33,7 @@ const fn width(lane: Lane) -> (usize, i64) {
 
 /// Runs all lanes until `stop`; what is in hand then is carried out, which `tracker` tells.
 pub(crate) fn run(sender: &Sender, stop: &CancellationToken, tracker: &TaskTracker) {
-    let in_hand = Arc::new(AtomicUsize::new(0));
+    let in_hand = InHand::default();
     let turns = Arc::new(Semaphore::new(1));
     for lane in Lane::ALL {
         let all = Lanes {
@@ -56,7 +54,7 @@ struct Lanes {
     sender: Sender,
     stop: CancellationToken,
     tracker: TaskTracker,
-    in_hand: Arc<AtomicUsize>,
+    in_hand: InHand,
     /// The turn to see, with one intent, whether Telegram is back.
     turns: Arc<Semaphore>,
 }
@@ -103,14 +101,15 @@ impl Lanes {
                 let (sender, in_hand, turn) = (self.sender.clone(), self.in_hand.clone(), turn.clone());
                 let gone = turn.is_none() && self.waits(lane);
                 let rest: Option<Vec<Claim>> = gone.then(|| batches.by_ref().flatten().collect());
-                in_hand.fetch_add(1, Ordering::Relaxed);
+                let claims = batch.iter().chain(rest.iter().flatten()).map(|claim| claim.claim).collect();
+                in_hand.add(&claims);
                 self.tracker.spawn(async move {
                     match rest {
                         // Telegram has gone away since they were claimed.
                         Some(rest) => give_back(&sender, &[batch, rest].concat()).await,
                         None => carry_out(sender, batch).await,
                     }
-                    in_hand.fetch_sub(1, Ordering::Relaxed);
+                    in_hand.remove(&claims);
                     drop((slot, turn));
                 });
             }
@@ -134,8 +133,30 @@ impl Lanes {
     }
 }
 
-/// Carries a batch out. One that fails or panics is given back as soon as the store takes it: its claims are prolonged
-/// with all others of this process, so that they would never run out.
+/// The claims that this process works on, each as often as there are batches of it.
+#[derive(Clone, Default)]
+struct InHand(Arc<Mutex<BTreeMap<i64, usize>>>);
+
+impl InHand {
+    fn claims(&self) -> MutexGuard<'_, BTreeMap<i64, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, batch: &BTreeSet<i64>) {
+        let mut claims = self.claims();
+        batch.iter().for_each(|claim| *claims.entry(*claim).or_default() += 1);
+    }
+
+    fn remove(&self, batch: &BTreeSet<i64>) {
+        self.claims().retain(|claim, batches| {
+            *batches -= usize::from(batch.contains(claim));
+            *batches > 0
+        });
+    }
+}
+
+/// Carries a batch out. One that fails or panics is given back as soon as the store takes it: its claims are prolonged for
+/// as long as this process has them in hand.
 async fn carry_out(sender: Sender, batch: Vec<Claim>) {
     let (of_task, claims) = (sender.clone(), batch.clone());
     let failed = match tokio::spawn(async move { of_task.carry_out(&claims).await }).await {
@@ -155,18 +176,19 @@ async fn give_back(sender: &Sender, claims: &[Claim]) {
     }
 }
 
-/// Prolongs the claims of this process while it works on any. It goes on while the process drains.
-async fn keep_claims(sender: Sender, stop: CancellationToken, in_hand: Arc<AtomicUsize>) {
+/// Prolongs the claims that this process works on. It goes on while the process drains.
+async fn keep_claims(sender: Sender, stop: CancellationToken, in_hand: InHand) {
     loop {
         tokio::time::sleep(CLAIM / 3).await;
-        if in_hand.load(Ordering::Relaxed) == 0 {
+        let claims: BTreeSet<i64> = in_hand.claims().keys().copied().collect();
+        if claims.is_empty() {
             if stop.is_cancelled() {
                 return;
             }
             continue;
         }
         let until_ms = (sender.handler.clock)() + CLAIM.as_millis() as i64;
-        if let Err(error) = sender.handler.store.renew(&sender.holder, until_ms).await {
+        if let Err(error) = sender.handler.store.renew(&sender.holder, &claims, until_ms).await {
             tracing::warn!(%error, "claims not prolonged");
         }
     }

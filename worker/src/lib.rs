@@ -4,6 +4,7 @@
 //! the `store`, in which `reconcile` asks the `policy` what is to hold and writes `intent`s; `send` carries those out at
 //! Telegram.
 
+pub mod attempts;
 pub mod clock;
 pub mod consume;
 mod essential;

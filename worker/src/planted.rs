@@ -75,6 +75,16 @@ bugs! {
     CrossingIgnored = "crossing-ignored",
     /// What we have put back counts as an admin's, whatever they did in the same moment.
     RestoredIsTheirs = "restored-is-theirs",
+    /// Facts are read as they were before the person's lock was waited for.
+    LockWithRead = "lock-with-read",
+    /// A person's transaction locks the person and none of the chats that it reads.
+    ChatsNotLocked = "chats-not-locked",
+    /// How often an entry was delivered counts as how often it failed.
+    DeliveriesAreAttempts = "deliveries-are-attempts",
+    /// A dead letter is added before its entry is acknowledged, by two commands.
+    DeadLetterFirst = "dead-letter-first",
+    /// What the cache is told last it keeps, not what is newest.
+    CacheByArrival = "cache-by-arrival",
 }
 
 #[cfg(feature = "planted-bugs")]

@@ -144,9 +144,11 @@ pub fn decide(rule: &Rule<'_>, user: UserId, member: Option<&Member>, now_ms: i6
     };
     // Whom we have muted is to be freed wherever they are (E52), so that their channels stay of interest.
     let muted = member.is_some_and(|member| member.mute_until.is_some());
+    // Who came in before the bot began to watch is probably still there, and nothing else would tell.
+    let came = member.is_some_and(|member| member.was_in(now_ms));
     let concerned = match decision {
-        Decision::Unknown => present == Some(true) || speaks || muted || !missing_is_empty,
-        _ => present == Some(true) || muted,
+        Decision::Unknown => present == Some(true) || came || speaks || muted || !missing_is_empty,
+        _ => present == Some(true) || came || muted,
     };
     if !concerned {
         ask.clear();

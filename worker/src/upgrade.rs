@@ -34,6 +34,12 @@ pub fn chat(old: &ChatFacts, new: &ChatFacts) -> ChatFacts {
     facts
 }
 
+/// What is left of the old group: its new id.
+#[must_use]
+pub fn forwarding(new: ChatId) -> ChatFacts {
+    ChatFacts { upgraded_to: Some(new), ..ChatFacts::default() }
+}
+
 /// All links that name either id, with the new one for the old; of two that become one the newer stays.
 #[must_use]
 pub fn links(links: &Links, old: ChatId, new: ChatId) -> Links {

@@ -407,6 +407,15 @@ mod calls {
     }
 
     #[test]
+    fn what_disproves_a_call_is_asked_again_when_the_cache_cannot_hide_it_any_more() {
+        let mut member = called(Act::Release, true);
+        look(&mut member, MS + 5_000, muted(ours()));
+        assert_eq!((member.open_call(), member.confirm_at_ms()), (None, Some(MS + 61_000)));
+        look(&mut member, MS + 60_000, FREE);
+        assert_eq!(member.call, None);
+    }
+
+    #[test]
     fn a_call_without_an_echo_is_looked_into_after_five_seconds_and_again_after_a_minute() {
         assert_eq!(Member::default().confirm_at_ms(), None);
         let mut member = called(Act::Release, true);

@@ -21,6 +21,7 @@ use nezuko_telegram::{BotId, CallbackQuery, ChatId, ChatMemberUpdated, Update, U
 use crate::{
     clock::Clock,
     intent::{Intent, Press, Put},
+    planted::{self, Bug},
     reconcile::{Outcome, Person},
     store::{ChatWrites, Scope, Store, StoreError},
     wake::{Lanes, Wake},
@@ -91,6 +92,7 @@ impl Handler {
         let mut lanes = Lanes::default();
         let mut version = ChatVersion { chat, settings_version: 0, protected: false };
         let mut seen_before = false;
+        let mut upgraded_to = None;
         let bot = self.bot;
         let began = Instant::now();
         self.store
@@ -98,6 +100,7 @@ impl Handler {
                 if let Some(chat) = view.chats.get(&chat) {
                     version.settings_version = chat.version;
                     version.protected = chat.facts.is_protected();
+                    upgraded_to = chat.facts.upgraded_to;
                 }
                 seen_before = view.seen_before;
                 let outcome = apply(Person::new(bot, user, now_ms, view));
@@ -111,6 +114,9 @@ impl Handler {
             self.metrics.duplicate_update();
         }
         self.wake.lanes(lanes);
+        if planted::has(Bug::CacheByArrival) {
+            verdicts.iter_mut().for_each(|verdict| verdict.order = (self.clock)());
+        }
         // The cache may be wrong for its lifetime, in the direction of letting people write; it never punishes.
         let remembered = async {
             self.cache.remember_chat(bot, version, ACQUITTAL).await?;
@@ -119,7 +125,11 @@ impl Handler {
         if let Err(error) = remembered.await {
             tracing::warn!(%error, trace_id, "cache not updated");
         }
-        Ok(())
+        match upgraded_to {
+            // Told late: it follows what has gone over already.
+            Some(new) => self.migrate(chat, new, trace_id).await,
+            None => Ok(()),
+        }
     }
 
     /// The bot's own standing changed somewhere.

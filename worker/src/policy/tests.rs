@@ -238,6 +238,23 @@ mod unknowns {
     }
 
     #[test]
+    fn who_came_in_before_the_watch_began_is_asked_for() {
+        let came = Event { order: order(SINCE, 5), was_in: false, standing: Standing::Inside, limits: Limits::Free };
+        let here = Member { event: Some(came), ..Member::default() };
+        let case = Case { here: Some(here.clone()), news: None, talk: None, ..missing_one() };
+        assert_eq!(
+            case.verdict(),
+            Verdict { decision: Decision::Unknown, ask: vec![(NEWS, MS), (TALK, MS), (GROUP, MS)] }
+        );
+        // In the same second: a lookup from the first minute of the watch may be from before they came.
+        let asked_ms = SINCE * 1000 + 500;
+        let out = Lookup { asked_ms, standing: Standing::Outside, limits: Limits::Free };
+        let case = Case { here: Some(Member { lookup: Some(out), ..here }), ..missing_one() };
+        let ask = vec![(GROUP, (SINCE + 61) * 1000)];
+        assert_eq!(case.verdict(), Verdict { decision: Decision::HandsOff(Reason::Absent), ask });
+    }
+
+    #[test]
     fn who_is_out_is_asked_for_nowhere_unless_a_mute_of_ours_is_to_be_lifted() {
         let case = Case { here: Some(outside()), news: None, ..missing_one() };
         assert_eq!(case.verdict(), Verdict { decision: Decision::HandsOff(Reason::Absent), ask: Vec::new() });

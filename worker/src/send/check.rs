@@ -62,7 +62,7 @@ impl Sender {
                 // Nothing is new, so that what is open already keeps its time.
                 outcome.writes.put.retain(|put| put.intent == this || !open.contains(&put.intent.key()));
                 if wanted {
-                    outcome.writes.keep_claimed(claim);
+                    outcome.writes.keep_claimed(claim, open);
                 } else {
                     outcome.writes.settle = Some(Settle::of(claim, Settlement::Done));
                 }
@@ -117,13 +117,14 @@ impl Sender {
                     member.is_bot |= answer.user.is_bot;
                     member.apply_lookup(*asked_ms, answer, mark);
                 }
+                let open = person.open();
                 let mut outcome = person.finish(scope);
                 if let Some(check) = check {
                     // An answer that settles nothing (clocks apart, say) must not be asked for again at once.
                     let again =
                         outcome.writes.put.iter().any(|put| put.intent == check.intent && put.not_before_ms <= now_ms);
                     if again {
-                        outcome.writes.keep_claimed(check);
+                        outcome.writes.keep_claimed(check, open);
                     }
                     let settlement = if again { self.back_off(check) } else { Settlement::Done };
                     outcome.writes.settle = Some(Settle::of(check, settlement));

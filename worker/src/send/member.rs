@@ -85,8 +85,9 @@ impl Sender {
                     person.writes.ledger.push(LedgerEntry { group, imposed: Some((until, missing)) });
                 }
                 decided = Some((act, limits));
+                let open = person.open();
                 let mut outcome = person.finish_unchanged(group);
-                outcome.writes.keep_claimed(claim);
+                outcome.writes.keep_claimed(claim, open);
                 outcome
             })
             .await?;
@@ -187,9 +188,10 @@ impl Sender {
                     }
                     _ => {}
                 }
+                let known = person.open();
                 let mut outcome = person.finish(group);
                 if !open {
-                    outcome.writes.keep_claimed(claim);
+                    outcome.writes.keep_claimed(claim, known);
                 }
                 outcome.writes.settle = Some(Settle::of(claim, settlement.clone()));
                 outcome

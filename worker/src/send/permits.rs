@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use nezuko_shared::{
@@ -11,6 +11,7 @@ use nezuko_shared::{
     telemetry::metrics::Metrics,
 };
 use nezuko_telegram::ChatId;
+use tokio::time::Instant;
 
 /// Nobody waits longer than this for the limiter with a claim in hand; the intent then goes back.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -161,14 +161,15 @@ impl Sender {
         let store = &self.handler.store;
         let save = || store.save_prompt(group, topic, Some(&prompt), claim, Some(settlement.clone()));
         let saved = if id.is_some() { self.insist(save).await? } else { save().await? };
-        match id {
-            // It took so long that somebody else took over: this one is nobody's prompt.
-            Some(message) if !saved => {
-                let intent = Intent::Delete { chat: group, message };
-                self.handler.put(&[Put::urgent(intent, self.now_ms())], &claim.trace_id).await
-            }
-            _ => Ok(()),
+        let Some(message) = id.filter(|_| !saved) else { return Ok(()) };
+        // A try before the last may have been written down although it seemed to fail.
+        let known = store.prompt(group, topic, 0).await?.prompt;
+        if known.is_some_and(|known| known.message == message.0) {
+            return Ok(());
         }
+        // It took so long that somebody else took over: this one is nobody's prompt.
+        let intent = Intent::Delete { chat: group, message };
+        self.handler.put(&[Put::urgent(intent, self.now_ms())], &claim.trace_id).await
     }
 
     async fn save_edited(

@@ -120,11 +120,14 @@ pub struct PersonWrites {
 
 impl PersonWrites {
     /// Leaves the intent of `claim` to its holder, who is at work on it and settles it: what was decided about this key
-    /// here neither ends it nor makes a new generation of it.
-    pub fn keep_claimed(&mut self, claim: &Claim) {
+    /// here neither ends it nor makes a new generation of it. Where it is no longer among the `open` ones, because somebody
+    /// saw nothing to do while the holder's call was out, it is made anew if there is.
+    pub fn keep_claimed(&mut self, claim: &Claim, open: &BTreeSet<String>) {
         let key = claim.intent.key();
-        self.put.retain(|put| put.intent.key() != key);
-        self.end.retain(|ended| *ended != key);
+        if open.contains(&key) {
+            self.put.retain(|put| put.intent.key() != key);
+            self.end.retain(|ended| *ended != key);
+        }
     }
 }
 
@@ -301,11 +304,11 @@ pub trait Store: Send + Sync {
     /// [`StoreError`]: they are due as before.
     async fn postpone(&self, lane: Lane, chat: ChatId, now_ms: i64, until_ms: i64) -> Result<(), StoreError>;
 
-    /// Prolongs all claims of `holder`.
+    /// Prolongs these claims of `holder`, and no others: one whose answer never arrived is nobody's work, and must run out.
     ///
     /// # Errors
     /// [`StoreError`]: they run out.
-    async fn renew(&self, holder: &str, until_ms: i64) -> Result<(), StoreError>;
+    async fn renew(&self, holder: &str, claims: &BTreeSet<i64>, until_ms: i64) -> Result<(), StoreError>;
 
     /// Gives back all claims of `holder`.
     ///

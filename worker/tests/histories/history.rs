@@ -1,401 +1,446 @@
-//! Generated histories: the real handlers, policy and senders over a store in memory and a modelled Telegram, with a
-//! seeded scheduler that shuffles, duplicates, interleaves and crashes. At the end the world is compared with what must
-//! be. A seed always gives the same history.
+//! A plan comes to pass: people act, workers go on step by step and have accidents, and in the end everything comes to rest
+//! and the world is compared with what must be.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, OnceLock},
-    task::{Context, Poll, Waker},
-};
+use std::collections::VecDeque;
 
-use async_trait::async_trait;
-use nezuko_shared::{
-    cache::{Cache, memory::MemoryCache},
-    limiter::{Budget, Limiter, LimiterError, Paused, Permit, Urgency},
-    telemetry::metrics::Metrics,
-};
-use nezuko_telegram::{BotId, ChatId as Chat, Client, UpdateId, UpdateKind, parse_update};
+use nezuko_telegram::{BotId, ChatId as Chat, UpdateId, parse_update};
 use nezuko_worker::{
     facts::Setting,
-    handle::{Handler, Receipt},
+    handle::Receipt,
     intent::Lane,
-    planted::{self, Bug},
-    send::Sender,
-    store::{ChatWrites, Store},
+    store::{ChatView, ChatWrites, Store},
 };
-use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+use rand::{Rng, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
+use tokio::runtime::Runtime;
 
-use loadtest::world::{
-    Act, ChatId, ChatKind, ChatSpec, Content, Emitted, Member, Person, Rights, Switches, UserId, World,
-};
+use loadtest::world::{Act, Rights, UserId};
 
 use crate::{
-    judge,
-    memory_store::MemoryStore,
-    scheduler::{Done, Tasks, step},
+    coverage::count,
+    judge::{self, Ending},
+    judge_messages,
+    plan::{Accident, BEGIN_MS, Delivery, Doing, Fault, OWNER, Place, Plan, Turn},
+    ports::{PausingLimiter, SharedCache},
+    queue::Queue,
+    scheduler::{Tasks, run_alone},
+    store::MemoryStore,
     telegram::Telegram,
+    worker::{Shared, Worker},
 };
 
 const BOT: UserId = UserId(7_000_000_001);
-pub(crate) const OWNER: UserId = UserId(10);
-/// The people of a history.
-pub(crate) const PEOPLE: [UserId; 2] = [UserId(11), UserId(12)];
-pub(crate) const GROUP: ChatId = ChatId(-1_001_000_000_001);
-pub(crate) const CHANNELS: [ChatId; 2] = [ChatId(-1_001_000_000_011), ChatId(-1_001_000_000_012)];
-const WORKERS: u64 = 3;
-/// An even second of 2023.
-const BEGIN_MS: i64 = 1_700_000_000_000;
+/// A history that takes more steps than this never ends.
+const STEPS: usize = 50_000;
+/// Workers say that they are alive as often: three times before a claim runs out.
+const KEEP_ALIVE_MS: i64 = 3_000;
+/// In shorter pauses everybody stands still where they are; in longer ones workers go on.
+const FROZEN_MS: i64 = 3_000;
+/// A wrong state stands no longer than this once the fleet has nothing to do.
+const PROMPTLY_MS: i64 = 30_000;
+/// Until after the second look at a call that was never echoed, and after timed restrictions of an hour.
+const REST_MS: i64 = 3 * 3_600_000;
 
-/// How often things go wrong, each a probability.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Faults {
-    /// A call of the Bot API fails, loses its answer or lands late.
-    pub(crate) call_fails: f64,
-    /// An update is delivered twice.
-    pub(crate) duplicate: f64,
-    /// At a step, a worker's task ends where it stands.
-    pub(crate) crash: f64,
-}
-
-/// What a history was like.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Shape {
-    /// Two events about one person in one chat fell into one second.
-    pub(crate) same_second: bool,
-    /// Somebody was looked up within the time that Telegram may answer from its cache after an event about them.
-    pub(crate) lookup_raced: bool,
-    /// Tasks that were ended where they stood.
-    pub(crate) crashes: usize,
-    /// Updates that were taken in.
-    pub(crate) taken_in: usize,
+/// How much of each kind there was, so that a plan can be rid of faults that never came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent {
+    pub(crate) calls: usize,
+    pub(crate) updates: usize,
+    pub(crate) steps: usize,
+    pub(crate) transactions: usize,
+    pub(crate) endings: usize,
 }
 
 /// How a history ended wrong.
 #[derive(Clone, Debug)]
 pub(crate) struct Violation {
-    /// Gives this history again.
-    pub(crate) seed: u64,
     /// What is wrong.
     pub(crate) text: String,
     /// What happened, in order.
-    pub(crate) history: Vec<String>,
+    pub(crate) story: Vec<String>,
+    pub(crate) extent: Extent,
 }
 
-struct NoLimit;
-
-#[async_trait]
-impl Limiter for NoLimit {
-    async fn ask(&self, _: Budget, _: Urgency, _: Option<Chat>) -> Result<Permit, LimiterError> {
-        Ok(Permit::Granted { valid_for: std::time::Duration::from_hours(1) })
-    }
-
-    async fn pause(&self, _: Budget, _: Option<Chat>, _: std::time::Duration) -> Result<Paused, LimiterError> {
-        Ok(Paused::Chat)
-    }
-}
-
-/// An update in the queue.
-struct Queued {
-    update: Emitted,
-    received_ms: i64,
-    /// Copies that nobody has taken in yet.
-    copies: u32,
-}
-
-pub(crate) struct History {
-    rng: StdRng,
-    pub(crate) telegram: Telegram,
-    store: MemoryStore,
-    senders: Vec<Sender>,
-    queue: Vec<Queued>,
+struct History<'a> {
+    plan: &'a Plan,
+    runtime: &'a Runtime,
+    rng: SmallRng,
+    shared: Shared,
+    workers: Vec<Worker>,
+    /// How many workers there ever were.
+    started: usize,
     tasks: Tasks,
-    shape: Shape,
-    pub(crate) channels: usize,
-    faults: Faults,
-    /// When the clock jumped, so that whatever waited then had no chance of being in time.
-    pub(crate) jumps: Vec<i64>,
+    steps: usize,
+    accidents: VecDeque<(usize, Accident)>,
+    updates: usize,
+    deliveries: VecDeque<(usize, Delivery)>,
+    /// How often the command of this turn fails.
+    poison: Option<u32>,
+    poisoned: Vec<UpdateId>,
+    kept_alive_ms: i64,
+    /// When workers died or stood still, so that what they had in hand was held up.
+    held_up: Vec<i64>,
 }
 
-/// Runs the history of `seed`. To be called inside a Tokio runtime's context.
+/// Runs a plan. The clock of `runtime` is paused, and this thread is in its context.
 ///
 /// # Errors
 /// [`Violation`] where the world ends other than it must, or does not come to rest.
-pub(crate) fn run(seed: u64, switches: Switches, faults: Faults) -> Result<Shape, Box<Violation>> {
-    let mut history = History::new(seed, switches, faults);
-    let acts = history.rng.random_range(6..20);
-    for _ in 0..acts {
-        history.act();
-        for _ in 0..history.rng.random_range(0..30) {
-            history.go_on(true);
-        }
-        let pause = *[0, 0, 0, 0, 100, 300, 900, 3_000, 20_000, 70_000].choose(&mut history.rng).unwrap_or(&0);
-        if pause >= 20_000 {
-            history.jumps.push(history.telegram.now_ms());
-        }
-        history.telegram.advance(pause);
-    }
-    history.come_to_rest().map_err(|text| history.violation(seed, text))?;
-    history.judge().map_err(|text| history.violation(seed, text))?;
-    history.shape()
+pub(crate) fn run(plan: &Plan, runtime: &Runtime) -> Result<Extent, Box<Violation>> {
+    let mut history = History::new(plan, runtime);
+    let outcome = history.come_to_pass();
+    let extent = history.extent();
+    outcome.map(|()| extent).map_err(|text| Box::new(Violation { text, story: history.story(), extent }))
 }
 
-impl History {
-    fn new(seed: u64, switches: Switches, faults: Faults) -> Self {
-        let mut rng = StdRng::seed_from_u64(seed);
-        let channels = rng.random_range(1..=2);
-        let mut world = World::new(World::bot_account(BOT, "nezuko_bot"));
-        world.switches = switches;
-        if rng.random_bool(0.3) {
-            world.switches.stale_lookups_ms = rng.random_range(1_000..55_000);
-        }
-        world.add_person(Person::named(OWNER, "Olga"));
-        for (user, name) in PEOPLE.into_iter().zip(["Ann", "Bob"]) {
-            world.add_person(Person::named(user, name));
-        }
-        let owner = (OWNER, Member::Creator { is_anonymous: false });
-        let mut group = ChatSpec::new(GROUP, ChatKind::Supergroup, "Group");
-        group.members = vec![owner];
-        world.add_chat(BEGIN_MS - 10_000, group);
-        for (index, chat) in CHANNELS.into_iter().take(channels).enumerate() {
-            let mut channel = ChatSpec::new(chat, ChatKind::Channel, "Channel");
-            channel.username = Some(format!("channel{index}"));
-            channel.members = vec![owner];
-            channel.members.extend(PEOPLE.iter().filter(|_| rng.random_bool(0.4)).map(|user| (*user, Member::Member)));
-            world.add_chat(BEGIN_MS - 10_000, channel);
-        }
+/// Whether everybody must be as they must promptly, because Telegram did what it was asked and told so.
+fn is_prompt(plan: &Plan) -> bool {
+    plan.echoes && !plan.changes_rule() && !plan.faults.iter().any(|fault| matches!(fault, Fault::Call { .. }))
+}
+
+/// Whether an answer may never have reached the one who asked for it, or two have done one thing.
+fn loses_answers(plan: &Plan) -> bool {
+    plan.faults.iter().any(|fault| match fault {
+        Fault::Call { .. } | Fault::Transaction { .. } => true,
+        Fault::Step { accident, .. } => *accident != Accident::CacheForgets,
+        Fault::Update { .. } | Fault::Queue { .. } => false,
+    })
+}
+
+impl<'a> History<'a> {
+    fn new(plan: &'a Plan, runtime: &'a Runtime) -> Self {
         let bot = BotId(BOT.0);
-        let telegram = Telegram::new(world, BEGIN_MS, rng.random(), faults);
-        let store = MemoryStore::new(bot);
-        let cache: Arc<dyn Cache> = Arc::new(MemoryCache::default());
-        let clock_of = telegram.clone();
-        let handler = Handler {
-            store: Arc::new(store.clone()),
-            cache,
+        let telegram = Telegram::new(plan.world(BOT), BEGIN_MS, &plan.faults);
+        let shared = Shared {
             bot,
-            username: Arc::new(OnceLock::new()),
-            metrics: Metrics::new(bot, "abc"),
-            clock: Arc::new(move || clock_of.now_ms()),
-            wake: Arc::default(),
-        };
-        let api = Client::new(Arc::new(telegram.clone()));
-        let sender = |n: u64| Sender::new(handler.clone(), api.clone(), Arc::new(NoLimit), format!("worker-{n}"));
-        let senders = (0..WORKERS).map(sender).collect();
-        let tasks = Tasks::default();
-        let mut history = Self {
-            rng,
+            store: MemoryStore::new(bot),
+            queue: Queue::new(&plan.faults),
+            cache: SharedCache::default(),
+            limiter: PausingLimiter::new(telegram.clone()),
             telegram,
-            store,
-            senders,
-            queue: Vec::new(),
-            tasks,
-            shape: Shape::default(),
-            channels,
-            faults,
-            jumps: Vec::new(),
+        };
+        let accidents = plan.faults.iter().filter_map(|fault| match fault {
+            Fault::Step { nth, accident } => Some((*nth, *accident)),
+            _ => None,
+        });
+        let mut accidents: Vec<_> = accidents.collect();
+        accidents.sort_by_key(|(nth, _)| *nth);
+        let deliveries = plan.faults.iter().filter_map(|fault| match fault {
+            Fault::Update { nth, delivery } => Some((*nth, *delivery)),
+            _ => None,
+        });
+        let mut deliveries: Vec<_> = deliveries.collect();
+        deliveries.sort_by_key(|(nth, _)| *nth);
+        let workers: Vec<Worker> =
+            plan.workers.iter().enumerate().map(|(name, skew_ms)| Worker::start(&shared, name, *skew_ms)).collect();
+        let mut history = Self {
+            plan,
+            runtime,
+            rng: SmallRng::seed_from_u64(plan.schedule),
+            shared,
+            started: workers.len(),
+            workers,
+            tasks: Tasks::new(plan.schedule),
+            steps: 0,
+            accidents: accidents.into(),
+            updates: 0,
+            deliveries: deliveries.into(),
+            poison: None,
+            poisoned: Vec::new(),
+            kept_alive_ms: BEGIN_MS,
+            held_up: Vec::new(),
         };
         history.protect();
         history
     }
 
-    /// The bot becomes an administrator everywhere, and the group is protected.
+    /// The bot is an administrator everywhere and has been told so, and the group is protected.
     fn protect(&mut self) {
-        for chat in CHANNELS.into_iter().take(self.channels).chain([GROUP]) {
-            self.do_act(Act::Promote { admin: OWNER, chat, user: BOT, rights: Rights::FULL });
+        for place in self.plan.places() {
+            self.regain_rights(place);
         }
-        self.telegram.advance(2_000);
+        for update in self.shared.telegram.with(|world, _| world.take_updates()) {
+            let update = parse_update(update.body.as_bytes()).expect("invariant: the world's updates are sound");
+            let receipt = Receipt { update_id: update.id, received_ms: BEGIN_MS, trace_id: "" };
+            run_alone(self.workers[0].handler().handle(&update, &receipt)).expect("invariant: no faults yet");
+        }
         let set = Setting { value: true, update_id: UpdateId(1), received_ms: BEGIN_MS };
-        let links: Vec<_> = CHANNELS.into_iter().take(self.channels).map(|chat| (Chat(chat.0), set)).collect();
-        let mut protect = |view: &nezuko_worker::store::ChatView| {
+        let chat = |place| Chat(self.plan.founded(place).0);
+        let links: Vec<_> = (0..self.plan.required.len()).map(|index| (chat(Place::Required(index)), set)).collect();
+        let mut protect = |view: &ChatView| {
             let mut facts = view.chat.facts.clone();
             facts.protected = Some(set);
             ChatWrites { facts: Some(facts), links: links.clone(), put: Vec::new() }
         };
-        run_alone(self.store.with_chat(Chat(GROUP.0), "", BEGIN_MS, &mut protect)).expect("invariant: never fails");
-        // What the bot was told about itself is old news when the history begins.
-        while self.queue.iter().any(|queued| queued.copies > 0) || self.tasks.count() > 0 {
-            self.go_on(false);
+        let protected = self.shared.store.with_chat(chat(Place::Group), "", BEGIN_MS, &mut protect);
+        run_alone(protected).expect("invariant: no faults yet");
+        self.shared.telegram.advance(2_000);
+        let failing = self.plan.faults.iter().filter_map(|fault| match fault {
+            Fault::Transaction { nth, committed } => Some((*nth, *committed)),
+            _ => None,
+        });
+        self.shared.store.meet(failing);
+    }
+
+    fn regain_rights(&self, place: Place) {
+        let chat = self.shared.telegram.with(|world, _| self.plan.now(place, world));
+        let act = Act::Promote { admin: OWNER, chat, user: BOT, rights: Rights::FULL };
+        // It may have them.
+        let _had = self.shared.telegram.with(|world, now_ms| world.act(now_ms, act)).is_err();
+    }
+
+    fn come_to_pass(&mut self) -> Result<(), String> {
+        for turn in &self.plan.turns {
+            self.turn(turn);
+        }
+        self.come_to_rest()?;
+        self.shared.queue.judge()?;
+        let is_poison = |update: &nezuko_telegram::Update| self.poisoned.contains(&update.id);
+        if self.shared.queue.gave_up(is_poison) {
+            count("history", "void", "an update was given up");
+            return Ok(());
+        }
+        self.judge(judge::judge)?;
+        self.shared.telegram.with(|world, _| judge_messages::judge(self.plan, world, &self.shared.queue))
+    }
+
+    fn turn(&mut self, turn: &Turn) {
+        let act = self.shared.telegram.with(|world, _| self.plan.act(turn.doing, world));
+        if let Doing::Poison(times) = turn.doing {
+            self.poison = Some(times);
+        }
+        let act = act.map(|act| self.shared.telegram.with(|world, now_ms| world.act(now_ms, act)));
+        count("act", turn.doing.word(), if act.is_some_and(|done| done.is_ok()) { "done" } else { "not possible" });
+        self.receive();
+        self.poison = None;
+        for _ in 0..turn.steps {
+            self.go_on();
+        }
+        let until_ms = self.shared.telegram.now_ms() + turn.pause_ms;
+        while self.shared.telegram.now_ms() < until_ms {
+            if turn.pause_ms <= FROZEN_MS || !self.go_on() {
+                let next_ms = self.next_ms().unwrap_or(until_ms).min(until_ms);
+                self.advance(next_ms - self.shared.telegram.now_ms());
+            }
         }
     }
 
-    /// Whether a call's answer may never have reached the one who called.
-    pub(crate) fn loses_answers(&self) -> bool {
-        self.faults.call_fails > 0.0 || self.faults.crash > 0.0
-    }
-
-    /// Somebody does something.
-    fn act(&mut self) {
-        let user = *PEOPLE.choose(&mut self.rng).unwrap_or(&PEOPLE[0]);
-        let channel = CHANNELS[self.rng.random_range(0..self.channels)];
-        let act = match self.rng.random_range(0..23) {
-            0..=3 => Act::Join { user, chat: GROUP },
-            4 => Act::Leave { user, chat: GROUP },
-            5..=7 => Act::Join { user, chat: channel },
-            8..=9 => Act::Leave { user, chat: channel },
-            10..=12 => Act::Write { user, chat: GROUP, content: Content::Text("hello".to_owned()), thread: None },
-            13..=14 => Act::Press { user, chat: GROUP, message: None },
-            15 => Act::AdminMute {
-                admin: OWNER,
-                chat: GROUP,
-                user,
-                for_s: *[0, 60, 3600].choose(&mut self.rng).unwrap_or(&0),
-            },
-            16 => Act::AdminUnmute { admin: OWNER, chat: GROUP, user },
-            17 => Act::AdminBan { admin: OWNER, chat: GROUP, user },
-            18 => Act::AdminUnban { admin: OWNER, chat: GROUP, user },
-            19 => Act::Demote { admin: OWNER, chat: channel, user: BOT },
-            20 => Act::Promote { admin: OWNER, chat: channel, user: BOT, rights: Rights::FULL },
-            21 => Act::Write { user: OWNER, chat: GROUP, content: Content::Text("/help".to_owned()), thread: None },
-            _ if self.rng.random_bool(0.5) => Act::Promote { admin: OWNER, chat: GROUP, user, rights: Rights::FULL },
-            _ => Act::Demote { admin: OWNER, chat: GROUP, user },
-        };
-        self.do_act(act);
-    }
-
-    fn do_act(&mut self, act: Act) {
-        // Some acts are not possible just then; that is part of the history.
-        let _possible = self.telegram.with(|world, now_ms| world.act(now_ms, act)).is_ok();
-        self.receive();
+    /// When anything can be done next, Unix milliseconds.
+    fn next_ms(&self) -> Option<i64> {
+        let now_ms = self.shared.telegram.now_ms();
+        let stalls = self.workers.iter().map(|worker| worker.stalled_until_ms).filter(|until_ms| *until_ms > now_ms);
+        let queue_ms = self.shared.queue.next_ms();
+        let next_ms =
+            [queue_ms, self.tasks.ready_ms(), self.shared.store.next_due_ms(), self.shared.telegram.lands_ms()];
+        // Something may be due by another clock than that of the worker that could do it.
+        next_ms.into_iter().flatten().chain(stalls).min().map(|next_ms| next_ms.max(now_ms + 20))
     }
 
     /// The queue takes in what Telegram has sent.
     fn receive(&mut self) {
-        let now_ms = self.telegram.now_ms();
-        for update in self.telegram.with(|world, _| world.take_updates()) {
-            let copies = if self.rng.random_bool(self.faults.duplicate) { 2 } else { 1 };
-            self.queue.push(Queued { update, received_ms: now_ms, copies });
+        let sent = self.shared.telegram.with(|world, _| world.take_updates());
+        if sent.is_empty() {
+            return;
         }
-    }
-
-    /// One step of one of the workers.
-    fn go_on(&mut self, may_crash: bool) {
-        match self.rng.random_range(0..10) {
-            0..=1 => self.start_taking_in(),
-            2..=3 => self.start_sending(),
-            _ if may_crash && self.rng.random_bool(self.faults.crash) => {
-                self.shape.crashes += usize::from(self.tasks.crash_one(&mut self.rng));
-            }
-            _ => {
-                if let Some(Done::TakenIn(index)) = self.tasks.poll_one(&mut self.rng) {
-                    let queued = &mut self.queue[index];
-                    queued.copies = queued.copies.saturating_sub(1);
-                    self.shape.taken_in += 1;
-                }
-                self.receive();
-            }
-        }
-        if self.rng.random_bool(0.2) {
-            self.telegram.advance(self.rng.random_range(1..50));
-            self.receive();
-        }
-    }
-
-    /// Any update that is not acknowledged may be in several hands at once, as when a silent worker comes back.
-    fn start_taking_in(&mut self) {
-        let waiting: Vec<usize> = (0..self.queue.len()).filter(|index| self.queue[*index].copies > 0).collect();
-        let Some(index) = waiting.choose(&mut self.rng).copied() else { return };
-        if planted::has(Bug::AckBeforeCommit) {
-            self.queue[index].copies = 0;
-        }
-        let queued = &self.queue[index];
-        let (body, update_id, received_ms) = (queued.update.body.clone(), queued.update.update_id, queued.received_ms);
-        let handler = self.senders[0].handler.clone();
-        self.tasks.start(async move {
-            let update = parse_update(body.as_bytes()).expect("invariant: the world's updates are sound");
-            let receipt = Receipt { update_id: UpdateId(update_id), received_ms, trace_id: "" };
-            if let UpdateKind::Message(message) = &update.kind
-                && let Some(from) = &message.from
-                && message.chat.kind.is_group()
-                && !message.is_service
-                && !message.text.as_deref().is_some_and(|text| text.starts_with('/'))
-            {
-                let pair = [(message.chat.id, from.id)];
-                step().await;
-                if handler.cache.acquitted(handler.bot, &pair).await.is_ok_and(|known| known == [true]) {
-                    return Done::TakenIn(index);
-                }
-            }
-            handler.handle(&update, &receipt).await.expect("invariant: the store in memory never fails");
-            Done::TakenIn(index)
-        });
-    }
-
-    fn start_sending(&mut self) {
-        let sender = self.senders.choose(&mut self.rng).expect("invariant: there are workers").clone();
-        let lane = *Lane::ALL.choose(&mut self.rng).expect("invariant: there are lanes");
-        self.tasks.start(async move {
-            let batches = sender.claim(lane, 4).await.expect("invariant: the store in memory never fails");
-            for batch in batches {
-                sender.carry_out(&batch).await.expect("invariant: the store in memory never fails");
-            }
-            Done::CarriedOut
-        });
-    }
-
-    /// No more acts, faults or crashes: everything that is due is done.
-    fn come_to_rest(&mut self) -> Result<(), String> {
-        self.telegram.no_more_faults();
-        // Where the bot had lost its rights, they return.
-        for channel in CHANNELS.into_iter().take(self.channels) {
-            self.do_act(Act::Promote { admin: OWNER, chat: channel, user: BOT, rights: Rights::FULL });
-        }
-        // Until after the second look at a call that was never echoed, and after timed restrictions of an hour.
-        let end_ms = self.telegram.now_ms() + 3 * 3_600_000;
-        for _ in 0..200_000 {
-            self.receive();
-            let waits = self.queue.iter().any(|queued| queued.copies > 0) || self.tasks.count() > 0;
-            if waits {
-                self.go_on(false);
-                continue;
-            }
-            let now_ms = self.telegram.now_ms();
-            match self.store.next_due_ms() {
-                Some(due_ms) if due_ms <= now_ms => {
-                    for _ in 0..4 {
-                        self.start_sending();
+        let now_ms = self.shared.telegram.now_ms();
+        for update in sent {
+            let nth = self.updates;
+            self.updates += 1;
+            let (mut copies, mut visible_ms) = (1, now_ms);
+            while let Some((_, delivery)) = self.deliveries.pop_front_if(|(of, _)| *of <= nth) {
+                match delivery {
+                    Delivery::Twice => {
+                        count("fault", "update", "twice");
+                        copies = 2;
+                    }
+                    Delivery::Late { by_ms } => {
+                        count("fault", "update", "late");
+                        visible_ms = now_ms + by_ms;
                     }
                 }
-                Some(due_ms) if due_ms < end_ms => self.telegram.advance((due_ms - now_ms).clamp(1, 30_000)),
-                _ if !self.telegram.is_quiet() => self.telegram.advance(1_000),
-                _ => return Ok(()),
+            }
+            if let Some(times) = self.poison {
+                self.shared.store.poison(UpdateId(update.update_id), times);
+                self.poisoned.push(UpdateId(update.update_id));
+            }
+            self.shared.queue.push(&update, now_ms, visible_ms, copies);
+        }
+    }
+
+    /// Time passes.
+    fn advance(&mut self, ms: i64) {
+        self.shared.telegram.advance(ms);
+        if self.tasks.need_clock() || self.shared.limiter.has_paused() {
+            self.runtime.block_on(tokio::time::advance(std::time::Duration::from_millis(ms.unsigned_abs())));
+        }
+        self.receive();
+        let now_ms = self.shared.telegram.now_ms();
+        if now_ms >= self.kept_alive_ms + KEEP_ALIVE_MS {
+            self.kept_alive_ms = now_ms;
+            let awake = self.workers.iter().filter(|worker| worker.stalled_until_ms <= now_ms);
+            awake.for_each(Worker::keep_alive);
+        }
+    }
+
+    /// One step of one of the workers. Returns whether anybody could do anything.
+    fn go_on(&mut self) -> bool {
+        let nth = self.steps;
+        self.steps += 1;
+        let mut panics = false;
+        while let Some((_, accident)) = self.accidents.pop_front_if(|(of, _)| *of <= nth) {
+            panics |= self.befall(accident);
+        }
+        let went_on = match self.rng.random_range(0..10) {
+            0..=2 => self.start_taking_in() || self.start_sending() || self.poll(panics),
+            3..=4 => self.start_sending() || self.start_taking_in() || self.poll(panics),
+            _ => self.poll(panics) || self.start_taking_in() || self.start_sending(),
+        };
+        if self.rng.random_ratio(1, 5) {
+            let ms = self.rng.random_range(1..50);
+            self.advance(ms);
+        }
+        went_on
+    }
+
+    /// Returns whether the next task panics.
+    fn befall(&mut self, accident: Accident) -> bool {
+        match accident {
+            Accident::Panic => return true,
+            Accident::Dies(worker) => {
+                count("fault", "step", "a worker dies");
+                self.held_up.push(self.shared.telegram.now_ms());
+                self.tasks.kill(self.workers[worker].consumer);
+                let skew_ms = self.workers[worker].skew_ms;
+                self.workers[worker] = Worker::start(&self.shared, self.started, skew_ms);
+                self.started += 1;
+            }
+            Accident::Stalls(worker, for_ms) => {
+                count("fault", "step", "a worker stands still");
+                self.held_up.push(self.shared.telegram.now_ms());
+                self.workers[worker].stalled_until_ms = self.shared.telegram.now_ms() + for_ms;
+            }
+            Accident::CacheForgets => {
+                count("fault", "step", "the cache forgets");
+                self.shared.cache.forget();
             }
         }
-        let open: Vec<String> = self.open_intents();
-        Err(format!("does not come to rest, open: {open:?}"))
+        false
     }
 
-    fn open_intents(&self) -> Vec<String> {
-        let open = run_alone(self.store.open_intents()).expect("invariant: the store in memory never fails");
-        open.into_iter().map(|(kind, count)| format!("{count} {kind}")).collect()
+    /// A worker that does not stand still.
+    fn somebody(&mut self) -> Option<Worker> {
+        let now_ms = self.shared.telegram.now_ms();
+        let awake: Vec<&Worker> = self.workers.iter().filter(|worker| worker.stalled_until_ms <= now_ms).collect();
+        awake.choose(&mut self.rng).map(|worker| (*worker).clone())
     }
 
-    fn violation(&self, seed: u64, text: String) -> Box<Violation> {
-        let history = self.telegram.with(|world, _| {
-            world.history().iter().map(|entry| format!("{:>7} {:?}", entry.at_ms - BEGIN_MS, entry.what)).collect()
-        });
-        let mut history: Vec<String> = history;
-        history.push(self.store.describe());
-        Box::new(Violation { seed, text, history })
-    }
-
-    fn shape(mut self) -> Result<Shape, Box<Violation>> {
-        let events: Vec<(i64, (ChatId, UserId))> = self.telegram.with(|world, _| judge::events(world));
-        let lookups = self.telegram.with(|world, _| judge::lookups(world));
-        let mut seconds = BTreeSet::new();
-        self.shape.same_second = events.iter().any(|(at_ms, about)| !seconds.insert((at_ms / 1000, *about)));
-        self.shape.lookup_raced = lookups
-            .iter()
-            .any(|(asked, about)| events.iter().any(|(at, of)| of == about && (asked - at).abs() < 60_000));
-        Ok(self.shape)
-    }
-}
-
-/// Runs one task from beginning to end, with nobody beside it.
-pub(crate) fn run_alone<T>(task: impl Future<Output = T>) -> T {
-    let mut task = std::pin::pin!(task);
-    let mut context = Context::from_waker(Waker::noop());
-    loop {
-        if let Poll::Ready(result) = task.as_mut().poll(&mut context) {
-            return result;
+    fn start_taking_in(&mut self) -> bool {
+        let now_ms = self.shared.telegram.now_ms();
+        let entries = self.shared.queue.to_be_had(now_ms);
+        let Some(entry) = entries.choose(&mut self.rng).copied() else { return false };
+        let Some(worker) = self.somebody() else { return false };
+        let delivered = self.shared.queue.deliver(entry, worker.consumer, now_ms);
+        // What it has in hand it does not take up again.
+        if worker.takes(entry) {
+            self.tasks.start(worker.consumer, false, worker.take_in(delivered));
         }
+        true
+    }
+
+    fn start_sending(&mut self) -> bool {
+        let now_ms = self.shared.telegram.now_ms();
+        let Some(worker) = self.somebody() else { return false };
+        let lanes = self.shared.store.due_lanes(now_ms + worker.skew_ms);
+        let Some(lane) = lanes.choose(&mut self.rng).copied() else { return false };
+        self.tasks.start(worker.consumer, lane == Lane::Answers, worker.send(lane));
+        true
+    }
+
+    fn poll(&mut self, panics: bool) -> bool {
+        let now_ms = self.shared.telegram.now_ms();
+        let workers = &self.workers;
+        let is_awake = |consumer: usize| {
+            workers.iter().any(|worker| worker.consumer == consumer && worker.stalled_until_ms <= now_ms)
+        };
+        let polled = self.tasks.poll_one(now_ms, panics, is_awake);
+        if polled {
+            self.receive();
+        }
+        polled
+    }
+
+    /// No more acts, faults or accidents: everything that is due is done.
+    fn come_to_rest(&mut self) -> Result<(), String> {
+        self.shared.telegram.no_more_faults();
+        self.shared.store.no_more_faults();
+        self.shared.queue.no_more_faults();
+        self.accidents.clear();
+        self.deliveries.clear();
+        if let Some(place) = self.plan.basic {
+            let act = Act::Upgrade { admin: OWNER, chat: self.plan.founded(place), to: Plan::chat(place) };
+            // It may have happened.
+            let _happened = self.shared.telegram.with(|world, now_ms| world.act(now_ms, act)).is_err();
+        }
+        // Where the bot had lost its rights, they return.
+        for place in self.plan.places() {
+            self.regain_rights(place);
+        }
+        self.receive();
+        let end_ms = self.shared.telegram.now_ms() + REST_MS;
+        let mut drained_ms = None;
+        let mut judged = !is_prompt(self.plan);
+        while self.steps < STEPS {
+            if self.go_on() {
+                continue;
+            }
+            let now_ms = self.shared.telegram.now_ms();
+            let all_awake = self.workers.iter().all(|worker| worker.stalled_until_ms <= now_ms);
+            if all_awake && self.shared.queue.next_ms().is_none() && self.tasks.count() == 0 {
+                drained_ms.get_or_insert(now_ms);
+            }
+            let next_ms = self.next_ms().unwrap_or(end_ms);
+            if !judged && drained_ms.is_some_and(|drained_ms| next_ms > drained_ms + PROMPTLY_MS) {
+                judged = true;
+                self.judge(judge::people).map_err(|text| format!("{PROMPTLY_MS} ms after all was quiet {text}"))?;
+            }
+            if next_ms >= end_ms {
+                return Ok(());
+            }
+            self.advance(next_ms - now_ms);
+        }
+        Err(format!("does not come to rest, open: {:?}", self.shared.store.open()))
+    }
+
+    fn judge(&self, judge: impl FnOnce(&Ending<'_>) -> Result<(), String>) -> Result<(), String> {
+        let chat = self.shared.store.known(Chat(Plan::chat(Place::Group).0)).chat;
+        self.shared.telegram.with(|world, now_ms| {
+            let protected = chat.facts.is_protected();
+            judge(&Ending {
+                plan: self.plan,
+                world,
+                now_ms,
+                protected,
+                loses_answers: loses_answers(self.plan),
+                held_up: &self.held_up,
+            })
+        })
+    }
+
+    fn extent(&self) -> Extent {
+        Extent {
+            calls: self.shared.telegram.calls(),
+            updates: self.updates,
+            steps: self.steps,
+            transactions: self.shared.store.transactions(),
+            endings: self.shared.queue.endings(),
+        }
+    }
+
+    fn story(&self) -> Vec<String> {
+        let mut story: Vec<String> = self.shared.telegram.with(|world, _| {
+            let line = |at_ms: i64, what: &dyn std::fmt::Debug| format!("{:>8} {what:?}", at_ms - BEGIN_MS);
+            world.history().iter().map(|entry| line(entry.at_ms, &entry.what)).collect()
+        });
+        story.push(self.shared.store.describe());
+        story
     }
 }

@@ -1,168 +1,263 @@
 //! What must hold of the world when a history has come to rest, told from the world's own record.
 
-use loadtest::world::{ChatId, Happened, Member, UserId, World};
+use loadtest::world::{Entry, Happened, Member, UserId, World};
 
-use crate::history::{CHANNELS, GROUP, History, OWNER, PEOPLE};
+use crate::plan::{Delivery, Fault, OWNER, Place, Plan};
 
-/// Every change of somebody's standing of which the bot was told.
-pub(crate) fn events(world: &World) -> Vec<(i64, (ChatId, UserId))> {
-    let told = world.history().iter().filter_map(|entry| match entry.what {
-        Happened::Changed { chat, user, told: true, .. } => Some((entry.at_ms, (chat, user))),
-        _ => None,
-    });
-    told.collect()
+/// Telegram forgets a press after so long.
+const PRESS_MS: i64 = 150_000;
+/// Of what lasts longer than admins' restrictions here do it is known that the bot imposed it, seconds.
+const OF_BOT_S: i64 = 7_200;
+
+/// A world that has come to rest.
+pub(crate) struct Ending<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) world: &'a World,
+    pub(crate) now_ms: i64,
+    /// Whether the group's rule is enforced, as far as is stored.
+    pub(crate) protected: bool,
+    /// Whether an answer may never have reached the one who asked for it, or two have done one thing.
+    pub(crate) loses_answers: bool,
+    /// When workers died or stood still, so that what they had in hand was held up.
+    pub(crate) held_up: &'a [i64],
 }
 
-/// Every lookup.
-pub(crate) fn lookups(world: &World) -> Vec<(i64, (ChatId, UserId))> {
-    let asked = world.history().iter().filter_map(|entry| match entry.what {
-        Happened::LookedUp { chat, user, .. } => Some((entry.at_ms, (chat, user))),
-        _ => None,
-    });
-    asked.collect()
-}
-
-/// Whether an admin has lifted the bot's mute of this person, and they have not left since.
-fn is_allowed(world: &World, user: UserId) -> bool {
-    let mut allowed = false;
-    let mut muted_by_bot = false;
-    for entry in world.history() {
-        let Happened::Changed { chat, user: whose, by, old, new, .. } = &entry.what else { continue };
-        if *chat != GROUP || *whose != user {
-            continue;
-        }
-        let by_bot = *by == world.bot().id;
-        if !by_bot && by != whose && (old.is_muted() != new.is_muted() || old.is_admin() != new.is_admin()) {
-            allowed = muted_by_bot && old.is_muted() && !new.is_muted() && !new.is_admin();
-        }
-        if by != whose {
-            muted_by_bot = by_bot && new.is_muted();
-        }
-        if !new.is_in() {
-            allowed = false;
-        }
+/// Everything that must hold.
+pub(crate) fn judge(ending: &Ending<'_>) -> Result<(), String> {
+    people(ending)?;
+    for user in ending.plan.people() {
+        ending.mutes(user)?;
     }
-    allowed
+    ending.settings()?;
+    ending.presses()?;
+    ending.help()?;
+    ending.prompts()
 }
 
-impl History {
-    pub(crate) fn judge(&self) -> Result<(), String> {
-        self.telegram.with(|world, now_ms| {
-            for user in PEOPLE {
-                judge_person(world, now_ms, user, self.channels)?;
-                judge_imposed(world, now_ms, user)?;
-                judge_mutes(world, user, self.channels)?;
+/// Whoever must be free is, whoever must be muted is, and what others have imposed stands.
+pub(crate) fn people(ending: &Ending<'_>) -> Result<(), String> {
+    for user in ending.plan.people().filter(|user| ending.can_be_known(*user)) {
+        ending.person(user)?;
+        ending.imposed(user)?;
+    }
+    Ok(())
+}
+
+/// A change of somebody's standing in the group.
+struct Change {
+    at_ms: i64,
+    by: UserId,
+    old: Member,
+    new: Member,
+    /// Whether the bot was told.
+    told: bool,
+}
+
+/// Whether the bot imposed this for not having joined, and did not put back what an admin had imposed: those mutes last
+/// for ever or for an hour at most here, the bot's own for the better part of a year.
+fn is_of_bot(member: Member, now_ms: i64) -> bool {
+    matches!(member, Member::Restricted { until, .. } if member.is_muted() && until > now_ms / 1000 + OF_BOT_S)
+}
+
+impl Ending<'_> {
+    fn history(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+        self.world.history().iter()
+    }
+
+    fn member(&self, user: UserId) -> Member {
+        self.world.member(Plan::chat(Place::Group), user, self.now_ms)
+    }
+
+    /// The changes of this person in the group.
+    fn changes(&self, user: UserId) -> impl DoubleEndedIterator<Item = Change> {
+        self.history().filter_map(move |entry| match entry.what {
+            Happened::Changed { chat, user: whose, by, old, new, told }
+                if whose == user && self.plan.is(Place::Group, chat) =>
+            {
+                Some(Change { at_ms: entry.at_ms, by, old, new, told })
             }
-            judge_presses(world, &self.jumps)?;
-            // A sender that was stopped for long has lost its claim, and another one may have replied.
-            judge_commands(world, self.loses_answers() || !self.jumps.is_empty())?;
-            let waiting = PEOPLE.iter().any(|user| is_muted_by_us(world, now_ms, *user) && is_in(world, now_ms, *user));
-            let prompts = world.button_messages(GROUP).count();
-            match (waiting, prompts) {
-                (true, 0) => Err("somebody waits and no prompt stands".to_owned()),
-                // A prompt whose answer was lost stands until somebody presses it.
-                (false, 1..) if !self.loses_answers() => Err(format!("nobody waits and {prompts} prompts stand")),
-                _ => Ok(()),
-            }
+            _ => None,
         })
     }
-}
 
-/// Muted for not having joined, and not because the bot put back what an admin had imposed: those last for ever or for an
-/// hour at most here, the bot's own for the better part of a year.
-fn is_muted_by_us(world: &World, now_ms: i64, user: UserId) -> bool {
-    let lasts_long = match world.member(GROUP, user, now_ms) {
-        Member::Restricted { until, .. } => until > now_ms / 1000 + 7_200,
-        _ => false,
-    };
-    lasts_long && world.is_muted_by_bot(GROUP, user, now_ms)
-}
-
-fn is_in(world: &World, now_ms: i64, user: UserId) -> bool {
-    world.member(GROUP, user, now_ms).is_in()
-}
-
-fn judge_person(world: &World, now_ms: i64, user: UserId, channels: usize) -> Result<(), String> {
-    let member = world.member(GROUP, user, now_ms);
-    let muted = is_muted_by_us(world, now_ms, user);
-    let joined = CHANNELS.iter().take(channels).all(|channel| world.member(*channel, user, now_ms).is_in());
-    let free = member.is_admin() || joined || is_allowed(world, user);
-    let by_others = member.is_muted() && !muted;
-    match (free, muted) {
-        (true, true) => Err(format!("{user} is muted and should be free: {member:?}")),
-        (false, false) if member.is_in() && !by_others => {
-            Err(format!("{user} is free and should be muted: {member:?}"))
-        }
-        _ => Ok(()),
+    /// Whether something that others did to this person in the group was not told to the bot. It may not even know that
+    /// they are there.
+    fn acted_unseen(&self, user: UserId) -> bool {
+        self.changes(user).any(|change| change.by != self.world.bot().id && !change.told)
     }
-}
 
-/// Nobody is muted who has been in every channel all along.
-fn judge_mutes(world: &World, user: UserId, channels: usize) -> Result<(), String> {
-    let mut lacked = CHANNELS.iter().take(channels).any(|channel| {
-        let founded = |what: &Happened| matches!(what, Happened::Founded { chat, user: of, .. } if chat == channel && *of == user);
-        !world.history().iter().any(|entry| founded(&entry.what))
-    });
-    for entry in world.history() {
-        let Happened::Changed { chat, user: whose, by, new, .. } = entry.what else { continue };
-        if whose != user {
-            continue;
+    /// Whether an admin has lifted the bot's mute of this person, and they have not left since.
+    fn is_allowed(&self, user: UserId) -> bool {
+        let (mut allowed, mut muted_by_bot) = (false, false);
+        for Change { at_ms, by, old, new, .. } in self.changes(user) {
+            let by_bot = by == self.world.bot().id;
+            if !by_bot && by != user && (old.is_muted() != new.is_muted() || old.is_admin() != new.is_admin()) {
+                allowed = muted_by_bot && old.is_muted() && !new.is_muted() && !new.is_admin();
+            }
+            if by != user {
+                muted_by_bot = by_bot && is_of_bot(new, at_ms);
+            }
+            allowed &= new.is_in();
         }
-        lacked |= chat != GROUP && !new.is_in();
-        let lasts_long = matches!(new, Member::Restricted { until, .. } if until > entry.at_ms / 1000 + 7_200);
-        if chat == GROUP && by == world.bot().id && lasts_long && !lacked {
-            return Err(format!("{user} was muted without ever having left a channel"));
-        }
+        allowed
     }
-    Ok(())
-}
 
-/// Every press is answered, if there was time to do it before Telegram forgot it.
-fn judge_presses(world: &World, jumps: &[i64]) -> Result<(), String> {
-    for entry in world.history() {
-        let Happened::Pressed { query, .. } = entry.what else { continue };
-        let answered = |what: &Happened| matches!(what, Happened::Answered { query: of, .. } if *of == query);
-        let was_late = jumps.iter().any(|jump| (entry.at_ms..entry.at_ms + 150_000).contains(jump));
-        if !was_late && !world.history().iter().any(|entry| answered(&entry.what)) {
-            return Err(format!("press {query} was never answered"));
+    fn is_muted_by_us(&self, user: UserId) -> bool {
+        is_of_bot(self.member(user), self.now_ms)
+            && self.world.is_muted_by_bot(Plan::chat(Place::Group), user, self.now_ms)
+    }
+
+    /// Whether the bot can know what is to hold for this person: it was told what others did to them, and where it has
+    /// crossed that, the echo has told it so.
+    fn can_be_known(&self, user: UserId) -> bool {
+        let bot = self.world.bot().id;
+        let others_acted = self.changes(user).any(|change| change.by != user && change.by != bot);
+        let bot_acted_last =
+            self.changes(user).rev().find(|change| change.by != user).is_some_and(|last| last.by == bot);
+        !self.acted_unseen(user) && (self.plan.echoes || !(others_acted && bot_acted_last))
+    }
+
+    fn person(&self, user: UserId) -> Result<(), String> {
+        let member = self.member(user);
+        let muted = self.is_muted_by_us(user);
+        let mut required = (0..self.plan.required.len()).map(|index| Plan::chat(Place::Required(index)));
+        let joined = required.all(|chat| self.world.member(chat, user, self.now_ms).is_in());
+        let free = member.is_admin() || joined || !self.protected || self.is_allowed(user);
+        let by_others = member.is_muted() && !muted;
+        match (free, muted) {
+            (true, true) => Err(format!("{user} is muted and should be free: {member:?}")),
+            (false, false) if member.is_in() && !by_others => {
+                Err(format!("{user} is free and should be muted: {member:?}"))
+            }
+            _ => Ok(()),
         }
     }
-    Ok(())
-}
 
-/// Every command is answered; once, unless an answer got lost or a sender its claim.
-fn judge_commands(world: &World, may_repeat: bool) -> Result<(), String> {
-    for entry in world.history() {
-        let Happened::Sent { message: asked, ref text, author, .. } = entry.what else { continue };
-        if text != "/help" || author != OWNER {
-            continue;
+    /// What an admin has imposed stands, unless it has expired or an admin has lifted it. (That ours crosses theirs for a
+    /// moment cannot be helped: Telegram has no compare-and-set.)
+    fn imposed(&self, user: UserId) -> Result<(), String> {
+        let bot = self.world.bot().id;
+        let by_others = self.changes(user).rev().find(|change| change.by != user && change.by != bot);
+        let imposed = by_others.map(|change| change.new);
+        let stands = match imposed {
+            Some(Member::Restricted { until, .. } | Member::Kicked { until }) => {
+                until == 0 || until > self.now_ms / 1000
+            }
+            _ => false,
+        };
+        let member = self.member(user);
+        if stands && !member.is_muted() && !matches!(member, Member::Kicked { .. }) {
+            return Err(format!("what was imposed on {user} does not stand: {imposed:?}"));
         }
-        let is_reply = |what: &Happened| matches!(what, Happened::Sent { reply_to: Some(to), .. } if *to == asked);
-        let replies = world.history().iter().filter(|entry| is_reply(&entry.what)).count();
-        if replies == 0 || (replies > 1 && !may_repeat) {
-            return Err(format!("a command was answered {replies} times"));
+        Ok(())
+    }
+
+    /// Nobody was ever muted who has been in every required chat all along.
+    fn mutes(&self, user: UserId) -> Result<(), String> {
+        let (plan, bot) = (self.plan, self.world.bot().id);
+        let was_in = |index: usize| {
+            let place = plan.founded(Place::Required(index));
+            let founded = |what: &Happened| matches!(what, Happened::Founded { chat, user: of, .. } if *chat == place && *of == user);
+            self.history().any(|entry| founded(&entry.what))
+        };
+        let mut lacked = !(0..plan.required.len()).all(was_in);
+        for entry in self.history() {
+            let Happened::Changed { chat, user: whose, by, new, .. } = entry.what else { continue };
+            if whose != user {
+                continue;
+            }
+            let in_group = plan.is(Place::Group, chat);
+            lacked |= !in_group && !new.is_in();
+            if in_group && by == bot && is_of_bot(new, entry.at_ms) && !lacked {
+                return Err(format!("{user} was muted without ever having left a required chat"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the bot replied to each of the owner's messages that begin like this.
+    fn commands<'a>(&'a self, begin: &'a str) -> impl DoubleEndedIterator<Item = (&'a str, Vec<&'a str>)> {
+        self.history().filter_map(move |entry| {
+            let Happened::Sent { message: asked, ref text, author: OWNER, chat, .. } = entry.what else { return None };
+            let reply = move |entry: &'a Entry| match &entry.what {
+                Happened::Sent { reply_to: Some(to), text, chat: there, .. } if *to == asked && *there == chat => {
+                    Some(text.as_str())
+                }
+                _ => None,
+            };
+            text.starts_with(begin).then(|| (text.as_str(), self.history().filter_map(reply).collect()))
+        })
+    }
+
+    /// Every call for help is answered; once, unless an answer got lost or a sender its claim.
+    fn help(&self) -> Result<(), String> {
+        // What was asked in a basic group is answered in the supergroup, without naming the question.
+        if self.plan.basic == Some(Place::Group) {
+            return Ok(());
+        }
+        // A sender that stood still for long has lost its claim, and another one may have replied.
+        let may_repeat = self.loses_answers;
+        for (_, replies) in self.commands("/help") {
+            if replies.is_empty() || (replies.len() > 1 && !may_repeat) {
+                return Err(format!("a command was answered {} times", replies.len()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The last command that is known to have been carried out counts.
+    fn settings(&self) -> Result<(), String> {
+        for (asked, replies) in self.commands("/").rev() {
+            let settles = asked.starts_with("/protect") || asked.starts_with("/unprotect");
+            if !settles {
+                continue;
+            }
+            let said = |word: &str| replies.iter().any(|reply| reply.starts_with(word));
+            let protected = if said("Protected:") {
+                true
+            } else if said("No longer protected") {
+                false
+            } else if replies.is_empty() || self.loses_answers {
+                // Nobody knows what came of it.
+                return Ok(());
+            } else {
+                continue;
+            };
+            if protected != self.protected {
+                return Err(format!("{asked} was carried out, and protected: {}", self.protected));
+            }
+            return Ok(());
+        }
+        if self.protected { Ok(()) } else { Err("nobody has ended the protection".to_owned()) }
+    }
+
+    /// Every press is answered, if there was time to do it before Telegram forgot it.
+    fn presses(&self) -> Result<(), String> {
+        for entry in self.history() {
+            let Happened::Pressed { query, .. } = entry.what else { continue };
+            let answered = |what: &Happened| matches!(what, Happened::Answered { query: of, .. } if *of == query);
+            let was_late = self.held_up.iter().any(|at_ms| (entry.at_ms..entry.at_ms + PRESS_MS).contains(at_ms));
+            let may_be_late = |fault: &Fault| matches!(fault, Fault::Update { delivery: Delivery::Late { .. }, .. });
+            if !was_late
+                && !self.plan.faults.iter().any(may_be_late)
+                && !self.history().any(|entry| answered(&entry.what))
+            {
+                return Err(format!("press {query} was never answered"));
+            }
+        }
+        Ok(())
+    }
+
+    fn prompts(&self) -> Result<(), String> {
+        let group = Plan::chat(Place::Group);
+        let muted = || self.plan.people().filter(|user| self.is_muted_by_us(*user));
+        let waiting = muted().any(|user| self.member(user).is_in() && !self.acted_unseen(user));
+        let nobody = !muted().any(|user| self.member(user).is_in() || self.acted_unseen(user));
+        match self.world.button_messages(group).count() {
+            0 if waiting => Err("somebody waits and no prompt stands".to_owned()),
+            // A prompt whose answer was lost stands until somebody presses it.
+            prompts @ 1.. if nobody && !self.loses_answers => Err(format!("nobody waits and {prompts} prompts stand")),
+            _ => Ok(()),
         }
     }
-    Ok(())
-}
-
-/// What an admin has imposed stands, unless it has expired or an admin has lifted it. (That ours crosses theirs for a
-/// moment cannot be helped: Telegram has no compare-and-set.)
-fn judge_imposed(world: &World, now_ms: i64, user: UserId) -> Result<(), String> {
-    let by_others = |what: &Happened| match *what {
-        Happened::Changed { chat, user: whose, by, new, .. } if chat == GROUP && whose == user => {
-            (by != user && by != world.bot().id).then_some(new)
-        }
-        _ => None,
-    };
-    let imposed = world.history().iter().rev().find_map(|entry| by_others(&entry.what));
-    let stands = match imposed {
-        Some(Member::Restricted { until, .. } | Member::Kicked { until }) => until == 0 || until > now_ms / 1000,
-        _ => false,
-    };
-    let member = world.member(GROUP, user, now_ms);
-    if stands && !member.is_muted() && !matches!(member, Member::Kicked { .. }) {
-        return Err(format!("what was imposed on {user} does not stand: {imposed:?}"));
-    }
-    Ok(())
 }

@@ -1,97 +1,81 @@
-//! Each rule that the protocol hangs on is left out once, and a history shows what breaks.
+//! Each rule that the protocol hangs on is left out once, and generated histories find what breaks. The shortest history
+//! that was found is printed; without the bug it ends well.
 
-use loadtest::world::Switches;
 use nezuko_worker::planted::{Bug, plant};
 
-use crate::{FAULTS, all, history::Faults};
+use crate::{
+    MOST,
+    generate::{Trouble, plan},
+    history::Violation,
+    plan::Plan,
+    search::{summary, with_runs},
+    shrink::shrink,
+};
 
-/// The first of `seeds` whose history ends wrong without the rule, or a panic.
-fn breaks(bug: Bug, seeds: std::ops::Range<u64>, switches: Switches, faults: Faults) {
-    plant(Some(bug));
-    let first = seeds.clone().find_map(|seed| all(seed..seed + 1, switches, faults).err());
-    plant(None);
-    let violation = first.unwrap_or_else(|| panic!("{bug:?} ends well in all histories of {seeds:?}"));
-    println!("{bug:?}: {} acts and calls, {}", violation.history.len(), violation.text);
-    assert!(
-        all(violation.seed..violation.seed + 1, switches, faults).is_ok(),
-        "seed {} ends wrong anyway",
-        violation.seed
-    );
+/// Histories that are generated to find a bug, at most.
+const HISTORIES: u64 = 20_000;
+/// Runs that are made to find a shorter history.
+const RUNS: usize = 200;
+
+/// The history that ends wrong with the bug and well without it, as short as could be, or a panic.
+fn breaks(bug: Bug, most: Trouble, from: u64) {
+    with_runs(|ends| {
+        let with_bug = |plan: &Plan| -> Option<Box<Violation>> {
+            plant(Some(bug));
+            let violation = ends(plan);
+            plant(None);
+            violation.filter(|_| ends(plan).is_none())
+        };
+        let found = (from..from + HISTORIES).find_map(|seed| {
+            let plan = plan(seed, most);
+            with_bug(&plan).map(|violation| (seed - from, plan, violation))
+        });
+        let Some((seed, plan, violation)) = found else {
+            panic!("{bug:?} ends well in all of {HISTORIES} histories");
+        };
+        let (turns, faults) = (plan.turns.len(), plan.faults.len());
+        let shortest = shrink((plan, violation), RUNS, &with_bug);
+        println!(
+            "{bug:?}: found after {seed} histories, with {turns} turns and {faults} faults; {}",
+            summary(&shortest)
+        );
+    });
 }
 
-fn breaks_usually(bug: Bug) {
-    breaks(bug, 0..1_500, Switches::default(), FAULTS);
+macro_rules! rules {
+    ($($rule:ident: $bug:ident $(in $most:expr)? $(, from $seed:literal)?;)*) => {
+        $(#[test]
+        fn $rule() {
+            breaks(Bug::$bug, [$($most,)? MOST][0], [$($seed,)? 0][0]);
+        })*
+    };
 }
 
-#[test]
-fn events_and_lookups_need_registers_of_their_own() {
-    breaks_usually(Bug::OneRegister);
-}
-
-#[test]
-fn events_are_ordered_by_telegram_and_not_by_arrival() {
-    breaks_usually(Bug::OlderEventWins);
-}
-
-#[test]
-fn leaving_and_coming_back_must_write_presence_only() {
-    breaks_usually(Bug::AuthorInPresence);
-}
-
-#[test]
-fn a_result_must_end_only_what_was_claimed() {
-    breaks_usually(Bug::ResultEndsNewer);
-}
-
-#[test]
-fn effects_must_leave_tombstones() {
-    let duplicates = Faults { duplicate: 0.5, ..Faults::default() };
-    breaks(Bug::NoTombstones, 0..3_000, Switches::default(), duplicates);
-}
-
-#[test]
-fn a_claim_must_run_out() {
-    breaks_usually(Bug::ClaimForEver);
-}
-
-#[test]
-fn updates_must_be_acknowledged_after_the_commit() {
-    breaks_usually(Bug::AckBeforeCommit);
-}
-
-#[test]
-fn facts_from_before_the_watch_must_not_count() {
-    breaks_usually(Bug::WatchedSinceIgnored);
-}
-
-#[test]
-fn telegrams_ok_must_not_be_taken_for_proof() {
-    let unreliable = Faults { call_fails: 0.4, ..FAULTS };
-    breaks(Bug::OkIsProof, 0..3_000, Switches::default(), unreliable);
-}
-
-#[test]
-fn only_what_is_shown_to_be_ours_may_be_released() {
-    breaks_usually(Bug::LedgerIgnored);
-}
-
-#[test]
-fn what_we_have_crossed_must_be_put_back() {
-    breaks_usually(Bug::CrossingIgnored);
-}
-
-#[test]
-fn whom_an_admin_has_freed_must_stay_free() {
-    breaks_usually(Bug::AdminsLeaveIgnored);
-}
-
-#[test]
-fn joins_and_leaves_of_channels_must_count() {
-    breaks_usually(Bug::IgnoreChannelJoin);
-    breaks_usually(Bug::IgnoreChannelLeave);
-}
-
-#[test]
-fn unknown_must_not_punish() {
-    breaks_usually(Bug::MuteUnknown);
+// With the trouble that brings it out soonest; where that is rare, from a seed shortly before one that does.
+rules! {
+    events_and_lookups_need_registers_of_their_own: OneRegister;
+    events_are_ordered_by_telegram_and_not_by_arrival: OlderEventWins;
+    leaving_and_coming_back_must_write_presence_only: AuthorInPresence;
+    the_echo_of_our_own_call_must_be_decided_upon: NothingAtEcho in Trouble { dull: 1.0, late: 0.4, patience: 0.0, ..Trouble::NONE };
+    a_result_must_end_only_what_was_claimed: ResultEndsNewer;
+    effects_must_leave_tombstones: NoTombstones in Trouble { duplicate: 0.5, ..Trouble::NONE };
+    a_claim_must_run_out: ClaimForEver;
+    updates_must_be_acknowledged_after_the_commit: AckBeforeCommit;
+    a_lock_must_be_had_before_anything_is_read: LockWithRead in Trouble::NONE;
+    the_chats_that_a_person_s_transaction_reads_must_be_locked: ChatsNotLocked in Trouble { rule: 0.6, patience: 0.0, ..Trouble::NONE };
+    how_often_an_entry_was_delivered_must_not_count: DeliveriesAreAttempts in Trouble { death: 0.1, patience: 0.8, ..Trouble::NONE };
+    a_dead_letter_must_be_of_a_pending_entry: DeadLetterFirst;
+    the_cache_must_keep_what_is_newest: CacheByArrival in Trouble { haste: 1.0, patience: 0.0, ..Trouble::NONE };
+    facts_from_before_the_watch_must_not_count: WatchedSinceIgnored in Trouble { rule: 0.3, ..Trouble::NONE };
+    telegrams_ok_must_not_be_taken_for_proof: OkIsProof;
+    only_what_is_shown_to_be_ours_may_be_released: LedgerIgnored;
+    what_we_have_crossed_must_be_put_back: CrossingIgnored;
+    whom_an_admin_has_freed_must_stay_free: AdminsLeaveIgnored;
+    joins_of_channels_must_count: IgnoreChannelJoin;
+    leaves_of_channels_must_count: IgnoreChannelLeave;
+    unknown_must_not_punish: MuteUnknown;
+    a_setting_that_is_newer_must_win: SettingByArrival in Trouble { rule: 0.5, ..Trouble::NONE };
+    administrators_must_not_be_muted: MuteAdmins in Trouble::NONE;
+    an_end_of_protection_must_free_everybody: UnprotectLeavesMutes;
+    a_prompt_must_be_sent_once: PromptTwice in Trouble::NONE;
 }

@@ -1,65 +1,161 @@
-//! A seeded scheduler: it decides who goes on, so that a seed gives the same interleaving every time.
+//! A seeded scheduler: it decides who goes on, so that a plan gives the same interleaving every time.
 
 use std::{
+    cell::Cell,
     future::{Future, poll_fn},
     pin::Pin,
     task::{Context, Poll, Waker},
 };
 
-use rand::{Rng, rngs::StdRng};
+use rand::{
+    Rng, SeedableRng,
+    rngs::SmallRng,
+    seq::{IndexedRandom, IteratorRandom},
+};
+
+/// What a task waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waits {
+    /// For its turn.
+    Turn,
+    /// For this time, Unix milliseconds.
+    Until(i64),
+    /// For something of Tokio's: a timer, or another task of its worker that holds a mutex.
+    Tokio,
+}
+
+thread_local! {
+    static WAITS: Cell<Waits> = const { Cell::new(Waits::Turn) };
+    /// Whether whatever may panic is to do so now.
+    static PANIC: Cell<bool> = const { Cell::new(false) };
+}
+
+async fn wait(for_: Waits) {
+    let mut waited = false;
+    poll_fn(|_| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        WAITS.set(for_);
+        Poll::Pending
+    })
+    .await;
+}
 
 /// Lets the scheduler decide who goes on; a task may end here for ever, as with `kill -9`.
 pub(crate) async fn step() {
-    let mut waited = false;
-    poll_fn(|_| if std::mem::replace(&mut waited, true) { Poll::Ready(()) } else { Poll::Pending }).await;
+    wait(Waits::Turn).await;
 }
 
-type Task = Pin<Box<dyn Future<Output = Done>>>;
+/// Goes on when it is `until_ms` by `now_ms`.
+pub(crate) async fn sleep_until(until_ms: i64, now_ms: impl Fn() -> i64) {
+    while now_ms() < until_ms {
+        wait(Waits::Until(until_ms)).await;
+    }
+}
 
-/// What a task leaves behind when it has run to its end.
-pub(crate) enum Done {
-    /// The update with this index in the queue is taken in and may be acknowledged.
-    TakenIn(usize),
-    /// A sender has carried out what it had claimed.
-    CarriedOut,
+/// What `inner` comes to; `None` where it panics on the way.
+pub(crate) async fn or_panic<T>(inner: impl Future<Output = T>) -> Option<T> {
+    let mut inner = std::pin::pin!(inner);
+    poll_fn(|context| if PANIC.take() { Poll::Ready(None) } else { inner.as_mut().poll(context).map(Some) }).await
+}
+
+/// Runs one task from beginning to end, with nobody beside it.
+pub(crate) fn run_alone<T>(task: impl Future<Output = T>) -> T {
+    let mut task = std::pin::pin!(task);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(result) = task.as_mut().poll(&mut context) {
+            return result;
+        }
+    }
+}
+
+/// One poll in so many goes to any task, also to a slow one while others could go on.
+const ANY: u32 = 20;
+
+struct Task {
+    worker: usize,
+    /// Whether others go before it, so that much happens between two steps of it.
+    slow: bool,
+    /// Whether it has a timer of Tokio's beside what it waits for.
+    timed: bool,
+    waits: Waits,
+    /// When it last went on, Unix milliseconds.
+    polled_ms: i64,
+    future: Pin<Box<dyn Future<Output = ()>>>,
+}
+
+impl Task {
+    /// When it can go on, Unix milliseconds. Nobody tells when a timer or a mutex is ready: that is tried as time passes.
+    fn ready_ms(&self) -> i64 {
+        match self.waits {
+            Waits::Turn => i64::MIN,
+            Waits::Until(ms) if !self.timed => ms,
+            Waits::Until(_) | Waits::Tokio => self.polled_ms + 1,
+        }
+    }
 }
 
 /// The tasks of all workers.
-#[derive(Default)]
-pub(crate) struct Tasks(Vec<Task>);
+pub(crate) struct Tasks {
+    rng: SmallRng,
+    /// How many of them are slow, as a probability.
+    slow: f64,
+    all: Vec<Task>,
+}
 
 impl Tasks {
-    pub(crate) fn start(&mut self, task: impl Future<Output = Done> + 'static) {
-        self.0.push(Box::pin(task));
+    /// No tasks yet; the schedule says how they will go on.
+    pub(crate) fn new(schedule: u64) -> Self {
+        let mut rng = SmallRng::seed_from_u64(schedule);
+        let slow = *[0.0, 0.0, 0.2, 0.5].choose(&mut rng).expect("invariant: not empty");
+        Self { rng, slow, all: Vec::new() }
+    }
+
+    /// A task begins; `timed`: it has a timer of Tokio's.
+    pub(crate) fn start(&mut self, worker: usize, timed: bool, future: impl Future<Output = ()> + 'static) {
+        let slow = self.rng.random_bool(self.slow);
+        let future = Box::pin(future);
+        self.all.push(Task { worker, slow, timed, waits: Waits::Turn, polled_ms: i64::MIN, future });
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.0.len()
+        self.all.len()
     }
 
-    /// Ends one task where it stands.
-    pub(crate) fn crash_one(&mut self, rng: &mut StdRng) -> bool {
-        if self.0.is_empty() {
-            return false;
+    /// Ends all tasks of a worker where they stand.
+    pub(crate) fn kill(&mut self, worker: usize) {
+        self.all.retain(|task| task.worker != worker);
+    }
+
+    /// Whether any task may be waiting for Tokio's clock.
+    pub(crate) fn need_clock(&self) -> bool {
+        self.all.iter().any(|task| task.timed || task.waits == Waits::Tokio)
+    }
+
+    /// When the first task can go on, Unix milliseconds.
+    pub(crate) fn ready_ms(&self) -> Option<i64> {
+        self.all.iter().map(Task::ready_ms).min()
+    }
+
+    /// Lets one task go on to its next step, or panic there. Returns whether there was one that could.
+    pub(crate) fn poll_one(&mut self, now_ms: i64, panics: bool, is_awake: impl Fn(usize) -> bool) -> bool {
+        let ready = |task: &Task| task.ready_ms() <= now_ms && is_awake(task.worker);
+        let hurried = self.all.iter().any(|task| !task.slow && ready(task)) && !self.rng.random_ratio(1, ANY);
+        let can = |task: &Task| ready(task) && !(hurried && task.slow);
+        let next = (0..self.all.len()).filter(|index| can(&self.all[*index])).choose(&mut self.rng);
+        let Some(next) = next else { return false };
+        let task = &mut self.all[next];
+        task.polled_ms = now_ms;
+        WAITS.set(Waits::Tokio);
+        PANIC.set(panics);
+        let done = task.future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+        PANIC.set(false);
+        task.waits = WAITS.get();
+        if done {
+            drop(self.all.swap_remove(next));
         }
-        let victim = rng.random_range(0..self.0.len());
-        drop(self.0.swap_remove(victim));
         true
-    }
-
-    /// Lets one task go on to its next step.
-    pub(crate) fn poll_one(&mut self, rng: &mut StdRng) -> Option<Done> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let next = rng.random_range(0..self.0.len());
-        let mut context = Context::from_waker(Waker::noop());
-        match self.0[next].as_mut().poll(&mut context) {
-            Poll::Ready(done) => {
-                drop(self.0.swap_remove(next));
-                Some(done)
-            }
-            Poll::Pending => None,
-        }
     }
 }

@@ -16,8 +16,9 @@ use nezuko_shared::{
     limiter::{Budget, Limiter, LimiterError, Paused, Permit, Urgency},
     telemetry::metrics::Metrics,
 };
-use nezuko_telegram::{ChatId, Client, UpdateId, UpdateKind, parse_update};
+use nezuko_telegram::{ChatId, Client, Update, UpdateId, parse_update};
 use nezuko_worker::{
+    consume::ordinary_sender,
     handle::{Handler, Receipt},
     intent::Lane,
     send::{CLAIM, Sender},
@@ -142,10 +143,11 @@ impl Fleet {
         for _ in 0..READERS {
             tasks.spawn(read(self.queue.clone(), sender.handler.clone(), place, self.at_work.clone()));
         }
+        let claims = Claims::default();
         for lane in Lane::ALL {
-            tasks.spawn(send(self.queue.clone(), sender.clone(), lane, self.at_work.clone()));
+            tasks.spawn(send(self.queue.clone(), sender.clone(), lane, claims.clone(), self.at_work.clone()));
         }
-        tasks.spawn(keep_claims(self.queue.clone(), sender.clone()));
+        tasks.spawn(keep_claims(self.queue.clone(), sender.clone(), claims));
         Worker { sender, tasks }
     }
 
@@ -237,45 +239,46 @@ async fn read(queue: Arc<Mutex<Queue>>, handler: Handler, place: usize, at_work:
         };
         let decoded = parse_update(update.body.as_bytes()).expect("invariant: the world's updates are sound");
         let receipt = Receipt { update_id: UpdateId(update.update_id), received_ms, trace_id: "" };
-        if is_acquitted(&handler, &decoded.kind).await
-            || given(&queue, handler.handle(&decoded, &receipt).await).is_some()
-        {
+        if is_acquitted(&handler, &decoded).await || given(&queue, handler.handle(&decoded, &receipt).await).is_some() {
             acknowledge(&queue, index, place);
         }
     }
 }
 
 /// Whether the cache knows the writer of an ordinary message to be free.
-async fn is_acquitted(handler: &Handler, kind: &UpdateKind) -> bool {
-    let UpdateKind::Message(message) = kind else { return false };
-    let Some(from) = message.from.as_ref().filter(|_| message.chat.kind.is_group() && !message.is_service) else {
-        return false;
-    };
-    let is_command = message.text.as_deref().is_some_and(|text| text.starts_with('/'));
-    !is_command && handler.cache.acquitted(handler.bot, &[(message.chat.id, from.id)]).await.unwrap() == [true]
+async fn is_acquitted(handler: &Handler, update: &Update) -> bool {
+    let Some(pair) = ordinary_sender(update) else { return false };
+    handler.cache.acquitted(handler.bot, &[pair]).await.unwrap() == [true]
 }
 
-async fn send(queue: Arc<Mutex<Queue>>, sender: Sender, lane: Lane, at_work: Arc<AtomicUsize>) {
+/// The numbers of the claims that a worker has in hand.
+type Claims = Arc<Mutex<BTreeSet<i64>>>;
+
+async fn send(queue: Arc<Mutex<Queue>>, sender: Sender, lane: Lane, claims: Claims, at_work: Arc<AtomicUsize>) {
+    let in_hand = || claims.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
         let batches = given(&queue, sender.claim(lane, 4).await).unwrap_or_default();
-        if batches.is_empty() {
+        let Some(number) = batches.iter().flatten().map(|claim| claim.claim).next() else {
             let rung = sender.handler.wake.rung(lane);
             // Nobody rang: time may have passed.
             tokio::time::timeout(POLL, rung).await.ok();
             continue;
-        }
+        };
         let _busy = AtWork::begin(&at_work);
+        in_hand().insert(number);
         for batch in batches {
             given(&queue, sender.carry_out(&batch).await);
         }
+        in_hand().remove(&number);
     }
 }
 
-async fn keep_claims(queue: Arc<Mutex<Queue>>, sender: Sender) {
+async fn keep_claims(queue: Arc<Mutex<Queue>>, sender: Sender, claims: Claims) {
     loop {
         tokio::time::sleep(CLAIM / 3).await;
         let until_ms = (sender.handler.clock)() + CLAIM.as_millis() as i64;
-        given(&queue, sender.handler.store.renew(&sender.holder, until_ms).await);
+        let numbers = claims.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        given(&queue, sender.handler.store.renew(&sender.holder, &numbers, until_ms).await);
     }
 }
 

@@ -8,17 +8,36 @@
 mod fleet;
 mod history;
 
+#[path = "../histories/generate.rs"]
+mod generate;
+
 #[path = "../histories/judge.rs"]
 mod judge;
+
+#[path = "../histories/plan.rs"]
+mod plan;
 
 #[path = "../histories/telegram.rs"]
 mod telegram;
 
 /// Where the histories in memory decide who goes on, here it is left to Tokio.
 mod scheduler {
+    use std::time::Duration;
+
     pub(crate) async fn step() {
         tokio::task::yield_now().await;
     }
+
+    pub(crate) async fn sleep_until(until_ms: i64, now_ms: impl Fn() -> i64) {
+        while now_ms() < until_ms {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// Nothing is counted here.
+mod coverage {
+    pub(crate) const fn count(_: &'static str, _: &'static str, _: &'static str) {}
 }
 
 use std::sync::{
@@ -74,6 +93,7 @@ async fn over_postgresql_the_world_ends_as_it_must() {
         assert!(sum(|shape| shape.killed) >= shapes.len() / 2, "only {} workers were killed", sum(|s| s.killed));
         assert!(sum(|shape| shape.taken_in) > shapes.len() * 5, "only {} updates", sum(|s| s.taken_in));
         assert!(sum(|shape| shape.taken_in_twice) > shapes.len(), "only {} repeated", sum(|s| s.taken_in_twice));
+        assert!(sum(|shape| shape.calls) > shapes.len() * 3, "only {} calls", sum(|s| s.calls));
         assert!(sum(|shape| shape.in_hand_when_killed) > 0, "no worker had an update in hand when it was killed");
         Ok(())
     })

@@ -37,6 +37,7 @@ enum Fault {
     ClaimsTooEarly,
     NothingIsGivenBack,
     NothingIsProlonged,
+    EveryClaimIsProlonged,
     DisabledLinksRequire,
     NothingIsEnded,
     TombstonesGoTooSoon,
@@ -49,6 +50,7 @@ enum Fault {
     NewestUrgencyWins,
     NothingIsPostponed,
     NothingMigrates,
+    NothingIsForwarded,
     OldSettingsWin,
     OldPlaceCounts,
     RequiringGroupsAreForgotten,
@@ -69,7 +71,7 @@ enum Fault {
 }
 
 /// Each fault with the check that is there for it.
-const FAULTS: [(Fault, &str); 44] = [
+const FAULTS: [(Fault, &str); 46] = [
     (Fault::EffectComesBack, "an_effect_that_is_done_does_not_come_back"),
     (Fault::EffectIsReplaced, "an_effect_is_never_replaced"),
     (Fault::DoneEndsNewerGeneration, "a_newer_generation_outlives_what_was_claimed"),
@@ -85,6 +87,7 @@ const FAULTS: [(Fault, &str); 44] = [
     (Fault::ClaimsTooEarly, "what_is_not_due_is_not_claimed"),
     (Fault::NothingIsGivenBack, "what_is_given_back_can_be_claimed_at_once"),
     (Fault::NothingIsProlonged, "a_prolonged_claim_does_not_run_out"),
+    (Fault::EveryClaimIsProlonged, "a_claim_of_which_its_holder_was_never_told_runs_out"),
     (Fault::DisabledLinksRequire, "a_disabled_link_requires_nothing"),
     (Fault::NothingIsEnded, "ending_removes_state_intents_for_good"),
     (Fault::TombstonesGoTooSoon, "a_tombstone_keeps_an_effect_away_for_two_days"),
@@ -97,6 +100,7 @@ const FAULTS: [(Fault, &str); 44] = [
     (Fault::NewestUrgencyWins, "what_is_made_again_for_bulk_stays_urgent"),
     (Fault::NothingIsPostponed, "a_chat_that_has_to_wait_waits_with_a_whole_lane"),
     (Fault::NothingMigrates, "what_is_known_of_a_group_goes_over_with_it"),
+    (Fault::NothingIsForwarded, "what_is_known_of_a_group_goes_over_with_it"),
     (Fault::OldSettingsWin, "of_settings_under_both_ids_the_newer_one_stays"),
     (Fault::OldPlaceCounts, "what_the_new_group_knows_of_our_place_stays"),
     (Fault::RequiringGroupsAreForgotten, "a_group_that_required_the_old_id_requires_the_new_one"),
@@ -352,6 +356,10 @@ impl Store for Faulty {
         self.spoil_before().await?;
         self.right.migrate(old, new, trace_id, now_ms).await?;
         self.spoil_after(&before.0, people, new, now_ms).await?;
+        if self.has(Fault::NothingIsForwarded) {
+            let nothing = ChatWrites { facts: Some(ChatFacts::default()), ..ChatWrites::default() };
+            self.right.with_chat(old, trace_id, now_ms, &mut |_| nothing.clone()).await?;
+        }
         let mut chat = self.right.chat(new).await?.chat;
         if self.has(Fault::MigratedVersionStays) {
             chat.version = before.1.chat.version;
@@ -410,11 +418,14 @@ impl Store for Faulty {
         self.right.postpone(lane, chat, now_ms, until_ms).await
     }
 
-    async fn renew(&self, holder: &str, until_ms: i64) -> Result<(), StoreError> {
+    async fn renew(&self, holder: &str, claims: &BTreeSet<i64>, until_ms: i64) -> Result<(), StoreError> {
         if self.has(Fault::NothingIsProlonged) {
             return Ok(());
         }
-        self.right.renew(holder, until_ms).await
+        let every = |newest: &BTreeMap<String, Claim>| newest.values().map(|claim| claim.claim).collect();
+        let every: BTreeSet<i64> = every(&self.newest.lock().unwrap_or_else(PoisonError::into_inner));
+        let claims = if self.has(Fault::EveryClaimIsProlonged) { &every } else { claims };
+        self.right.renew(holder, claims, until_ms).await
     }
 
     async fn release(&self, holder: &str) -> Result<(), StoreError> {

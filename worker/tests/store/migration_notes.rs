@@ -89,7 +89,7 @@ async fn either_note_brings_the_settings_over_in_any_order_and_however_often() {
         }
         let (old, new) = (case.store.chat(OLD).await.unwrap(), case.store.chat(NEW).await.unwrap());
         assert!(new.chat.facts.is_protected() && new.links.contains_key(&CHANNEL), "{notes:?}: {new:?}");
-        assert_eq!((old.chat.version, old.links.len(), new.chat.version), (0, 0, 1), "{notes:?}");
+        assert_eq!((old.chat.facts.upgraded_to, old.links.len(), new.chat.version), (Some(NEW), 0, 1), "{notes:?}");
         let people = case.store.people_of(NEW, UserId(0), 10).await.unwrap();
         assert!(people.is_empty(), "a note is nobody's message: {people:?}");
     }
@@ -103,4 +103,22 @@ async fn who_was_let_pass_in_the_new_group_before_the_note_came_is_not_any_more(
     let (chat, note) = to();
     case.take_in(chat, OWNER, note).await;
     assert!(!case.is_acquitted().await);
+}
+
+#[tokio::test]
+async fn what_is_told_late_of_the_old_group_goes_over() {
+    let mut case = Case::new().await;
+    for (chat, note) in [to(), from()] {
+        case.take_in(chat, OWNER, note).await;
+    }
+    let ann = json!({"id": ANN.0, "is_bot": false, "first_name": "Ann"});
+    let joined = json!({
+        "chat": {"id": OLD.0, "type": "group", "title": "Chat"}, "from": ann, "date": NOW / 1000,
+        "old_chat_member": {"status": "left", "user": ann}, "new_chat_member": {"status": "member", "user": ann},
+    });
+    let update = parse_update(json!({"update_id": 99, "chat_member": joined}).to_string().as_bytes()).unwrap();
+    let receipt = Receipt { update_id: update.id, received_ms: NOW, trace_id: "" };
+    case.handler.handle(&update, &receipt).await.unwrap();
+    assert_eq!(case.store.people_of(NEW, UserId(0), 10).await.unwrap(), [ANN]);
+    assert_eq!(case.store.people_of(OLD, UserId(0), 10).await.unwrap(), []);
 }

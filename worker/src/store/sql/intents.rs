@@ -1,5 +1,7 @@
 //! Intents in the database: made, settled, prolonged and given back.
 
+use std::collections::BTreeSet;
+
 use nezuko_shared::database::Dialect;
 use nezuko_telegram::ChatId;
 use sqlx::AnyConnection;
@@ -159,21 +161,30 @@ impl SqlStore {
         Ok(self.database.of(self.bot, async |rows| query.execute(rows).await.map(drop)).await?)
     }
 
-    /// Gives all claims of `holder` another end; 0 gives them back.
-    pub(super) async fn end_claims_once(&self, holder: &str, until_ms: i64) -> Result<(), StoreError> {
+    /// Gives these claims of `holder` (`None`: all) another end; 0 gives them back.
+    pub(super) async fn end_claims_once(
+        &self,
+        holder: &str,
+        claims: Option<&BTreeSet<i64>>,
+        until_ms: i64,
+    ) -> Result<(), StoreError> {
+        let numbers = |claims: &BTreeSet<i64>| claims.iter().map(|claim| format!("{claim},")).collect::<String>();
+        let claims = claims.map_or_else(String::new, |claims| format!(",{}", numbers(claims)));
         // Locked in the order of their keys, as everywhere.
         let statement = match self.database.dialect {
             Dialect::Postgres => {
                 "UPDATE intents SET claimed_until_ms = $3, claimed_by = CASE WHEN $3 > 0 THEN claimed_by ELSE '' END
                  WHERE bot_id = $1 AND key IN (SELECT key FROM intents WHERE bot_id = $1 AND claimed_by = $2
+                    AND ($4 = '' OR $4 LIKE '%,' || CAST(claim AS TEXT) || ',%')
                     AND claimed_until_ms > 0 AND done_ms IS NULL ORDER BY key FOR UPDATE)"
             }
             Dialect::Sqlite => {
                 "UPDATE intents SET claimed_until_ms = $3, claimed_by = CASE WHEN $3 > 0 THEN claimed_by ELSE '' END
-                 WHERE bot_id = $1 AND claimed_by = $2 AND claimed_until_ms > 0 AND done_ms IS NULL"
+                 WHERE bot_id = $1 AND claimed_by = $2 AND ($4 = '' OR $4 LIKE '%,' || CAST(claim AS TEXT) || ',%')
+                    AND claimed_until_ms > 0 AND done_ms IS NULL"
             }
         };
-        let query = sqlx::query(statement).bind(self.bot.0).bind(holder).bind(until_ms);
+        let query = sqlx::query(statement).bind(self.bot.0).bind(holder).bind(until_ms).bind(claims);
         Ok(self.database.of(self.bot, async |rows| query.execute(rows).await.map(drop)).await?)
     }
 }

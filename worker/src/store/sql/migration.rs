@@ -15,8 +15,7 @@ use crate::{
 };
 
 /// What has gone over by then, or ends with the old group.
-const FORGOTTEN: [&str; 5] = [
-    "DELETE FROM chats WHERE bot_id = $1 AND chat_id = $2",
+const FORGOTTEN: [&str; 4] = [
     "DELETE FROM links WHERE bot_id = $1 AND (group_id = $2 OR channel_id = $2)",
     "DELETE FROM members WHERE bot_id = $1 AND chat_id = $2",
     "DELETE FROM held_messages WHERE bot_id = $1 AND chat_id = $2",
@@ -94,9 +93,12 @@ impl SqlStore {
                 changed.insert(*group);
             }
         }
-        let was = known.remove(&old).map(|chat| chat.facts);
+        let was = known.remove(&old).unwrap_or_default();
         let is = known.remove(&new).unwrap_or_default();
-        let facts = was.map_or_else(|| is.facts.clone(), |was| upgrade::chat(&was, &is.facts));
+        let facts = upgrade::chat(&was.facts, &is.facts);
+        if was.facts != upgrade::forwarding(new) {
+            self.write_facts(tx, old, was.version + 1, &upgrade::forwarding(new)).await?;
+        }
         let enforced = changed.remove(&new);
         let described = facts != is.facts;
         if described || enforced {

@@ -11,6 +11,8 @@ mod migration;
 mod person;
 mod prompt;
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use nezuko_shared::database::{Database, Dialect};
 use nezuko_telegram::{BotId, ChatId, MessageId, UserId};
@@ -153,12 +155,12 @@ impl Store for SqlStore {
         run_to_the_end!(self.postpone_once(lane, chat, now_ms, until_ms))
     }
 
-    async fn renew(&self, holder: &str, until_ms: i64) -> Result<(), StoreError> {
-        run_to_the_end!(self.end_claims_once(holder, until_ms))
+    async fn renew(&self, holder: &str, claims: &BTreeSet<i64>, until_ms: i64) -> Result<(), StoreError> {
+        run_to_the_end!(self.end_claims_once(holder, Some(claims), until_ms))
     }
 
     async fn release(&self, holder: &str) -> Result<(), StoreError> {
-        run_to_the_end!(self.end_claims_once(holder, 0))
+        run_to_the_end!(self.end_claims_once(holder, None, 0))
     }
 
     async fn settle(&self, settle: &[Settle], put: &[Put], trace_id: &str, now_ms: i64) -> Result<(), StoreError> {

@@ -41,6 +41,7 @@ async fn a_chat_is_read_as_it_was_written(store: &dyn Store) -> Result<()> {
         found_admin_ms: Some(NOW - 1),
         missed_until_s: NOW / 1000 - 1,
         protected: Some(Setting { value: true, update_id: UpdateId(4), received_ms: NOW }),
+        upgraded_to: Some(CHANNEL),
     };
     change_chat(store, GROUP, |_| ChatWrites { facts: Some(facts.clone()), ..ChatWrites::default() }).await?;
     let read = store.chat(GROUP).await?.chat;

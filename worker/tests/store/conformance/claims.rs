@@ -26,6 +26,7 @@ pub(super) fn checks(make: Make<'_>) -> Vec<Check<'_>> {
         what_is_claimed_has_one_holder,
         a_claim_that_ran_out_goes_to_another,
         a_prolonged_claim_does_not_run_out,
+        a_claim_of_which_its_holder_was_never_told_runs_out,
         what_is_given_back_can_be_claimed_at_once,
         done_ends_a_claim,
         retry_counts_and_waits,
@@ -88,17 +89,28 @@ async fn a_claim_that_ran_out_goes_to_another(store: &dyn Store) -> Result<()> {
 
 async fn a_prolonged_claim_does_not_run_out(store: &dyn Store) -> Result<()> {
     put(store, mute(ANN), NOW).await?;
-    claim_one(store, LANE, "one", NOW).await?;
+    let first = claim_one(store, LANE, "one", NOW).await?;
     put(store, mute(BOB), NOW).await?;
-    claim_one(store, LANE, "two", NOW).await?;
-    store.renew("one", NOW + 60 * SECOND).await?;
+    let second = claim_one(store, LANE, "two", NOW).await?;
+    store.renew("one", &[first.claim, second.claim].into(), NOW + 60 * SECOND).await?;
     let ran_out = claim_one(store, LANE, "three", LATER).await?;
     ensure!(ran_out.intent == mute(BOB), "somebody else's claim was prolonged: {ran_out:?}");
     // What was given back or settled is nobody's, so there is nothing to prolong.
     store.release("one").await?;
-    store.renew("one", NOW + 60 * SECOND).await?;
+    store.renew("one", &[first.claim].into(), NOW + 60 * SECOND).await?;
     claim_one(store, LANE, "three", LATER).await?;
     Ok(())
+}
+
+async fn a_claim_of_which_its_holder_was_never_told_runs_out(store: &dyn Store) -> Result<()> {
+    put(store, mute(ANN), NOW).await?;
+    let known = claim_one(store, LANE, "one", NOW).await?;
+    put(store, mute(BOB), NOW).await?;
+    claim_one(store, LANE, "one", NOW).await?;
+    store.renew("one", &[known.claim].into(), NOW + 60 * SECOND).await?;
+    let ran_out = claim_one(store, LANE, "two", LATER).await?;
+    ensure!(ran_out.intent == mute(BOB), "{ran_out:?}");
+    nothing_due(store, LANE, LATER).await
 }
 
 async fn what_is_given_back_can_be_claimed_at_once(store: &dyn Store) -> Result<()> {

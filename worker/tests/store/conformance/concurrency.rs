@@ -151,7 +151,12 @@ async fn writers_in_opposite_orders_do_not_fail_each_other(store: &dyn Store) ->
         async { store.put(&backwards, "trace").await.context("put backwards") },
         async { person(store, ANN, GROUP, NOW, |_| of_person.clone()).await.context("a person's step") },
         async { change_chat(store, GROUP, |_| of_chat.clone()).await.context("a chat's step") },
-        async { store.renew("one", NOW + 20 * SECOND).await.context("renew") },
+        async {
+            store
+                .renew("one", &claims.iter().map(|claim| claim.claim).collect(), NOW + 20 * SECOND)
+                .await
+                .context("renew")
+        },
         async { store.settle(&settle, &[], "trace", NOW).await.context("settle") },
         async { store.release("one").await.context("release") },
     )?;

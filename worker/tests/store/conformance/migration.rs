@@ -65,10 +65,11 @@ async fn require(store: &dyn Store, group: ChatId, channel: ChatId, setting: Set
     Ok(())
 }
 
-/// Nothing at all is known under the old id.
+/// Nothing is known under the old id but the new one.
 async fn nothing_is_left(store: &dyn Store) -> Result<()> {
     let view = store.chat(OLD).await?;
-    ensure!(view.chat == Chat::default(), "{view:?}");
+    let forwarding = ChatFacts { upgraded_to: Some(NEW), ..ChatFacts::default() };
+    ensure!(view.chat.facts == forwarding, "{view:?}");
     ensure!(view.links.is_empty() && view.required_by.is_empty(), "{view:?}");
     let people = store.people_of(OLD, UserId(0), 10).await?;
     ensure!(people.is_empty(), "{people:?}");

@@ -1,0 +1,84 @@
+//! Messages of those who were not to write: what is known before a message is read counts, whatever a cache says.
+
+use std::collections::BTreeMap;
+
+use loadtest::world::World;
+use nezuko_telegram::{ChatId, Standing, UpdateKind, UserId};
+
+use crate::{
+    plan::{Doing, PEOPLE, Place, Plan, Who},
+    queue::{Entry, Queue},
+};
+
+/// Telegram's dates are whole seconds: what is two apart is certain to have been in this order.
+const APART_S: i64 = 2;
+
+impl Plan {
+    /// Whether any turn does something like this.
+    pub(crate) fn has(&self, like: impl Fn(Doing) -> bool) -> bool {
+        self.turns.iter().any(|turn| like(turn.doing))
+    }
+
+    /// Whether the bot's rights, the group's settings or ids change on the way.
+    pub(crate) fn changes_rule(&self) -> bool {
+        let of_rule = |doing| {
+            matches!(doing, Doing::BotLosesRights(_) | Doing::BotRegainsRights(_) | Doing::Protects | Doing::Unprotects)
+        };
+        self.basic.is_some() || self.has(of_rule)
+    }
+}
+
+/// No message stands whose writer had left a required chat for good, if that was taken in before the message was read.
+pub(crate) fn judge(plan: &Plan, world: &World, queue: &Queue) -> Result<(), String> {
+    if plan.changes_rule() {
+        return Ok(());
+    }
+    for who in 0..plan.people {
+        let exempts = |doing| matches!(doing, Doing::IsPromoted(of) | Doing::IsUnmuted(of) if of == who);
+        if !plan.has(exempts) {
+            queue.with(|entries| judge_writer(world, entries, who))?;
+        }
+    }
+    Ok(())
+}
+
+fn judge_writer(world: &World, entries: &[Entry], who: Who) -> Result<(), String> {
+    let user = UserId(PEOPLE[who].0.0);
+    let group = Plan::chat(Place::Group);
+    for entry in entries {
+        let UpdateKind::Message(message) = &entry.update.kind else { continue };
+        let is_theirs = message.from.as_ref().is_some_and(|from| from.id == user);
+        if !is_theirs || !has_left(entries, user, ChatId(group.0), entry, message.date) {
+            continue;
+        }
+        let stands =
+            world.chat(group).is_some_and(|chat| chat.messages().any(|standing| standing.id.0 == message.message_id.0));
+        if stands {
+            return Err(format!("message {} stands, and {user} had left a channel before", message.message_id));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the last that is ever told of this person in some required chat is that they left it, well before the message
+/// was written, and was taken in before that was read.
+fn has_left(entries: &[Entry], user: UserId, group: ChatId, of: &Entry, date: i64) -> bool {
+    let read = entries.iter().filter(|entry| entry.update.id == of.update.id).filter_map(|entry| entry.read_at).min();
+    let mut last: BTreeMap<ChatId, (&Entry, i64, bool)> = BTreeMap::new();
+    for entry in entries {
+        let UpdateKind::ChatMember(event) = &entry.update.kind else { continue };
+        if event.new_chat_member.user.id != user || event.chat.id == group {
+            continue;
+        }
+        let is_in = event.new_chat_member.standing.is_some_and(Standing::is_in);
+        let known = last.entry(event.chat.id).or_insert((entry, event.date, is_in));
+        if entry.update.id > known.0.update.id {
+            *known = (entry, event.date, is_in);
+        }
+    }
+    let was_told = |event: &Entry| {
+        let copies = entries.iter().filter(|entry| entry.update.id == event.update.id);
+        copies.filter_map(|copy| copy.ended_at.zip(read)).any(|(ended, read)| ended < read)
+    };
+    last.values().any(|(event, left, is_in)| !is_in && left + APART_S <= date && was_told(event))
+}
