@@ -48,6 +48,11 @@ bench-limiter: ## Eight processes send as much as they may: never over 30 messag
 	cargo bench --package nezuko-worker --bench limiter --no-run
 	cargo bench --quiet --package nezuko-worker --bench limiter -- --seconds $(or $(SECONDS),60)
 
+.PHONY: simulate
+simulate: ## Search generated histories of the protocol on every core: 10 minutes, or make simulate MINUTES=60
+	NEZUKO_HISTORY_SECONDS=$$((60 * $(or $(MINUTES),10))) cargo test --release --package nezuko-worker --test histories \
+		whatever_happens -- --nocapture
+
 .PHONY: matrix
 matrix: ## Run the conformance suites on PostgreSQL 15 and 18, Redis 7 and Valkey 8
 	@.ci/matrix
