@@ -7,7 +7,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## Watch groups being guarded: the real program against a simulated Telegram, no server needed
@@ -48,6 +48,11 @@ bench-limiter: ## Eight processes send as much as they may: never over 30 messag
 	cargo bench --package nezuko-worker --bench limiter --no-run
 	cargo bench --quiet --package nezuko-worker --bench limiter -- --seconds $(or $(SECONDS),60)
 
+.PHONY: simulate
+simulate: ## Search generated histories of the protocol on every core: 10 minutes, or make simulate MINUTES=60
+	NEZUKO_HISTORY_SECONDS=$$((60 * $(or $(MINUTES),10))) cargo test --release --package nezuko-worker --test histories \
+		whatever_happens -- --nocapture
+
 .PHONY: matrix
 matrix: ## Run the conformance suites on PostgreSQL 15 and 18, Redis 7 and Valkey 8
 	@.ci/matrix
@@ -58,6 +63,14 @@ check: ## Formatting, lints, documentation and scripts; every warning is an erro
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
 	@for script in .ci/*; do head -n 1 "$$script" | grep -q bash || continue; echo "bash -n $$script"; bash -n "$$script"; done
+
+.PHONY: helm-test
+helm-test: ## Check the chart and the plain manifests: every profile rendered, schemas, policy, overlays, refused values
+	@.ci/helm-tools python -m unittest discover --start-directory helm/tests
+
+.PHONY: k8s
+k8s: ## Write the plain manifests in k8s/, which are made from the chart
+	@.ci/helm-tools python helm/tests/plain_manifests.py
 
 .PHONY: build
 build: ## Build the optimised programs into target/release

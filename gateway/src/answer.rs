@@ -8,29 +8,16 @@ use axum::{
     body::Body,
     http::{HeaderValue, Response, StatusCode, header},
 };
-use nezuko_shared::telemetry::metrics::WebhookOutcome;
+use nezuko_shared::telemetry::metrics::{Doubt, WebhookOutcome};
 
-/// Why an update is not taken now. Shown to whoever asks, so it names nothing of the inside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Doubt {
-    /// The process is stopping.
-    ShuttingDown,
-    /// More waits than workers can be expected to catch up with.
-    BacklogFull,
-    /// The queue refused, or did not answer in time: it may or may not have the update.
-    QueueUnavailable,
-    /// The body did not arrive whole in time.
-    BodyIncomplete,
-}
-
-impl Doubt {
-    pub(crate) const fn reason(self) -> &'static str {
-        match self {
-            Self::ShuttingDown => "shutting down",
-            Self::BacklogFull => "backlog full",
-            Self::QueueUnavailable => "queue unavailable",
-            Self::BodyIncomplete => "body incomplete",
-        }
+/// Why an update is not taken now, for whoever asks: it names nothing of the inside.
+pub(crate) const fn reason(doubt: Doubt) -> &'static str {
+    match doubt {
+        Doubt::ShuttingDown => "shutting down",
+        Doubt::BacklogFull => "backlog full",
+        Doubt::MemoryShort => "queue nearly full",
+        Doubt::QueueUnavailable => "queue unavailable",
+        Doubt::BodyIncomplete => "body incomplete",
     }
 }
 
@@ -75,7 +62,7 @@ impl Answer {
             Self::TooLarge => problem(StatusCode::PAYLOAD_TOO_LARGE, "an update has at most 1 MiB"),
             Self::Unavailable(doubt) => {
                 let seconds = ["1", "2", "3"][rand::random_range(0..3)];
-                with(problem(StatusCode::SERVICE_UNAVAILABLE, doubt.reason()), header::RETRY_AFTER, seconds)
+                with(problem(StatusCode::SERVICE_UNAVAILABLE, reason(doubt)), header::RETRY_AFTER, seconds)
             }
         }
     }

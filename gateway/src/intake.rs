@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use nezuko_shared::{
     envelope::Envelope,
-    queue::{Backlog, Producer, QueueError},
+    queue::{Backlog, Memory, Producer, QueueError},
     telemetry::trace::Traceparent,
 };
 use nezuko_telegram::{BotId, UpdateId};
@@ -82,6 +82,11 @@ impl Intake {
     /// How much the queue holds of this bot.
     pub(crate) async fn backlog(&self) -> Result<Backlog, QueueError> {
         in_time(self.producer.backlog(self.bot)).await
+    }
+
+    /// How full the queue's memory is, where that can be said.
+    pub(crate) async fn memory(&self) -> Result<Option<Memory>, QueueError> {
+        in_time(self.producer.memory(self.bot)).await
     }
 }
 

@@ -29,6 +29,7 @@ use futures_util::future::join_all;
 use nezuko_shared::{
     bot_api::BotApi,
     config::{Profile, Settings},
+    examine,
     ops::{Ops, Part, Readiness},
     queue::Producer,
     redis_pool::Redis,
@@ -194,10 +195,17 @@ pub async fn run(
     telegram.show_in(&metrics);
     let gateway = Gateway::new(settings, &telegram, producer, &metrics, &readiness, turns, shutdown)?;
     let ops = Ops { program: "nezuko-gateway", revision, readiness, metrics };
+    let examining = async {
+        match turns {
+            Some(redis) => examine::keep_looking(async || examine::redis(redis).await).await,
+            None => std::future::pending().await,
+        }
+    };
     // The operations port outlives the webhook, so that a draining process can be watched.
     tokio::select! {
         () = gateway.serve(Some(webhook_port)) => {}
         failed = ops.serve(ops_port, CancellationToken::new()) => failed?,
+        () = examining => {}
     }
     tracing::info!("gateway has stopped");
     Ok(())

@@ -48,7 +48,7 @@ impl Poller {
         let mut offset = None;
         let mut pause = FIRST_PAUSE;
         loop {
-            while self.bot.admission.is_full() {
+            while self.bot.admission.doubt().is_some() {
                 sleep(FIRST_PAUSE).await;
             }
             match self.ask(&mut offset).await {

@@ -17,13 +17,13 @@ use axum::{
     http::{Method, Response},
     routing::any,
 };
-use nezuko_shared::telemetry::metrics::{Metrics, WebhookOutcome};
+use nezuko_shared::telemetry::metrics::{Doubt, Metrics, WebhookOutcome};
 use nezuko_telegram::{BotId, UpdateId};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    answer::{Answer, Doubt},
+    answer::{self, Answer},
     body::{self, BodyError},
     bot::Bot,
     intake::Taken,
@@ -111,8 +111,8 @@ impl Webhook {
         if self.shutdown.is_cancelled() {
             return doubtful(Doubt::ShuttingDown, about);
         }
-        if bot.admission.is_full() {
-            return doubtful(Doubt::BacklogFull, about);
+        if let Some(doubt) = bot.admission.doubt() {
+            return doubtful(doubt, about);
         }
         match timeout(BODY_TIMEOUT, body::read(body)).await {
             Ok(Ok(payload)) => store(bot, payload, about).await,
@@ -151,6 +151,9 @@ fn finish(
 ) -> Response<Body> {
     let outcome = answer.outcome();
     metrics.webhook_answered(outcome, start.elapsed());
+    if let Answer::Unavailable(doubt) = answer {
+        metrics.webhook_doubt(doubt);
+    }
     if outcome != WebhookOutcome::Stored {
         let About { reason, trace_id, update_id } = about;
         refusals.write(Refusal { bot, outcome, reason, trace_id: trace_id.as_deref(), update_id: *update_id });
@@ -171,7 +174,7 @@ async fn unknown(State(webhook): State<Arc<Webhook>>, request: Request) -> Respo
 }
 
 fn doubtful(doubt: Doubt, about: &mut About) -> Answer {
-    about.reason = doubt.reason().into();
+    about.reason = answer::reason(doubt).into();
     Answer::Unavailable(doubt)
 }
 

@@ -103,6 +103,7 @@ async fn a_refused_update_holds_up_its_chat_for_as_long_as_it_is_told_and_no_oth
     assert!(waited >= Duration::from_secs(1), "{waited:?}");
     let counters = simulator.counters();
     assert_eq!((counters.delivered, counters.refused.get(&503), counters.dropped), (3, Some(&1), 0));
+    assert_eq!(counters.without_retry_after, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,7 +117,8 @@ async fn a_redirect_or_a_client_error_is_a_failure_like_any_other() {
     write(&simulator, GROUPS[0], "hi");
     until("it is delivered", || simulator.pending() == 0).await;
     assert_eq!(seen.lock().unwrap().len(), 2);
-    assert_eq!(simulator.counters().refused.get(&302), Some(&1));
+    let counters = simulator.counters();
+    assert_eq!((counters.refused.get(&302), counters.without_retry_after), (Some(&1), 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -196,6 +198,7 @@ async fn misfortunes_come_by_command() {
     simulator.inject(fault(FaultKind::Flood { retry_after: 86_400 }));
     let (head, body) = client.post("sendMessage", &send).unwrap();
     assert!(head.contains("retry-after: 86400\r\n"), "{head}");
+    assert!(head.contains("\r\ndate: "), "by which programs judge their clock: {head}");
     assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["parameters"]["retry_after"], json!(86_400));
 
     simulator.inject(fault(FaultKind::Restart));

@@ -1,12 +1,16 @@
 //! The Bot API as a process calls it: whatever it calls for one bot goes through one breaker.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use async_trait::async_trait;
 use nezuko_telegram::{BotId, Client, HttpTransport, RawResponse, Transport, TransportError, Unsuitable};
 
 use crate::{
     breaker::{Breaker, Dependency, Outcome, Policy, State, Unavailable},
+    clock_skew::ClockSkew,
     config::{Secret, Settings},
     telemetry::metrics::Metrics,
 };
@@ -16,6 +20,7 @@ use crate::{
 pub struct BotApi {
     url: String,
     bots: BTreeMap<BotId, (Secret, Breaker)>,
+    skew: ClockSkew,
 }
 
 impl BotApi {
@@ -24,11 +29,19 @@ impl BotApi {
     pub fn new(settings: &Settings) -> Self {
         let breaker = || Breaker::new(Dependency::Telegram, Policy::TELEGRAM);
         let bots = settings.bots.iter().map(|bot| (bot.id, (bot.token.clone(), breaker())));
-        Self { url: settings.telegram_api_url.clone(), bots: bots.collect() }
+        Self { url: settings.telegram_api_url.clone(), bots: bots.collect(), skew: ClockSkew::default() }
     }
 
-    /// Shows the breakers among the metrics of the process.
+    /// By how many seconds at least this machine's clock is ahead of Telegram's; negative: behind. `None` before the first
+    /// answer.
+    #[must_use]
+    pub fn clock_skew(&self) -> Option<f64> {
+        self.skew.seconds()
+    }
+
+    /// Shows the breakers, and how far the clock is off, among the metrics of the process.
     pub fn show_in(&self, metrics: &Metrics) {
+        self.skew.show_in(metrics.of_nobody());
         for (bot, (_, breaker)) in &self.bots {
             breaker.show_in(metrics.of(*bot));
         }
@@ -44,20 +57,34 @@ impl BotApi {
     pub fn client(&self, bot: BotId, timeout: Duration) -> Result<Client, Unsuitable> {
         let (token, breaker) = self.bots.get(&bot).expect("invariant: who asks has the bot from the settings");
         let http = HttpTransport::new(&self.url, token.expose(), timeout)?;
-        Ok(Client::new(std::sync::Arc::new(Guarded { http, breaker: breaker.clone(), timeout })))
+        Ok(Client::new(std::sync::Arc::new(Guarded {
+            http,
+            breaker: breaker.clone(),
+            skew: self.skew.clone(),
+            timeout,
+        })))
     }
 }
 
 struct Guarded {
     http: HttpTransport,
     breaker: Breaker,
+    skew: ClockSkew,
     timeout: Duration,
 }
 
 #[async_trait]
 impl Transport for Guarded {
     async fn post(&self, method: &str, body: Vec<u8>) -> Result<RawResponse, TransportError> {
-        let answer = self.breaker.call(self.timeout, self.http.post(method, body), judge).await;
+        let exchange = async {
+            let asked = SystemTime::now();
+            let (response, date) = self.http.post_dated(method, body).await?;
+            if let Some(date) = date {
+                self.skew.note(asked, SystemTime::now(), date);
+            }
+            Ok(response)
+        };
+        let answer = self.breaker.call(self.timeout, exchange, judge).await;
         answer.unwrap_or_else(|none| match none {
             Unavailable::Refused(_) => Err(TransportError::NotSent),
             Unavailable::TooLate(_) => Err(TransportError::OutcomeUnknown),

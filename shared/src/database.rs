@@ -273,11 +273,14 @@ impl Database {
         let Some(Guard { breaker, last_failure }) = &self.guard else { return operation.await };
         let fail = || *locked(last_failure) = Some(Instant::now());
         let judge = |answer: &Result<T, E>| {
-            let outcome = judge(answer);
-            if outcome == Outcome::Failure {
+            let error = answer.as_ref().err().map(|error| sql_error(error));
+            if error.flatten().is_some_and(is_cut_off) {
                 fail();
             }
-            outcome
+            match error {
+                None => Outcome::Success,
+                Some(error) => error.map_or(Outcome::Neutral, judge_error),
+            }
         };
         breaker.call(limit, operation, judge).await.unwrap_or_else(|none| {
             if matches!(none, Unavailable::TooLate(_)) {
@@ -352,8 +355,14 @@ impl Database {
         if pending == 0 {
             return Ok(());
         }
-        let mut connection = self.pool.acquire().await?;
-        let connection: &mut AnyConnection = &mut connection;
+        // Never given back: on PostgreSQL it is closed, and with it go the migrator's lock, however this ends, and the setting.
+        let mut lent = Lent { connection: Some(self.pool.acquire().await?), dialect: self.dialect };
+        let connection: &mut AnyConnection =
+            lent.connection.as_mut().expect("invariant: it is lent until it is given back");
+        if self.dialect == Dialect::Postgres {
+            // An index takes as long as its table is large, and another process that migrates is waited for.
+            connection.execute("SET statement_timeout = 0").await?;
+        }
         let mut migrator = Migrator::with_migrations(self.migrations());
         migrator.set_ignore_missing(true);
         migrator.run(connection).await.map_err(|error| match error {
@@ -429,19 +438,31 @@ impl From<Unavailable> for sqlx::Error {
     }
 }
 
-/// What an operation says about PostgreSQL's health.
-fn judge<T, E: Failed>(answer: &Result<T, E>) -> Outcome {
-    let Err(error) = answer else { return Outcome::Success };
-    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+/// What the database said, where an operation failed for that.
+fn sql_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a sqlx::Error> {
+    let mut next = Some(error);
     while let Some(error) = next {
         match error.downcast_ref::<sqlx::Error>() {
-            Some(error) => return judge_error(error),
+            Some(error) => return Some(error),
             None => next = error.source(),
         }
     }
-    Outcome::Neutral
+    None
 }
 
+/// Whether other connections that are there lead nowhere either. Not so where there are too many of them, or a statement
+/// waited for too long.
+fn is_cut_off(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| code.starts_with("08") || code.starts_with("57P0"))
+        }
+        _ => false,
+    }
+}
+
+/// What an operation's failure says about PostgreSQL's health.
 fn judge_error(error: &sqlx::Error) -> Outcome {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolTimedOut => {

@@ -4,11 +4,13 @@
 pub mod bot_api;
 pub mod breaker;
 pub mod cache;
+pub mod clock_skew;
 pub mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod database;
 pub mod envelope;
+pub mod examine;
 pub mod keys;
 pub mod limiter;
 pub mod ops;

@@ -22,6 +22,7 @@ use nezuko_shared::{
         sql::SqlQueue,
     },
     redis_pool::{RESPONSE_TIMEOUT, Redis},
+    telemetry::metrics::Metrics,
 };
 use nezuko_telegram::{BotId, UpdateId};
 use sqlx::Row;
@@ -390,16 +391,18 @@ async fn a_lost_consumer_group_is_made_again_and_its_entries_are_delivered_anew(
     let queue = OnRedis::new(&Redis::new(&url).unwrap());
     let envelope = an_envelope(queue.bot);
     queue.producer().push(&envelope).await.unwrap();
-    let consumer = RedisConsumer::new(&queue.redis, queue.bot, "a");
+    let metrics = Metrics::new(queue.bot, "abc");
+    let lost = |times| format!("nezuko_queue_groups_lost_total{{bot_id=\"{}\"}} {times}\n", queue.bot);
+    let consumer = RedisConsumer::new(&queue.redis, queue.bot, "a").counted_in(metrics.clone());
     assert_eq!(consumer.read(1, Duration::ZERO).await.unwrap().len(), 1);
-    assert_eq!(consumer.groups_lost(), 0);
+    assert!(metrics.encode().contains(&lost(0)));
     let destroy = redis::cmd("XGROUP").arg("DESTROY").arg(keys::updates(queue.bot)).arg(keys::WORKERS).to_owned();
     queue.redis.link(RESPONSE_TIMEOUT).query::<i64>(&destroy).await.unwrap();
     assert_eq!(consumer.backlog().await.unwrap(), Backlog { unread: 1, pending: 0 });
     assert!(consumer.reclaim(Duration::ZERO, 1).await.unwrap().is_empty());
     let again = consumer.read(1, Duration::ZERO).await.unwrap();
     assert_eq!(again[0].envelope, envelope);
-    assert_eq!(consumer.groups_lost(), 1);
+    assert!(metrics.encode().contains(&lost(1)));
 }
 
 #[tokio::test]

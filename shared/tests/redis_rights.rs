@@ -39,6 +39,8 @@ async fn work_as_gateway(redis: &Redis, bot: BotId) -> Result<()> {
     producer.push(&envelope(bot)).await?;
     producer.quarantine(bot, b"{}", "a reason").await?;
     producer.backlog(bot).await?;
+    ensure!(producer.memory(bot).await?.is_some(), "the memory cannot be looked at");
+    redis.info().await?;
     let nobody_else_has_it = RedisProducer::waiting_for(redis, NonZeroU8::MIN).push(&envelope(bot)).await;
     ensure!(nobody_else_has_it.is_err_and(|error| error.to_string().contains("0 replicas of 1")));
     // As it takes its turn at registering the webhook; twice, since a connection of the pool is tested when it is used again.
@@ -119,6 +121,7 @@ async fn the_documented_rights_suffice_and_none_is_too_many() {
     let Some(servers) = RedisServers::alone().await else { return };
     let node = servers.nodes[0];
     let administrator = Redis::new(&servers.administrator).unwrap();
+    servers.tell::<()>(node, redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("1gb")).await.unwrap();
     let warm = some_bot(); // Its limiter's silence of the beginning is over soon.
     let work = async |user: &str| {
         servers.tell::<()>(node, redis::cmd("SCRIPT").arg("FLUSH")).await.unwrap();

@@ -3,6 +3,9 @@
 //! An update is acknowledged after its transaction has committed, never before. A database that is away counts against
 //! no update: reading pauses, and what is in hand is tried again until it is back. What fails for its own sake is given
 //! up to the dead letters after a few tries.
+//!
+//! What fails by itself cannot hang: a handler awaits nothing but operations of the store and the cache, each of which has
+//! a limit. What kills the process, or spins in it until somebody kills it, is delivered again; then it is taken in alone.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -18,7 +21,7 @@ use nezuko_shared::{
     telemetry::metrics::UpdateOutcome,
 };
 use nezuko_telegram::{ChatId, Update, UpdateKind, UserId, parse_update};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{RwLock, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -41,6 +44,14 @@ const IN_HAND: usize = 512;
 const AWAY: Duration = Duration::from_millis(500);
 /// For so long nothing is read after the store was away.
 const PAUSE_MS: i64 = 1_000;
+/// At least so often is looked for entries that others left: what a worker gives back at its end is free at once.
+const RECLAIM_EVERY: Duration = Duration::from_secs(1);
+/// At its third delivery an update is suspect: two processes died, or were given up, with it in hand. The second one is
+/// ordinary, since whoever dies leaves hundreds that had no part in it.
+const SUSPECT: u32 = 3;
+
+/// Of this process, whatever the bot: shared by all that is being taken in, exclusive while a suspect is.
+static BESIDE_EACH_OTHER: RwLock<()> = RwLock::const_new(());
 
 /// Reads one bot's queue.
 #[derive(Clone)]
@@ -123,7 +134,7 @@ impl Reader {
     /// Takes over what silent workers have left.
     async fn reclaim(self) {
         while !self.stop.is_cancelled() {
-            self.wait(self.reclaim_idle / 3).await;
+            self.wait(RECLAIM_EVERY.min(self.reclaim_idle / 3)).await;
             while !self.stop.is_cancelled() && !self.is_full_or_paused() {
                 match self.consumer.reclaim(self.reclaim_idle, BATCH).await {
                     Ok(batch) if batch.is_empty() => break,
@@ -156,8 +167,6 @@ impl Reader {
         }
     }
 
-    /// Ends what the cache knows to be harmless at once, and has the rest taken in, one person's updates one after the
-    /// other (not that the order mattered, but they would wait for each other's locks).
     async fn take_in(&self, batch: Vec<Delivery>) {
         let fresh: Vec<Delivery> = {
             let mut in_hand = self.in_hand();
@@ -166,14 +175,19 @@ impl Reader {
         if !self.no_gap_before(&fresh).await {
             return;
         }
-        let mut decoded = Vec::with_capacity(fresh.len());
-        for delivery in fresh {
-            match parse_update(&delivery.envelope.payload) {
-                Ok(_) if is_given_up_unseen(delivery.deliveries) => self.give_up(delivery, "handler_failed", "unseen"),
-                Ok(update) => decoded.push((delivery, update)),
-                Err(error) => self.give_up(delivery, "undecodable", &error.to_string()),
-            }
+        let (suspects, others) = fresh.into_iter().partition(|delivery| delivery.deliveries >= SUSPECT);
+        self.take_in_together(others).await;
+        for suspect in suspects {
+            self.take_in_alone(suspect).await;
         }
+    }
+
+    /// Ends what the cache knows to be harmless at once, and has the rest taken in, one person's updates one after the
+    /// other (not that the order mattered, but they would wait for each other's locks).
+    async fn take_in_together(&self, batch: Vec<Delivery>) {
+        // One for all: who asked again while a suspect waits would wait for it, and it for them.
+        let beside = Arc::new(BESIDE_EACH_OTHER.read().await);
+        let decoded: Vec<_> = batch.into_iter().filter_map(|delivery| self.decode(delivery)).collect();
         let acquitted = self.acquitted(&decoded).await;
         let mut by_person: BTreeMap<i64, Vec<(Delivery, Update)>> = BTreeMap::new();
         for ((delivery, update), acquitted) in decoded.into_iter().zip(acquitted) {
@@ -186,13 +200,57 @@ impl Reader {
         }
         for (_, updates) in by_person {
             let Ok(slot) = self.slots.clone().acquire_owned().await else { return };
-            let reader = self.clone();
+            let (reader, beside) = (self.clone(), beside.clone());
             self.tracker.spawn(async move {
                 for (delivery, update) in updates {
                     reader.take_in_one(delivery, update).await;
                 }
-                drop(slot);
+                drop((slot, beside));
             });
+        }
+    }
+
+    /// Takes in what those who had it before may have died of: no other update dies with it, and the log has its name
+    /// before it is touched.
+    async fn take_in_alone(&self, suspect: Delivery) {
+        let _alone = BESIDE_EACH_OTHER.write().await;
+        if self.stop.is_cancelled() {
+            // It stays pending and goes to another worker.
+            self.in_hand().remove(&suspect.id);
+            return;
+        }
+        let Delivery { id, envelope, deliveries } = &suspect;
+        let (update_id, trace_id) = (envelope.update_id.0, envelope.trace_id().to_owned());
+        tracing::warn!(
+            update_id,
+            trace_id,
+            deliveries,
+            entry = id.0,
+            "delivered again and again, an update is taken in alone; if this is the last line of a process, it died of it"
+        );
+        if let Some((delivery, update)) = self.decode(suspect) {
+            tracing::warn!(
+                update_id,
+                trace_id,
+                kind = kind(&update.kind),
+                "the update that is taken in alone is decoded"
+            );
+            self.take_in_one(delivery, update).await;
+        }
+    }
+
+    /// What is no update goes to the dead letters.
+    fn decode(&self, delivery: Delivery) -> Option<(Delivery, Update)> {
+        match parse_update(&delivery.envelope.payload) {
+            Ok(_) if is_given_up_unseen(delivery.deliveries) => {
+                self.give_up(delivery, "handler_failed", "unseen");
+                None
+            }
+            Ok(update) => Some((delivery, update)),
+            Err(error) => {
+                self.give_up(delivery, "undecodable", &error.to_string());
+                None
+            }
         }
     }
 

@@ -160,6 +160,10 @@ pub struct Member {
     /// The `until_date` of our mute, the same for as long as the mute is wanted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mute_until: Option<i64>,
+    /// What we last put back of theirs, for as long as they are limited: where an admin had lifted it in the same moment, it
+    /// is ours to lift.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restored: Option<Limits>,
     /// The forum topic in which they are to be prompted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topic: Option<i64>,
@@ -194,7 +198,8 @@ pub struct Seen {
 pub struct Now {
     /// What limits them; [`Limits::Free`] where it has expired.
     pub limits: Limits,
-    /// Whether an event or a lookup has shown it to be our mute.
+    /// Whether it is ours to lift: an event or a lookup has shown it to be our mute, or what we have put back although nobody
+    /// imposes it any more (an admin's act and ours crossed).
     pub ours: bool,
 }
 
@@ -235,7 +240,7 @@ impl Member {
         let shows_effect = mark.is_on(answer.limits) == (call.act == Act::Mute);
         // Our until_date cannot be seen before our mute landed; the absence of a mute may come from Telegram's cache. But
         // the call stays open until the lookup is believed over the newest event, or nobody would ask again.
-        let proves = call.act == Act::Mute && asked_ms >= call.at_ms && self.limits(mark, asked_ms).ours;
+        let proves = call.act == Act::Mute && asked_ms >= call.at_ms && mark.is_on(self.limits(mark, asked_ms).limits);
         // Where Telegram said ok and the mute is gone, an admin has lifted it more likely than Telegram has not acted, and
         // their event is on its way: only a call of unknown outcome is disproved so soon.
         let may_be_lifted = call.act == Act::Mute && call.answered;
@@ -368,7 +373,9 @@ impl Member {
         if !limits.restricts_at(now_ms / 1000) {
             return Now { limits: Limits::Free, ours: false };
         }
-        Now { limits, ours: mark.is_on(limits) }
+        let imposed = self.theirs.is_some_and(|theirs| theirs.limits.restricts_at(now_ms / 1000));
+        let left_over = self.restored == Some(limits) && !imposed && !planted::has(Bug::RestoredIsTheirs);
+        Now { limits, ours: mark.is_on(limits) || left_over }
     }
 
     /// Whether an admin has lifted our mute and they have not left since.

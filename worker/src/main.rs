@@ -11,6 +11,7 @@ use nezuko_shared::{
     cache::redis::RedisCache,
     config::{Role, Settings},
     database::Database,
+    examine,
     limiter::{LimiterSettings, redis::RedisLimiter},
     ops::{Ops, Readiness},
     program,
@@ -80,9 +81,10 @@ async fn work(settings: &Settings) -> anyhow::Result<()> {
     let database_works = readiness.reported("database");
     let mut workers = Vec::new();
     for bot in &settings.bots {
+        let consumer = RedisConsumer::new(&redis, bot.id, &settings.worker_name);
         workers.push(Worker {
             store: Arc::new(SqlStore::new(database.clone(), bot.id)),
-            consumer: Arc::new(RedisConsumer::new(&redis, bot.id, &settings.worker_name)),
+            consumer: Arc::new(consumer.counted_in(metrics.of(bot.id))),
             cache: Arc::new(RedisCache::new(redis.clone())),
             limiter: Arc::new(RedisLimiter::new(&redis, bot.id, limits)),
             api: telegram.client(bot.id, CALL_TIMEOUT)?,
@@ -93,6 +95,9 @@ async fn work(settings: &Settings) -> anyhow::Result<()> {
             database_works: database_works.clone(),
         });
     }
+    let (looked_at, of_database) = (redis.clone(), database.clone());
+    tokio::spawn(examine::keep_looking(async move || examine::redis(&looked_at).await));
+    tokio::spawn(examine::keep_looking(async move || examine::postgres(&of_database).await));
     ready.set(true);
     let unready = stop.clone();
     tokio::spawn(async move {

@@ -73,6 +73,8 @@ bugs! {
     AdminsLeaveIgnored = "admins-leave-ignored",
     /// What we have crossed is not put back.
     CrossingIgnored = "crossing-ignored",
+    /// What we have put back counts as an admin's, whatever they did in the same moment.
+    RestoredIsTheirs = "restored-is-theirs",
     /// Facts are read as they were before the person's lock was waited for.
     LockWithRead = "lock-with-read",
     /// A person's transaction locks the person and none of the chats that it reads.

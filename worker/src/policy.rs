@@ -247,7 +247,9 @@ pub fn plan(decision: &Decision, member: &Member, mark: Mark, now_ms: i64) -> Pl
     match decision {
         Decision::Restricted { .. } => {
             plan.waiting = now.limits == Limits::Free || now.ours;
-            let muted = now.limits != Limits::Free && !matches!(called, Some(Act::Release | Act::Restore));
+            let left_over = now.ours && !mark.is_on(now.limits);
+            let muted =
+                now.limits != Limits::Free && !left_over && !matches!(called, Some(Act::Release | Act::Restore));
             if !muted && called != Some(Act::Mute) {
                 plan.act = Some(Act::Mute);
             }

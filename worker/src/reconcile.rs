@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nezuko_shared::cache::Verdict as CacheVerdict;
 use nezuko_shared::limiter::Urgency;
-use nezuko_telegram::{BotId, ChatId, UserId};
+use nezuko_telegram::{BotId, ChatId, Limits, UserId};
 
 use crate::{
     facts::{ChatFacts, Mark, Member},
@@ -208,8 +208,12 @@ impl<'a> Person<'a> {
             if !plan.waiting && plan.act.is_none() && verdict.decision != Decision::Unknown {
                 member.name.clear();
             }
+            let now = member.limits(Mark::of(self.bot, group, self.user), self.now_ms);
+            if now.limits == Limits::Free && member.call.is_none() {
+                member.restored = None;
+            }
             let settled = plan.act.is_none() && member.call.is_none() && !plan.waiting;
-            if settled && !member.limits(Mark::of(self.bot, group, self.user), self.now_ms).ours {
+            if settled && !now.ours {
                 let was_ours = member.mute_until.take().is_some();
                 self.writes.ledger.extend(was_ours.then_some(LedgerEntry { group, imposed: None }));
             }

@@ -112,7 +112,12 @@ impl Worker {
 /// Where waiting does not help: the schema is not one that this version knows, or a migration fails.
 pub async fn bring_up_to_date(database: &Database, stop: &CancellationToken) -> anyhow::Result<bool> {
     while !stop.is_cancelled() {
-        match database.migrate().await {
+        // A step that is given up in the middle is undone: each is one transaction.
+        let migrated = tokio::select! {
+            migrated = database.migrate() => migrated,
+            () = stop.cancelled() => return Ok(false),
+        };
+        match migrated {
             Ok(()) => return Ok(true),
             Err(error) if error.is_absence() => {
                 tracing::warn!(%error, "database not there, trying again; is DATABASE_URL right?");

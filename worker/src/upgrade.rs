@@ -70,6 +70,7 @@ pub fn member(old: Member, new: Option<Member>) -> Member {
         name: if new.name.is_empty() { old.name } else { new.name },
         call: new.call,
         mute_until: new.mute_until,
+        restored: new.restored,
         topic: new.topic,
         waiting: new.waiting,
     }

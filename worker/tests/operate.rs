@@ -119,6 +119,7 @@ async fn a_doctor_finds_what_is_broken_and_what_was_mended() {
         assert!(text.contains("BROKEN  schema: 7 migrations are due: run `nezuko-worker migrate`"), "{text}");
         assert!(text.contains("ok      Redis eviction: noeviction"), "{text}");
         assert!(text.contains("@nezuko_test_bot"), "{text}");
+        assert!(text.contains("ok      clock: this machine's agrees with Telegram's"), "{text}");
         assert!(text.contains("no webhook is registered"), "{text}");
         assert!(text.ends_with("broken: 2, warnings: 2\n"), "{text}");
 

@@ -205,7 +205,7 @@ async fn watch_until(webhook: &Door, health: &nezuko_shared::ops::Part, full: bo
     let tell =
         crate::admission::Watchers { metrics: &webhook.bot.metrics, gauge: Metrics::set_redis_connected, health };
     let changed = async {
-        while webhook.bot.admission.is_full() != full {
+        while webhook.bot.admission.doubt().is_some() != full {
             tokio::task::yield_now().await;
         }
     };

@@ -1,6 +1,13 @@
 //! Starts the real `nezuko-gateway` and a door to Redis that a test can shut.
 
-use std::{net::SocketAddr, process::Stdio, sync::Arc, time::Duration};
+#![allow(dead_code, reason = "each test program uses its part")]
+
+use std::{
+    net::SocketAddr,
+    process::Stdio,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncBufReadExt, BufReader, copy_bidirectional},
@@ -27,6 +34,7 @@ pub(crate) struct Program {
     child: Child,
     pub(crate) webhook: SocketAddr,
     pub(crate) ops: SocketAddr,
+    log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Program {
@@ -42,8 +50,10 @@ impl Program {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let log = Arc::<Mutex<Vec<String>>>::default();
         let listening = async {
             while let Some(line) = lines.next_line().await.unwrap() {
+                log.lock().unwrap().push(line.clone());
                 let line: serde_json::Value = serde_json::from_str(&line).expect("each log line is JSON");
                 let address = |name: &str| line[name].as_str().and_then(|address| address.parse().ok());
                 if let (Some(webhook), Some(ops)) = (address("webhook"), address("ops")) {
@@ -54,8 +64,18 @@ impl Program {
         };
         let (webhook, ops) = timeout(PATIENCE, listening).await.expect("the gateway starts in time");
         // A log line that nobody reads would stop the program once the pipe is full.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Self { child, webhook, ops }
+        let rest = log.clone();
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                rest.lock().unwrap().push(line);
+            }
+        });
+        Self { child, webhook, ops, log }
+    }
+
+    /// How many lines of its log hold this.
+    pub(crate) fn said(&self, text: &str) -> usize {
+        self.log.lock().unwrap().iter().filter(|line| line.contains(text)).count()
     }
 
     /// Sends SIGTERM. By the shell, whose `kill` is always there.

@@ -117,7 +117,23 @@ impl Program {
         if let Some(status) = self.child.try_wait()? {
             bail!("the program had ended by itself ({status}); its log is {}", self.log.display());
         }
-        self.signal(Signal::TERM)?;
+        self.terminate()?;
+        self.ended(within).await
+    }
+
+    /// Asks it to stop (SIGTERM).
+    ///
+    /// # Errors
+    /// Where it has ended already.
+    pub fn terminate(&self) -> anyhow::Result<()> {
+        self.signal(Signal::TERM)
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// Where it does not end in time.
+    pub async fn ended(mut self, within: Duration) -> anyhow::Result<ExitStatus> {
         match tokio::time::timeout(within, self.child.wait()).await {
             Ok(status) => Ok(status?),
             Err(_) => bail!("the program did not stop within {within:?}; its log is {}", self.log.display()),

@@ -92,6 +92,8 @@ pub struct Counters {
     pub dropped: u64,
     /// Answers outside 2xx, by status.
     pub refused: BTreeMap<u16, u64>,
+    /// Of these, those that do not say when to come again: a chat then waits for a minute or two.
+    pub without_retry_after: u64,
     /// Connections that could not be made, or broke.
     pub hung_up: u64,
     /// Requests without a full answer after 60 s.
@@ -305,6 +307,7 @@ impl Shared {
             }
             Outcome::Answered { status, retry_after_s, .. } => {
                 *counters.refused.entry(*status).or_default() += 1;
+                counters.without_retry_after += u64::from(retry_after_s.is_none());
                 retry_after = *retry_after_s;
             }
             Outcome::HungUp => counters.hung_up += 1,
@@ -388,7 +391,13 @@ impl Simulator {
 
     /// Delivers updates to these webhooks in turn (plain HTTP, the whole URL with its path).
     pub fn deliver_to(&self, urls: &[&str], secret: Option<&str>) {
-        self.shared.set_target(urls, secret.map(str::to_owned));
+        self.switch().deliver_to(urls, secret);
+    }
+
+    /// For who changes the webhooks while the simulator is in other hands.
+    #[must_use]
+    pub fn switch(&self) -> Switch {
+        Switch(Arc::clone(&self.shared))
     }
 
     /// The simulator's time, Unix ms.
@@ -468,6 +477,17 @@ impl Simulator {
             // A task that panicked has told so on stderr; there is nothing left to stop.
             let _ended = task.await;
         }
+    }
+}
+
+/// Where the updates of a simulator go.
+#[derive(Clone, Debug)]
+pub struct Switch(Arc<Shared>);
+
+impl Switch {
+    /// As [`Simulator::deliver_to`].
+    pub fn deliver_to(&self, urls: &[&str], secret: Option<&str>) {
+        self.0.set_target(urls, secret.map(str::to_owned));
     }
 }
 

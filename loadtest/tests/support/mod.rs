@@ -141,6 +141,21 @@ impl Running {
         assert_eq!(status.code(), Some(0), "{}", log.display());
     }
 
+    /// SIGTERM, and no waiting.
+    pub(crate) fn terminate(&self) {
+        self.program.terminate().unwrap();
+    }
+
+    /// Waits for its end; the exit code.
+    pub(crate) async fn ended(self, within: Duration) -> Option<i32> {
+        self.program.ended(within).await.unwrap().code()
+    }
+
+    /// The answer of its page `/ready`.
+    pub(crate) async fn ready(&self) -> u16 {
+        page(&format!("http://127.0.0.1:{}/ready", self.ops_port)).await.unwrap().0
+    }
+
     /// SIGKILL.
     pub(crate) async fn kill(self) {
         self.program.kill().await.unwrap();

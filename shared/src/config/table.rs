@@ -113,8 +113,8 @@ pub(super) const MAX_BACKLOG: Setting = plain(
 pub(super) const REDIS_WAIT_REPLICAS: Setting = plain(
     "REDIS_WAIT_REPLICAS",
     "0",
-    "How many replicas of Redis must have an update before it is answered 200, 0–9; not with a cluster. 1 or more: a failover \
-     loses none.",
+    "How many replicas of Redis must have an update before it is answered 200, 0–9; not with a cluster. With that of all replicas, \
+     or of those that may be promoted, a failover loses none.",
 );
 pub(super) const LIMITER_JITTER_MS: Setting = plain(
     "LIMITER_JITTER_MS",

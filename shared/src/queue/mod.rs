@@ -45,6 +45,15 @@ pub struct Backlog {
     pub pending: u64,
 }
 
+/// How full a server's memory is, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// What counts towards the limit.
+    pub used: u64,
+    /// From here on writes are refused.
+    pub limit: u64,
+}
+
 /// The gateway's side.
 #[async_trait]
 pub trait Producer: Send + Sync {
@@ -66,6 +75,15 @@ pub trait Producer: Send + Sync {
     /// # Errors
     /// [`QueueError`] where the queue cannot be asked.
     async fn backlog(&self, bot: BotId) -> Result<Backlog, QueueError>;
+
+    /// The memory of the server that this bot's queue lives in; used for admission. `None` where it has no limit, or cannot
+    /// be looked at.
+    ///
+    /// # Errors
+    /// [`QueueError`] where the queue cannot be asked.
+    async fn memory(&self, _bot: BotId) -> Result<Option<Memory>, QueueError> {
+        Ok(None)
+    }
 }
 
 /// The worker's side: one named consumer of one bot's queue.

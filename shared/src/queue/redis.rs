@@ -7,7 +7,7 @@ use std::{
     num::NonZeroU8,
     sync::{
         LazyLock, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -17,11 +17,12 @@ use bytes::Bytes;
 use nezuko_telegram::{BotId, UpdateId};
 use redis::{Cmd, FromRedisValue, ParsingError, RedisError, Script, Value};
 
-use super::{Backlog, Consumer, Delivery, EntryId, Producer, QueueError, replicated::Replicated};
+use super::{Backlog, Consumer, Delivery, EntryId, Memory, Producer, QueueError, replicated::Replicated};
 use crate::{
     envelope::Envelope,
     keys,
     redis_pool::{Link, RESPONSE_TIMEOUT, Redis},
+    telemetry::metrics::Metrics,
 };
 
 /// The layout of an entry's fields. A reader dead-letters what it does not know.
@@ -57,6 +58,7 @@ scripts! {
     LEAVE = "lua/leave.lua";
     FORGET = "lua/forget.lua";
     BACKLOG = "lua/backlog.lua";
+    MEMORY = "lua/memory.lua";
 }
 
 impl From<RedisError> for QueueError {
@@ -117,6 +119,15 @@ impl Producer for RedisProducer {
     async fn backlog(&self, bot: BotId) -> Result<Backlog, QueueError> {
         backlog(&self.link, bot).await
     }
+
+    async fn memory(&self, bot: BotId) -> Result<Option<Memory>, QueueError> {
+        let script = MEMORY.key(keys::updates(bot));
+        let answer: Vec<u64> = self.link.invoke(&script).await?;
+        Ok(match answer[..] {
+            [used, limit] => Some(Memory { used, limit }),
+            _ => None,
+        })
+    }
 }
 
 /// The worker's side: one consumer of one bot's stream.
@@ -133,7 +144,8 @@ pub struct RedisConsumer {
     cursor: Mutex<String>,
     /// Whether the group has been made and the names of dead consumers removed.
     joined: AtomicBool,
-    groups_lost: AtomicU64,
+    /// Where lost groups are counted.
+    metrics: Option<Metrics>,
 }
 
 impl RedisConsumer {
@@ -148,14 +160,15 @@ impl RedisConsumer {
             calls: redis.link(RESPONSE_TIMEOUT),
             cursor: Mutex::new(FIRST.to_owned()),
             joined: AtomicBool::new(false),
-            groups_lost: AtomicU64::new(0),
+            metrics: None,
         }
     }
 
-    /// How often the group was gone and this consumer made it again. What was pending is then delivered anew.
+    /// The same, but that it counts how often the group was gone and was made again. What was pending is then delivered
+    /// anew.
     #[must_use]
-    pub fn groups_lost(&self) -> u64 {
-        self.groups_lost.load(Ordering::Relaxed)
+    pub fn counted_in(self, metrics: Metrics) -> Self {
+        Self { metrics: Some(metrics), ..self }
     }
 
     /// Makes the group, at 0: what is in the stream was acknowledged by nobody, or it would have been deleted.
@@ -254,8 +267,15 @@ impl Consumer for RedisConsumer {
         }
         match self.read_once(max, wait).await {
             Err(error) if no_group(&error) => {
-                let lost = self.groups_lost.fetch_add(1, Ordering::Relaxed) + 1;
-                tracing::warn!(bot_id = self.bot.0, lost, "the consumer group is gone and is made again");
+                if let Some(metrics) = &self.metrics {
+                    metrics.group_lost();
+                }
+                tracing::warn!(
+                    bot_id = self.bot.0,
+                    stream = self.stream,
+                    "the stream or its consumer group is gone and is made again: was Redis emptied, or did it restart \
+                     without its data?"
+                );
                 self.make_group().await?;
                 self.deliveries(self.read_once(max, wait).await?).await
             }

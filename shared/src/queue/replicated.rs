@@ -54,6 +54,11 @@ impl Replicated {
 async fn write(link: Link, replicas: NonZeroU8, mut waiting: mpsc::Receiver<Write>) {
     let mut batch = Vec::with_capacity(BATCH);
     while waiting.recv_many(&mut batch, BATCH).await > 0 {
+        // What its caller has given up is brought again.
+        batch.retain(|write| !write.written.is_closed());
+        if batch.is_empty() {
+            continue;
+        }
         let mut pipeline = redis::pipe();
         for write in &batch {
             pipeline.add_command(write.command.clone()).ignore();
@@ -62,7 +67,11 @@ async fn write(link: Link, replicas: NonZeroU8, mut waiting: mpsc::Receiver<Writ
         // One command that is refused fails all: those that were stored are brought again, which does no harm.
         let outcome = match link.pipeline::<(u64,)>(&pipeline).await {
             Ok((reached,)) if reached >= u64::from(replicas.get()) => Ok(()),
-            Ok((reached,)) => Err(format!("stored, but {reached} replicas of {replicas} have it")),
+            Ok((reached,)) => {
+                // It may be a master no longer: only a new connection finds the one that is.
+                link.close();
+                Err(format!("stored, but {reached} replicas of {replicas} have it"))
+            }
             Err(error) => Err(error.to_string()),
         };
         for write in batch.drain(..) {

@@ -103,7 +103,7 @@ fn named_node(error: &RedisError) -> Option<(String, u16)> {
 /// but for those by which it says that it cannot.
 pub(super) fn judge<T>(answer: &RedisResult<T>) -> Outcome {
     let Err(error) = answer else { return Outcome::Success };
-    let at_work = !matches!(error.code(), Some("LOADING" | "CLUSTERDOWN" | "READONLY" | "MASTERDOWN" | "NOREPLICAS"));
+    let at_work = !says(error, &["LOADING", "CLUSTERDOWN", "READONLY", "MASTERDOWN", "NOREPLICAS"]);
     match error.kind() {
         ErrorKind::Server(_) | ErrorKind::Extension if at_work => Outcome::Success,
         // It answered, and we made nothing of it or asked nothing.
@@ -118,9 +118,13 @@ pub(super) fn judge<T>(answer: &RedisResult<T>) -> Outcome {
 /// nothing else; and where a server became a replica or was cut off from its replicas, only a new connection finds the
 /// new primary.
 pub(super) fn leaves_in_doubt(error: &RedisError) -> bool {
-    error.is_io_error()
-        || error.is_unrecoverable_error()
-        || matches!(error.code(), Some("READONLY" | "MASTERDOWN" | "NOREPLICAS"))
+    error.is_io_error() || error.is_unrecoverable_error() || says(error, &["READONLY", "MASTERDOWN", "NOREPLICAS"])
+}
+
+/// Whether the server answered with one of these codes, to any of the commands where several were sent together.
+fn says(error: &RedisError, codes: &[&str]) -> bool {
+    let answers = error.clone().into_server_errors();
+    answers.is_some_and(|answers| answers.iter().any(|(_, answer)| codes.contains(&answer.code())))
 }
 
 #[cfg(test)]
@@ -148,6 +152,11 @@ mod tests {
             assert_eq!(judge(&answer), outcome, "{text}");
             assert_eq!(leaves_in_doubt(&answer.unwrap_err()), replaced, "{text}");
         }
+        let [stored, refused] = ["$3\r\n1-1\r\n", "-NOREPLICAS Not enough good replicas to write.\r\n"];
+        let answers = [stored, refused].map(|text| redis::parse_redis_value(text.as_bytes()).unwrap());
+        let together: RedisResult<Vec<Value>> = Value::Array(answers.to_vec()).extract_error().map(|value| vec![value]);
+        assert!(leaves_in_doubt(together.as_ref().unwrap_err()), "one of several");
+        assert_eq!(judge(&together), Failure);
         let cut_off = RedisError::from(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
         assert_eq!(judge::<()>(&Err(cut_off)), Failure);
         let not_a_number = redis::from_redis_value::<i64>(Value::SimpleString("one".to_owned()));

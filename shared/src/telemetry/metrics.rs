@@ -80,6 +80,22 @@ label! {
 }
 
 label! {
+    /// Why an update was not taken, so that Telegram is to come again.
+    Doubt {
+        /// The process is stopping.
+        ShuttingDown = "shutting_down",
+        /// More waits than workers can be expected to catch up with.
+        BacklogFull = "backlog_full",
+        /// What is left of the queue's memory is for those who empty it.
+        MemoryShort = "memory_short",
+        /// The queue refused, or did not answer in time: it may or may not have the update.
+        QueueUnavailable = "queue_unavailable",
+        /// The body did not arrive whole in time.
+        BodyIncomplete = "body_incomplete",
+    }
+}
+
+label! {
     /// What asking Telegram for updates came to.
     PollOutcome {
         /// Updates came and are in the queue.
@@ -200,6 +216,7 @@ struct Inner {
     start_time: Family<Of<Labels<0>>, Gauge<f64, AtomicU64>>,
 
     webhook_requests: Counters<1>,
+    webhook_doubts: Counters<1>,
     webhook_duration: Histograms<0>,
     webhook_registrations: Counters<1>,
     webhook_pending: Gauges<0>,
@@ -207,6 +224,7 @@ struct Inner {
     polls: Counters<1>,
     queue_unread: Gauges<0>,
     queue_pending: Gauges<0>,
+    groups_lost: Counters<0>,
 
     updates: Counters<2>,
     duplicate_updates: Counters<0>,
@@ -240,6 +258,7 @@ struct Inner {
     db_connected: Gauges<0>,
     breaker_state: Gauges<1>,
     breaker_refusals: Counters<1>,
+    clock_skew: Family<Of<Labels<0>>, Gauge<f64, AtomicU64>>,
 }
 
 /// Registers what it makes, so that no metric is made and forgotten.
@@ -271,6 +290,7 @@ impl Metrics {
         let inner = Inner {
             start_time: make.plain("bot_start_time_seconds", "Unix time of the start"),
             webhook_requests: make.plain("nezuko_webhook_requests", "Webhook requests by answer"),
+            webhook_doubts: make.plain("nezuko_webhook_unavailable", "Webhook requests answered 503, by reason"),
             webhook_duration: make.histogram(
                 "nezuko_webhook_duration_seconds",
                 "From the head of a webhook request to its answer",
@@ -286,6 +306,10 @@ impl Metrics {
             polls: make.plain("nezuko_polls", "Requests for updates, by outcome"),
             queue_unread: make.plain("nezuko_queue_unread", "Queue entries that no worker has read"),
             queue_pending: make.plain("nezuko_queue_pending", "Queue entries read and not acknowledged"),
+            groups_lost: make.plain(
+                "nezuko_queue_groups_lost",
+                "Times that the stream or its consumer group had vanished and was made again",
+            ),
 
             updates: make.plain("nezuko_updates", "Updates that a worker ended, by kind and outcome"),
             duplicate_updates: make.plain("bot_duplicate_updates", "Updates seen before"),
@@ -338,6 +362,10 @@ impl Metrics {
                 "0: calls are made, 1: they are refused, 2: one at a time goes as a probe",
             ),
             breaker_refusals: make.plain("nezuko_breaker_refusals", "Calls that a breaker refused"),
+            clock_skew: make.plain(
+                "nezuko_clock_skew_seconds",
+                "By how much at least this machine's clock is ahead of Telegram's; negative: behind",
+            ),
             registry: make.0,
         };
         Self { all: Arc::new(inner), bot }.of(bot)
@@ -351,6 +379,7 @@ impl Metrics {
         let Inner { webhook_requests, prompts, limiter_grants, limiter_denials, limiter_late, limiter_pauses, .. } =
             &*metrics.all;
         metrics.at_zero::<WebhookOutcome>(webhook_requests, "outcome");
+        metrics.at_zero::<Doubt>(&metrics.all.webhook_doubts, "reason");
         metrics.at_zero::<PromptAction>(prompts, "action");
         for budget in Budget::ALL {
             for urgency in [Urgency::Urgent, Urgency::Bulk] {
@@ -365,7 +394,7 @@ impl Metrics {
         }
         let Inner { duplicate_updates, updates_reclaimed, outages, mutes, releases, messages_deleted, .. } =
             &*metrics.all;
-        let Inner { replies, cache_hits, cache_misses, .. } = &*metrics.all;
+        let Inner { replies, cache_hits, cache_misses, groups_lost, .. } = &*metrics.all;
         for counter in [
             duplicate_updates,
             updates_reclaimed,
@@ -376,6 +405,7 @@ impl Metrics {
             replies,
             cache_hits,
             cache_misses,
+            groups_lost,
         ] {
             drop(counter.get_or_create(&metrics.label([])));
         }
@@ -428,6 +458,11 @@ impl Metrics {
         self.all.webhook_duration.get_or_create(&self.label([])).observe(elapsed.as_secs_f64());
     }
 
+    /// A webhook request was answered 503.
+    pub fn webhook_doubt(&self, doubt: Doubt) {
+        self.all.webhook_doubts.get_or_create(&self.label([("reason", doubt.as_str())])).inc();
+    }
+
     /// The webhook was to be registered.
     pub fn webhook_registration(&self, outcome: RegistrationOutcome) {
         self.all.webhook_registrations.get_or_create(&self.label([("outcome", outcome.as_str())])).inc();
@@ -448,6 +483,11 @@ impl Metrics {
     pub fn set_backlog(&self, backlog: Backlog) {
         self.all.queue_unread.get_or_create(&self.label([])).set(gauge_value(backlog.unread));
         self.all.queue_pending.get_or_create(&self.label([])).set(gauge_value(backlog.pending));
+    }
+
+    /// The stream or its consumer group had vanished, with what it held, and was made again.
+    pub fn group_lost(&self) {
+        self.all.groups_lost.get_or_create(&self.label([])).inc();
     }
 
     /// A worker ended an update of this kind (`message`, `chat_member` …).
@@ -595,6 +635,11 @@ impl Metrics {
         self.all.breaker_state.get_or_create(&self.label([("dependency", of.as_str())])).set(state as i64);
     }
 
+    /// By how many seconds at least this machine's clock is ahead of Telegram's; negative: behind.
+    pub fn set_clock_skew(&self, seconds: f64) {
+        self.all.clock_skew.get_or_create(&self.label([])).set(seconds);
+    }
+
     /// A breaker refused so many calls.
     pub fn breaker_refused(&self, of: Dependency, count: u64) {
         self.all.breaker_refusals.get_or_create(&self.label([("dependency", of.as_str())])).inc_by(count);
@@ -613,6 +658,7 @@ mod tests {
         let metrics = Metrics::new(BotId(42), "abc");
         let moment = Duration::from_millis(3);
         metrics.webhook_answered(WebhookOutcome::Stored, moment);
+        metrics.webhook_doubt(Doubt::MemoryShort);
         metrics.set_backlog(Backlog { unread: 7, pending: u64::MAX });
         metrics.update_ended("message", UpdateOutcome::Acquitted);
         metrics.webhook_registration(RegistrationOutcome::Registered);
@@ -621,6 +667,7 @@ mod tests {
         metrics.of(BotId(43)).mute();
         metrics.duplicate_update();
         metrics.updates_reclaimed(2);
+        metrics.group_lost();
         metrics.outage();
         metrics.dead_letter("handler");
         metrics.set_intents_waiting("member", 5);
@@ -646,6 +693,7 @@ mod tests {
         metrics.set_redis_connected(true);
         metrics.set_db_connected(false);
         metrics.breaker(Dependency::Telegram, State::HalfOpen);
+        metrics.of_nobody().set_clock_skew(-2.5);
         metrics.of_nobody().breaker_refused(Dependency::Redis, 3);
         metrics.clone().mute();
         metrics.encode()
@@ -658,6 +706,8 @@ mod tests {
         for line in [
             r#"nezuko_webhook_requests_total{bot_id="42",outcome="stored"} 1"#,
             r#"nezuko_webhook_requests_total{bot_id="42",outcome="too_large"} 0"#,
+            r#"nezuko_webhook_unavailable_total{bot_id="42",reason="memory_short"} 1"#,
+            r#"nezuko_webhook_unavailable_total{bot_id="42",reason="backlog_full"} 0"#,
             r#"nezuko_webhook_duration_seconds_bucket{le="0.005",bot_id="42"} 1"#,
             r#"nezuko_webhook_duration_seconds_bucket{le="0.0025",bot_id="42"} 0"#,
             r#"nezuko_webhook_registrations_total{bot_id="42",outcome="registered"} 1"#,
@@ -697,6 +747,8 @@ mod tests {
             r#"bot_db_connected{bot_id="42"} 0"#,
             r#"nezuko_breaker_state{bot_id="42",dependency="telegram"} 2"#,
             r#"nezuko_breaker_refusals_total{bot_id="0",dependency="redis"} 3"#,
+            r#"nezuko_clock_skew_seconds{bot_id="0"} -2.5"#,
+            r#"nezuko_queue_groups_lost_total{bot_id="42"} 1"#,
             concat!(r#"nezuko_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#"",revision="abc"} 1"#),
         ] {
             assert!(page.lines().any(|shown| shown == line), "no line {line} in\n{page}");

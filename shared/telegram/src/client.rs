@@ -3,7 +3,12 @@
 //! Why not `frankenstein`'s own client: it loses the status and `Retry-After` of answers that are not JSON, cannot read a
 //! `retry_after` over 65,535 seconds, waits 500 s by default and prints the token in `Debug`.
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use async_trait::async_trait;
 use frankenstein::AsyncTelegramApi;
@@ -87,9 +92,17 @@ impl HttpTransport {
     }
 }
 
-#[async_trait]
-impl Transport for HttpTransport {
-    async fn post(&self, method: &str, body: Vec<u8>) -> Result<RawResponse, TransportError> {
+impl HttpTransport {
+    /// As [`Transport::post`], with the time at which the server made its answer by its own clock, in whole seconds, where
+    /// it tells that.
+    ///
+    /// # Errors
+    /// As [`Transport::post`].
+    pub async fn post_dated(
+        &self,
+        method: &str,
+        body: Vec<u8>,
+    ) -> Result<(RawResponse, Option<SystemTime>), TransportError> {
         let request =
             self.http.post(format!("{}/{method}", self.base)).header("content-type", "application/json").body(body);
         let response = request.send().await.map_err(|error| {
@@ -100,10 +113,18 @@ impl Transport for HttpTransport {
             }
         })?;
         let status = response.status().as_u16();
-        let retry_after =
-            response.headers().get("retry-after").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let retry_after = header("retry-after").and_then(|value| value.parse().ok());
+        let date = header("date").and_then(|value| httpdate::parse_http_date(value).ok());
         let body = response.bytes().await.map_err(|_| TransportError::OutcomeUnknown)?.to_vec();
-        Ok(RawResponse { status, retry_after, body })
+        Ok((RawResponse { status, retry_after, body }, date))
+    }
+}
+
+#[async_trait]
+impl Transport for HttpTransport {
+    async fn post(&self, method: &str, body: Vec<u8>) -> Result<RawResponse, TransportError> {
+        self.post_dated(method, body).await.map(|(response, _)| response)
     }
 }
 

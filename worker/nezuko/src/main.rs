@@ -12,6 +12,7 @@ use nezuko_shared::{
     cache::memory::MemoryCache,
     config::{Role, Settings},
     database::Database,
+    examine,
     limiter::{LimiterSettings, memory::MemoryLimiter},
     ops::{Ops, Readiness},
     program,
@@ -70,6 +71,8 @@ async fn run(settings: &Settings) -> anyhow::Result<()> {
         return Ok(());
     }
     started.set(true);
+    let looked_at = database.clone();
+    tokio::spawn(examine::keep_looking(async move || examine::postgres(&looked_at).await));
     let queue = SqlQueue::new(database.clone());
     let producer = Arc::new(queue.clone());
     let telegram = BotApi::new(settings);

@@ -1,23 +1,23 @@
 //! `doctor`: everything that a deployment needs, looked at from where the workers run.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt::Display,
+    time::{Duration, Instant},
+};
 
 use frankenstein::{AsyncTelegramApi, response::MethodResponse};
 use nezuko_shared::{
     bot_api::BotApi,
+    clock_skew,
     config::{BotSettings, Settings},
-    database::{Database, DatabaseError, Dialect},
+    database::{Database, Dialect},
+    examine::{self, Finding, Grade},
     redis_pool::Redis,
 };
 use nezuko_telegram::{CallError, Client, ErrorClass, UPDATE_KINDS};
 use serde::Deserialize;
-use sqlx::Row;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
-/// The oldest servers that Nezuko is tested with.
-const OLDEST_POSTGRES: i64 = 150_000;
-const OLDEST_REDIS: u64 = 7;
-
 /// What was found, as it is printed.
 #[derive(Default)]
 struct Findings {
@@ -26,18 +26,49 @@ struct Findings {
 }
 
 impl Findings {
-    fn good(&self, what: &str, detail: impl AsRef<str>) {
-        println!("ok      {what}: {}", detail.as_ref());
+    fn tell(&mut self, finding: &Finding) {
+        let Finding { what, grade, detail } = finding;
+        let label = match grade {
+            Grade::Good => "ok     ",
+            Grade::Doubtful => "warning",
+            Grade::Broken => "BROKEN ",
+        };
+        self.broken += usize::from(*grade == Grade::Broken);
+        self.doubtful += usize::from(*grade == Grade::Doubtful);
+        println!("{label} {what}: {detail}");
     }
 
-    fn doubtful(&mut self, what: &str, detail: impl AsRef<str>) {
-        self.doubtful += 1;
-        println!("warning {what}: {}", detail.as_ref());
+    fn good(&mut self, what: &str, detail: impl Into<String>) {
+        self.tell(&Finding::good(what, detail));
     }
 
-    fn broken(&mut self, what: &str, detail: impl AsRef<str>) {
-        self.broken += 1;
-        println!("BROKEN  {what}: {}", detail.as_ref());
+    fn doubtful(&mut self, what: &str, detail: impl Into<String>) {
+        self.tell(&Finding::doubtful(what, detail));
+    }
+
+    fn broken(&mut self, what: &str, detail: impl Into<String>) {
+        self.tell(&Finding::broken(what, detail));
+    }
+
+    /// What a look at a server found and how long that took, or that it failed and what to do then. Returns whether it
+    /// answered.
+    async fn of_server<E: Display>(
+        &mut self,
+        server: &str,
+        setting: &str,
+        look: impl Future<Output = Result<Vec<Finding>, E>>,
+    ) -> bool {
+        let start = Instant::now();
+        let found = look.await;
+        let took = start.elapsed();
+        match &found {
+            Ok(findings) => {
+                self.good(server, format!("answers in {took:.1?}"));
+                findings.iter().for_each(|finding| self.tell(finding));
+            }
+            Err(error) => self.broken(server, format!("{error}; see that it runs and {setting} leads to it")),
+        }
+        found.is_ok()
     }
 }
 
@@ -47,106 +78,52 @@ pub(super) async fn examine(settings: &Settings) -> anyhow::Result<bool> {
     findings.good("settings", format!("bots {:?}, environment {}", settings.bot_ids(), settings.environment));
     if let Some(url) = settings.profile.database() {
         let database = Database::open(url.expose()).await?;
-        match database.dialect {
-            Dialect::Postgres => {
-                if let Err(error) = postgres(&database, &mut findings).await {
-                    findings.broken("PostgreSQL", format!("{error}; see that it runs and DATABASE_URL leads to it"));
-                }
-            }
-            Dialect::Sqlite => match database.pending_migrations().await {
-                Ok(pending) => findings.good("SQLite", format!("{pending} migrations due, applied at the start")),
-                Err(error) => findings.broken("SQLite", error.to_string()),
-            },
+        let answers = match database.dialect {
+            Dialect::Postgres => findings.of_server("PostgreSQL", "DATABASE_URL", examine::postgres(&database)).await,
+            Dialect::Sqlite => true,
+        };
+        if answers {
+            schema(&database, &mut findings).await;
         }
     }
     if let Some(url) = settings.profile.redis() {
         let redis = Redis::new(url.expose())?;
-        if let Err(error) = examine_redis(&redis, &mut findings).await {
-            findings.broken("Redis", format!("{error}; see that it runs and REDIS_URL leads to it"));
-        }
+        findings.of_server("Redis", "REDIS_URL", examine::redis(&redis)).await;
     }
     let api = BotApi::new(settings);
     for bot in &settings.bots {
         telegram(settings, bot, &api.client(bot.id, CALL_TIMEOUT)?, &mut findings).await;
+    }
+    if let Some(seconds) = api.clock_skew() {
+        clock(seconds, &mut findings);
     }
     let Findings { broken, doubtful } = findings;
     println!("broken: {broken}, warnings: {doubtful}");
     Ok(broken == 0)
 }
 
-async fn postgres(database: &Database, findings: &mut Findings) -> anyhow::Result<()> {
-    let start = Instant::now();
-    let row = sqlx::query(
-        "SELECT current_setting('server_version_num')::bigint, current_setting('server_version'), r.rolname::text,
-                r.rolsuper OR r.rolbypassrls
-         FROM pg_roles r WHERE r.rolname = current_user",
-    );
-    let row = database.of_nobody(async |rows| row.fetch_one(rows).await).await.map_err(DatabaseError::from)?;
-    let (number, version): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
-    let (role, sees_all): (String, bool) = (row.try_get(2)?, row.try_get(3)?);
-    if number < OLDEST_POSTGRES {
-        findings.broken("PostgreSQL", format!("version {version} is too old: 15 or newer is needed"));
-    } else {
-        findings.good("PostgreSQL", format!("version {version}, answers in {:.1?}", start.elapsed()));
+async fn schema(database: &Database, findings: &mut Findings) {
+    match (database.dialect, database.pending_migrations().await) {
+        (Dialect::Postgres, Ok(0)) => findings.good("schema", "up to date"),
+        (Dialect::Postgres, Ok(due)) => {
+            findings.broken("schema", format!("{due} migrations are due: run `nezuko-worker migrate` as its owner"));
+        }
+        (Dialect::Sqlite, Ok(due)) => findings.good("SQLite", format!("{due} migrations due, applied at the start")),
+        (_, Err(error)) => findings.broken("schema", error.to_string()),
     }
-    if sees_all {
-        findings.doubtful(
-            "PostgreSQL role",
-            format!(
-                "{role} passes by row-level security; let the workers run as a role without SUPERUSER and BYPASSRLS \
-                 (docs/database.md)"
-            ),
-        );
-    } else {
-        findings.good("PostgreSQL role", format!("{role} is bound by row-level security"));
-    }
-    match database.pending_migrations().await? {
-        0 => findings.good("schema", "up to date"),
-        due => findings.broken("schema", format!("{due} migrations are due: run `nezuko-worker migrate` as its owner")),
-    }
-    Ok(())
 }
 
-async fn examine_redis(redis: &Redis, findings: &mut Findings) -> anyhow::Result<()> {
-    let start = Instant::now();
-    let servers = redis.info().await?;
-    let took = start.elapsed();
-    for (node, info) in servers {
-        let redis = node.map_or_else(|| "Redis".to_owned(), |node| format!("Redis {node}"));
-        examine_server(&redis, &info, took, findings);
-    }
-    Ok(())
-}
-
-fn examine_server(redis: &str, info: &str, took: Duration, findings: &mut Findings) {
-    let field = |name: &str| {
-        info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or_default().trim().to_owned()
-    };
-    // Valkey tells the version of Redis that it stands in for as well.
-    let version = field("redis_version");
-    let major = version.split('.').next().and_then(|major| major.parse::<u64>().ok()).unwrap_or_default();
-    if major < OLDEST_REDIS {
-        findings.broken(redis, format!("version {version} is too old: 7 or newer is needed"));
-    } else {
-        findings.good(redis, format!("version {version}, answers in {took:.1?}"));
-    }
-    if field("role") == "slave" {
-        findings.broken(&format!("{redis} role"), "REDIS_URL leads to a replica; let it lead to the primary");
-    }
-    let what = format!("{redis} eviction");
-    match field("maxmemory_policy").as_str() {
-        "noeviction" => findings.good(&what, "noeviction"),
-        policy => findings
-            .broken(&what, format!("maxmemory-policy is {policy:?}: updates could vanish; set it to noeviction")),
-    }
-    let what = format!("{redis} persistence");
-    if field("aof_enabled") == "1" {
-        findings.good(&what, "append-only file");
-    } else {
-        findings.doubtful(
-            &what,
-            "no append-only file: updates that were acknowledged to Telegram are gone after a crash; set appendonly yes",
+fn clock(seconds: f64, findings: &mut Findings) {
+    let tolerance = clock_skew::TOLERANCE.as_secs_f64();
+    if seconds.abs() > tolerance {
+        let detail = format!(
+            "this machine's is {:.1} s {} Telegram's, at most {tolerance} s are put up with: let it be set by NTP",
+            seconds.abs(),
+            if seconds > 0.0 { "ahead of" } else { "behind" }
         );
+        findings.doubtful("clock", detail);
+    } else {
+        findings.good("clock", "this machine's agrees with Telegram's");
     }
 }
 

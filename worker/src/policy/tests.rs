@@ -459,6 +459,26 @@ mod plans {
     }
 
     #[test]
+    fn what_was_put_back_after_an_admin_had_lifted_it_is_lifted() {
+        let restored = by_others(T + 60);
+        let echo = Some(Change { order: order(T - 40, 8), limits: restored, by_us: true });
+        let left_over = Member { restored: Some(restored), change: echo, ..imposed(limited(restored), Limits::Free) };
+        assert_eq!(planned(&Decision::Free, &left_over).act, Some(Act::Release));
+        let muted = planned(&RESTRICTED, &left_over);
+        assert_eq!((muted.act, muted.waiting), (Some(Act::Mute), true), "by a mute that is known again");
+        assert_eq!(planned(&Decision::Free, &called(left_over.clone(), Act::Release)).act, None, "on its way");
+
+        let imposed_anew = imposed(left_over.clone(), restored);
+        assert_eq!(planned(&Decision::Free, &imposed_anew).act, None, "that is an admin's again");
+        let other = by_others(T + 61);
+        assert_eq!(
+            planned(&Decision::Free, &Member { restored: Some(other), ..left_over }).act,
+            None,
+            "not what we did"
+        );
+    }
+
+    #[test]
     fn what_our_release_has_crossed_is_put_back() {
         let lifted = |by_us, order| {
             let change = Some(Change { order, limits: Limits::Free, by_us });

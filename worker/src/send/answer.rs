@@ -46,8 +46,7 @@ impl Sender {
         let found = if unknown_in.is_empty() || planted::has(Bug::PressNotFresh) {
             found
         } else {
-            let lookups = tokio::time::timeout(LOOKUPS_TAKE, self.look_up(presser, &unknown_in)).await;
-            for (chat, asked_ms, answer) in lookups.unwrap_or_default() {
+            for (chat, asked_ms, answer) in self.look_up(presser, &unknown_in).await {
                 let answer = match answer {
                     Ok(answer) => answer,
                     Err(ErrorClass::Migrated(new)) => return self.follow(claim, chat, new).await,
@@ -114,17 +113,19 @@ impl Sender {
         Ok(judged)
     }
 
+    /// What could be found out in time.
     async fn look_up(&self, user: UserId, chats: &[ChatId]) -> Vec<(ChatId, i64, Result<ChatMember, ErrorClass>)> {
+        let until = tokio::time::Instant::now() + LOOKUPS_TAKE;
         let mut answers = Vec::new();
         for chat in chats {
-            if self.permits.leave(Budget::Lookup, Urgency::Urgent, Some(*chat)).await.is_err() {
-                continue;
-            }
-            let asked_ms = self.now_ms();
-            let answer = self.get_chat_member(*chat, user).await;
-            if let Ok(answer) = self.read_lookup(*chat, user, answer).await {
-                answers.push((*chat, asked_ms, answer));
-            }
+            let lookup = async {
+                self.permits.leave(Budget::Lookup, Urgency::Urgent, Some(*chat)).await.ok()?;
+                let asked_ms = self.now_ms();
+                let answer = self.get_chat_member(*chat, user).await;
+                Some((*chat, asked_ms, self.read_lookup(*chat, user, answer).await.ok()?))
+            };
+            let Ok(answer) = tokio::time::timeout_at(until, lookup).await else { break };
+            answers.extend(answer);
         }
         answers
     }

@@ -73,6 +73,9 @@ impl Sender {
                     Act::Release => Limits::Free,
                     Act::Restore => member.theirs.map_or(Limits::Free, |theirs| not_for_ever(theirs.limits, now_ms)),
                 };
+                if act == Act::Restore {
+                    member.restored = Some(limits);
+                }
                 if act == Act::Mute {
                     member.mute_until = Some(until);
                     let missing = match verdict.map(|verdict| verdict.decision) {

@@ -117,7 +117,7 @@ impl Sender {
         }
         if let Err(refused) = self.permits.leave(Budget::Message, claim.urgency, Some(group)).await {
             let settlement = Some(self.wait_for(refused.retry_in));
-            store.save_prompt(group, topic, stands.as_ref(), claim, settlement).await?;
+            store.save_prompt(group, topic, view.prompt.as_ref(), claim, settlement).await?;
             return self.postpone_chat(claim, refused).await;
         }
         prompt.changed_ms = self.now_ms();

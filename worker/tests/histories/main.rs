@@ -50,9 +50,16 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
 }
 
-/// The one seed that is asked for, or all.
+/// How many histories are searched where nobody asks for more: the same ones on every machine.
+const ENOUGH: u64 = 3_000;
+
+/// The one seed that is asked for; all, as many as there is time for; or the first ones.
 fn seeds() -> Range<u64> {
-    number("NEZUKO_HISTORY_SEED").map_or(0..u64::MAX, |seed| seed..seed + 1)
+    match (number("NEZUKO_HISTORY_SEED"), number("NEZUKO_HISTORY_SECONDS")) {
+        (Some(seed), _) => seed..seed + 1,
+        (None, Some(_)) => 0..u64::MAX,
+        (None, None) => 0..ENOUGH,
+    }
 }
 
 #[test]

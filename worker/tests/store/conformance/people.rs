@@ -67,6 +67,7 @@ fn well_known() -> Member {
             ..Call::new(Act::Restore, NOW - 1, None)
         }),
         mute_until: Some(1_730_000_000),
+        restored: Some(Limits::Restricted { until: 0, left: Permissions::NONE }),
         topic: Some(77),
         is_bot: true,
         waiting: true,

@@ -1,0 +1,78 @@
+"""The plain manifests: made from the chart, and built by a real kustomize."""
+
+import os
+import shlex
+import subprocess
+import unittest
+
+import yaml
+
+from chart import ROOT, find
+from manifests import dangling, invalid
+from plain_manifests import K8S, made
+
+OVERLAYS = sorted(path.name for path in (K8S / "overlays").iterdir())
+# `kustomize build` or `kubectl kustomize`, from the script that runs the tests.
+KUSTOMIZE = shlex.split(os.environ.get("KUSTOMIZE", ""))
+
+
+def built(overlay):
+    answer = subprocess.run([*KUSTOMIZE, f"k8s/overlays/{overlay}"], cwd=ROOT, capture_output=True, text=True)
+    if answer.returncode != 0:
+        raise AssertionError(f"{overlay}: {answer.stderr}")
+    return [entry for entry in yaml.safe_load_all(answer.stdout) if entry]
+
+
+class MadeFromTheChart(unittest.TestCase):
+    def test_plain_manifests_are_what_the_chart_renders(self):
+        wanted = made()
+        for path, text in wanted.items():
+            found = (K8S / path).read_text() if (K8S / path).exists() else ""
+            self.assertTrue(found == text, f"k8s/{path} is out of date: run `make k8s`")
+        by_hand = {"base/kustomization.yaml", "base/namespace.yaml", "values.yaml", "values-prod.yaml"}
+        by_hand |= {f"overlays/{overlay}/kustomization.yaml" for overlay in OVERLAYS}
+        self.assertEqual({str(path.relative_to(K8S)) for path in K8S.rglob("*.yaml")}, set(wanted) | by_hand)
+
+
+@unittest.skipUnless(KUSTOMIZE or os.environ.get("CI") == "true", "SKIPPED: no kustomize")
+class Overlays(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        if not KUSTOMIZE:
+            raise AssertionError("no kustomize, and nothing may be skipped where CI=true")
+        cls.built = {overlay: built(overlay) for overlay in OVERLAYS}
+
+    def test_kubernetes_and_the_operators_take_every_manifest(self):
+        self.assertEqual(OVERLAYS, ["dev", "prod"])
+        for overlay, objects in self.built.items():
+            with self.subTest(overlay):
+                self.assertEqual(list(invalid(objects)), [])
+
+    def test_no_reference_leads_nowhere(self):
+        for overlay, objects in self.built.items():
+            with self.subTest(overlay):
+                self.assertEqual(list(dangling(objects)), [])
+
+    def test_everything_is_in_one_namespace(self):
+        for overlay, namespace in (("dev", "nezuko-dev"), ("prod", "nezuko")):
+            objects = self.built[overlay]
+            self.assertEqual({entry["metadata"]["namespace"] for entry in objects if entry["kind"] != "Namespace"}, {namespace})
+            self.assertEqual([entry["metadata"]["name"] for entry in objects if entry["kind"] == "Namespace"], [namespace])
+
+    def test_overlays_say_how_many_there_are(self):
+        for name in ("nezuko-gateway", "nezuko-worker"):
+            self.assertEqual(find(self.built["dev"], "Deployment", name)["spec"]["replicas"], 1)
+            self.assertNotIn("replicas", find(self.built["prod"], "Deployment", name)["spec"])
+
+    def test_every_pod_has_the_overlay_s_image_and_settings(self):
+        for overlay, setting in (("dev", "LOG_LEVEL"), ("prod", "WEBHOOK_URL")):
+            for name in ("nezuko-gateway", "nezuko-worker"):
+                (container,) = find(self.built[overlay], "Deployment", name)["spec"]["template"]["spec"]["containers"]
+                self.assertIn(setting, [each["name"] for each in container["env"]])
+                self.assertTrue(container["image"].startswith("registry.example.org/nezuko:"), container["image"])
+            (container,) = find(self.built[overlay], "Job", "nezuko-migrate")["spec"]["template"]["spec"]["containers"]
+            self.assertTrue(container["image"].startswith("registry.example.org/nezuko:"), container["image"])
+
+
+if __name__ == "__main__":
+    unittest.main()

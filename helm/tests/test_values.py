@@ -1,0 +1,95 @@
+"""Values that must be refused, and the words in which they are."""
+
+import unittest
+
+import helm_python as helm
+
+from chart import REDIS_STREAMS, REQUIRED, SEVERAL_BOTS, merged, profile, render
+
+WRONG = {
+    "nothing is given": ({"image": {"repository": ""}}, "/image/repository"),
+    "the image has a tag in it that moves": ({"image": {"tag": "latest"}}, "/image/tag"),
+    "a digest is none": ({"image": {"digest": "sha256:abc"}}, "/image/digest"),
+    "no bot": ({"bot": {"existingSecret": ""}}, "/bot/existingSecret"),
+    "one bot and several": ({"botsFile": {"existingSecret": "bots"}}, "/bot/existingSecret"),
+    "a previous secret beside a file": (
+        merged(SEVERAL_BOTS, {"bot": {"webhookSecretPreviousKey": "old"}}),
+        "/bot/webhookSecretPreviousKey",
+    ),
+    "no Redis": ({"redis": {"worker": {"existingSecret": ""}}}, "/redis/worker/existingSecret"),
+    "no database": ({"database": {"runtime": {"existingSecret": ""}}}, "/database/runtime/existingSecret"),
+    "a migration without its owner": ({"database": {"owner": {"existingSecret": ""}}}, "/database/owner/existingSecret"),
+    "a token in the values": ({"bot": {"token": "123:abc"}}, "/bot"),
+    "a secret among the settings": ({"settings": {"BOT_TOKEN": "123:abc"}}, "/settings"),
+    "a port among the settings": ({"settings": {"PORT": 80}}, "/settings"),
+    "a misspelt setting": ({"settings": {"MAX_BAKLOG": 1}}, "/settings"),
+    "a grace period out of range": ({"settings": {"SHUTDOWN_GRACE_SECONDS": 601}}, "/settings/SHUTDOWN_GRACE_SECONDS"),
+    "too many replicas of Redis": ({"settings": {"REDIS_WAIT_REPLICAS": 10}}, "/settings/REDIS_WAIT_REPLICAS"),
+    "a misspelt value": ({"gatewey": {}}, "gatewey"),
+    "no worker at all": ({"worker": {"replicas": 0}}, "/worker/replicas"),
+    "workers that scale to none": ({"worker": {"autoscaling": {"minReplicas": 0}}}, "/worker/autoscaling/minReplicas"),
+    "an unknown way to scale": ({"worker": {"autoscaling": {"mode": "metrics-api"}}}, "/worker/autoscaling/mode"),
+    "Prometheus without its address": (
+        {"worker": {"autoscaling": {"mode": "prometheus"}}, "serviceMonitor": {"enabled": True}},
+        "/worker/autoscaling/prometheus/serverAddress",
+    ),
+    "Prometheus without anything to scrape": (
+        merged(profile("ha"), {"serviceMonitor": {"enabled": False}, "prometheusRule": {"enabled": False}}),
+        "/serviceMonitor/enabled",
+    ),
+    "alerts without anything to count": ({"prometheusRule": {"enabled": True}}, "/serviceMonitor/enabled"),
+    "Redis streams of no bot": (
+        {"worker": {"autoscaling": merged(REDIS_STREAMS, {"redisStreams": {"botIds": []}})}},
+        "/worker/autoscaling/redisStreams/botIds",
+    ),
+    "Redis streams nowhere": (
+        {"worker": {"autoscaling": merged(REDIS_STREAMS, {"redisStreams": {"addresses": []}})}},
+        "/worker/autoscaling/redisStreams/addresses",
+    ),
+    "one Redis at two addresses": (
+        {"worker": {"autoscaling": merged(REDIS_STREAMS, {"redisStreams": {"addresses": ["a:1", "b:2"]}})}},
+        "/worker/autoscaling/redisStreams/addresses",
+    ),
+    "Sentinels without a master's name": (
+        {"worker": {"autoscaling": merged(REDIS_STREAMS, {"redisStreams": {"kind": "sentinel"}})}},
+        "/worker/autoscaling/redisStreams/sentinelMaster",
+    ),
+    "an ingress without a host": ({"ingress": {"enabled": True, "tlsSecret": "tls"}}, "/ingress/host"),
+    "an ingress without TLS": ({"ingress": {"enabled": True, "host": "bot.example.org"}}, "/ingress/tlsSecret"),
+    "an authority of no ConfigMap": ({"authorities": {"systemKey": "all.pem"}}, "/authorities/existingConfigMap"),
+    "strict policies with an open end": ({"networkPolicy": {"strict": True}}, "/networkPolicy/redisTo"),
+    "strict policies that are off": (merged(profile("secure"), {"networkPolicy": {"enabled": False}}), "/networkPolicy/enabled"),
+    "a pod without requests": ({"worker": {"resources": {"requests": None}}}, "/worker/resources"),
+    "more gateways at least than at most": ({"gateway": {"autoscaling": {"minReplicas": 11}}}, "gateway.autoscaling: minReplicas"),
+    "a fallback beyond the most": ({"worker": {"autoscaling": {"fallbackReplicas": 11}}}, "fallbackReplicas must lie between"),
+    "a webhook that leads past the ingress": (
+        merged(profile("secure"), {"settings": {"WEBHOOK_URL": "https://elsewhere.example.org"}}),
+        "WEBHOOK_URL must lead to ingress.host",
+    ),
+    "a webhook below a path that the ingress does not know": (
+        merged(profile("secure"), {"settings": {"WEBHOOK_URL": "https://bot.example.org/below"}}),
+        "WEBHOOK_URL must have no path",
+    ),
+}
+
+
+class Values(unittest.TestCase):
+    def test_what_is_wrong_is_refused_and_named(self):
+        for name, (values, said) in WRONG.items():
+            with self.subTest(name):
+                with self.assertRaises(helm.HelmError) as refused:
+                    render(merged(REQUIRED, values))
+                self.assertIn(said, str(refused.exception))
+
+    def test_all_that_is_missing_is_named_at_once(self):
+        with self.assertRaises(helm.HelmError) as refused:
+            render({})
+        for said in ("/image/repository", "/redis/gateway", "/redis/worker", "/database/runtime", "/database/owner", "/bot"):
+            self.assertIn(said, str(refused.exception))
+
+    def test_what_must_be_given_is_enough(self):
+        self.assertTrue(render(REQUIRED))
+
+
+if __name__ == "__main__":
+    unittest.main()

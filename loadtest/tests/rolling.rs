@@ -1,0 +1,84 @@
+//! A rolling restart: every program of a fleet is replaced, one after the other, while a day goes on.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::{mem, time::Duration};
+
+use loadtest::{
+    drive::{PlayOptions, Progress},
+    generate::DayPlan,
+    simulator::Switch,
+    world::UserId,
+};
+use support::{
+    Running, SECRET,
+    fleet::Fleet,
+    fresh_bot,
+    play::{Day, SHORT, assert_clean, play},
+    servers::with_servers,
+};
+use tokio::sync::watch;
+
+/// The day in so many parts: one program is replaced at the end of each but the last.
+const PARTS: usize = 6;
+
+/// As a load balancer does it: the new one gets requests once it is ready, and the old one no more before it is told to go.
+async fn replace_gateway(fleet: &mut Fleet, at: usize, name: &str, telegram: &Switch) {
+    let new = Running::start("nezuko-gateway", name, &fleet.dir, &fleet.settings).await;
+    let old = mem::replace(&mut fleet.gateways[at], new);
+    let webhooks: Vec<String> = fleet.gateways.iter().map(Running::webhook).collect();
+    telegram.deliver_to(&webhooks.iter().map(String::as_str).collect::<Vec<_>>(), Some(SECRET));
+    // A round trip, in which what was on its way has arrived.
+    assert!(old.metric("nezuko_webhook_requests_total").await > 0, "it got none of the updates");
+    old.stop().await;
+}
+
+/// The new one reads beside the old one, which then gives back all that it holds.
+async fn replace_worker(fleet: &mut Fleet, name: &str) {
+    fleet.start_worker(name).await;
+    let (old_name, old) = fleet.workers.remove(0);
+    assert!(old.metric("nezuko_updates_total").await > 0, "{old_name} ended no update");
+    old.stop().await;
+    assert_eq!(fleet.stream.pending_of(&old_name).await, [""; 0], "{old_name} left something in hand");
+}
+
+async fn replace_all(fleet: &mut Fleet, telegram: &Switch, mut told: watch::Receiver<Progress>) {
+    for step in 1..PARTS {
+        told.wait_for(|progress| progress.acted * PARTS > progress.acts * step).await.unwrap();
+        match step {
+            1 => replace_gateway(fleet, 0, "gateway-3", telegram).await,
+            2 => replace_gateway(fleet, 1, "gateway-4", telegram).await,
+            _ => replace_worker(fleet, &format!("worker-{}", step + 1)).await,
+        }
+    }
+    let Progress { acted, acts, .. } = *told.borrow();
+    assert!(acted < acts, "the day was over before every program was replaced");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_program_is_replaced_under_load_and_telegram_sees_nothing_but_2xx_and_503_with_retry_after() {
+    let bot: UserId = fresh_bot();
+    with_servers(bot, async move |servers| {
+        let options = PlayOptions { lasts: Duration::from_secs(18), drain: Duration::from_secs(45), ..SHORT };
+        let mut run = Day::new(bot, 31, DayPlan::BUSY, options).begin(bot).await;
+        let mut fleet = Fleet::start(servers, run.simulator(), bot).await;
+        let (tell, told) = watch::channel(Progress::default());
+        let telegram = run.simulator().switch();
+        let (verdict, ()) = tokio::join!(
+            play(&mut run, |progress| tell.send_modify(|seen| *seen = progress)),
+            replace_all(&mut fleet, &telegram, told)
+        );
+
+        let counters = run.simulator().counters();
+        println!("{counters:?}");
+        assert!(counters.delivered >= 1_500, "{counters:?}");
+        assert!(counters.refused.keys().all(|status| *status == 503), "{counters:?}");
+        assert_eq!(counters.without_retry_after, 0, "{counters:?}");
+        assert_eq!((counters.hung_up, counters.timed_out, counters.dropped), (0, 0, 0), "{counters:?}");
+        assert_clean(&verdict);
+        fleet.end().await;
+        run.stop().await;
+    })
+    .await;
+}
