@@ -255,8 +255,7 @@ pub fn plan(decision: &Decision, member: &Member, mark: Mark, now_ms: i64) -> Pl
             }
         }
         Decision::Free => {
-            let unproven = ledger_ignored || planted::has(Bug::ReleaseWithoutProof);
-            let ours = now.ours || (unproven && now.limits != Limits::Free);
+            let ours = now.ours || (ledger_ignored && now.limits != Limits::Free);
             if ours && called != Some(Act::Release) {
                 plan.act = Some(Act::Release);
             }

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use nezuko_telegram::{BotId, ChatId as Chat, UpdateId, parse_update};
+use nezuko_telegram::{BotId, ChatId as Chat, UpdateId, UserId as Person, parse_update};
 use nezuko_worker::{
     facts::Setting,
     handle::Receipt,
@@ -39,8 +39,10 @@ const STEPS: usize = 50_000;
 const KEEP_ALIVE_MS: i64 = 3_000;
 /// In shorter pauses everybody stands still where they are; in longer ones workers go on.
 const FROZEN_MS: i64 = 3_000;
-/// A wrong state stands no longer than this once the fleet has nothing to do.
-const PROMPTLY_MS: i64 = 30_000;
+/// A wrong state stands no longer than this once the fleet has nothing to do: not until a lookup asks what came of a call.
+const PROMPTLY_MS: i64 = 4_000;
+/// The same where workers died, stood still or had no store.
+const HELD_UP_MS: i64 = 30_000;
 /// Until after the second look at a call that was never echoed, and after timed restrictions of an hour.
 const REST_MS: i64 = 3 * 3_600_000;
 
@@ -96,15 +98,18 @@ pub(crate) fn run(plan: &Plan, runtime: &Runtime) -> Result<Extent, Box<Violatio
     outcome.map(|()| extent).map_err(|text| Box::new(Violation { text, story: history.story(), extent }))
 }
 
-/// Whether everybody must be as they must promptly, because Telegram did what it was asked and told so.
-fn is_prompt(plan: &Plan) -> bool {
+/// Within how much time everybody must be as they must once the fleet has nothing to do, if Telegram did what it was asked
+/// and told so.
+fn promptly_ms(plan: &Plan) -> Option<i64> {
     let ends_meanwhile = |doing| matches!(doing, Doing::IsMuted(_, 1..=60));
-    plan.echoes
-        // An echo that seems older than its call is not taken for its echo, and a lookup has to tell.
-        && plan.workers.iter().all(|skew_ms| *skew_ms == 0)
-        && !plan.has(ends_meanwhile)
-        && !plan.changes_rule()
-        && !plan.faults.iter().any(|fault| matches!(fault, Fault::Call { .. }))
+    let calls_fail = plan.faults.iter().any(|fault| matches!(fault, Fault::Call { .. }));
+    // An echo that seems older than its call is not taken for its echo, and a lookup has to tell.
+    let skewed = plan.workers.iter().any(|skew_ms| *skew_ms != 0);
+    if !plan.echoes || skewed || plan.has(ends_meanwhile) || plan.changes_rule() || calls_fail {
+        return None;
+    }
+    let held_up = |fault: &Fault| matches!(fault, Fault::Step { .. } | Fault::Transaction { .. });
+    Some(if plan.faults.iter().any(held_up) { HELD_UP_MS } else { PROMPTLY_MS })
 }
 
 /// Whether an answer may never have reached the one who asked for it, or two have done one thing.
@@ -399,7 +404,7 @@ impl<'a> History<'a> {
         self.receive();
         let end_ms = self.shared.telegram.now_ms() + REST_MS;
         let mut drained_ms = None;
-        let mut judged = !is_prompt(self.plan);
+        let mut promptly_ms = promptly_ms(self.plan);
         while self.steps < STEPS {
             if self.go_on() {
                 continue;
@@ -410,9 +415,15 @@ impl<'a> History<'a> {
                 drained_ms.get_or_insert(now_ms);
             }
             let next_ms = self.next_ms().unwrap_or(end_ms);
-            if !judged && drained_ms.is_some_and(|drained_ms| next_ms > drained_ms + PROMPTLY_MS) {
-                judged = true;
-                self.judge(judge::people).map_err(|text| format!("{PROMPTLY_MS} ms after all was quiet {text}"))?;
+            let is_late = |ms: &mut i64| drained_ms.is_some_and(|drained_ms| next_ms > drained_ms + *ms);
+            if let Some(ms) = promptly_ms.take_if(is_late) {
+                let (cache, bot) = (&self.shared.cache, self.shared.bot);
+                let acquits = |user: UserId| cache.acquits(bot, Chat(Plan::chat(Place::Group).0), Person(user.0));
+                let judge = |ending: &Ending<'_>| match ms {
+                    PROMPTLY_MS => judge::people(ending).and_then(|()| judge::acquittals(ending, acquits)),
+                    _ => judge::people(ending),
+                };
+                self.judge(judge).map_err(|text| format!("{ms} ms after all was quiet {text}"))?;
             }
             if next_ms >= end_ms {
                 return Ok(());

@@ -6,6 +6,8 @@ use crate::plan::{Delivery, Fault, OWNER, Place, Plan};
 
 /// Telegram forgets a press after so long.
 const PRESS_MS: i64 = 150_000;
+/// What is this far apart happened in this order by everybody's clock.
+const APART_MS: i64 = 2_100;
 /// Of what lasts longer than admins' restrictions here do it is known that the bot imposed it, seconds.
 const OF_BOT_S: i64 = 7_200;
 
@@ -30,6 +32,7 @@ pub(crate) fn judge(ending: &Ending<'_>) -> Result<(), String> {
     }
     ending.settings()?;
     ending.presses()?;
+    ending.answers()?;
     ending.help()?;
     ending.prompts()
 }
@@ -41,6 +44,14 @@ pub(crate) fn people(ending: &Ending<'_>) -> Result<(), String> {
         ending.imposed(user)?;
     }
     Ok(())
+}
+
+/// Whoever is muted is not acquitted by the cache either, if nobody was kept from telling it.
+pub(crate) fn acquittals(ending: &Ending<'_>, acquits: impl Fn(UserId) -> bool) -> Result<(), String> {
+    match ending.plan.people().find(|user| ending.is_muted_by_us(*user) && acquits(*user)) {
+        Some(user) => Err(format!("{user} is muted, and the cache acquits them")),
+        None => Ok(()),
+    }
 }
 
 /// A change of somebody's standing in the group.
@@ -102,9 +113,28 @@ impl Ending<'_> {
         allowed
     }
 
+    /// What an admin has imposed on this person and nobody has lifted since, nor has it expired.
+    fn stands(&self, user: UserId) -> Option<Member> {
+        let bot = self.world.bot().id;
+        let by_others = self.changes(user).rev().find(|change| change.by != user && change.by != bot)?;
+        let ends = match by_others.new {
+            Member::Restricted { until, .. } | Member::Kicked { until } => until,
+            _ => return None,
+        };
+        (ends == 0 || ends > self.now_ms / 1000).then_some(by_others.new)
+    }
+
+    /// Whether the bot has muted this person, or put back what an admin had lifted in the same moment.
     fn is_muted_by_us(&self, user: UserId) -> bool {
-        is_of_bot(self.member(user), self.now_ms)
-            && self.world.is_muted_by_bot(Plan::chat(Place::Group), user, self.now_ms)
+        self.world.is_muted_by_bot(Plan::chat(Place::Group), user, self.now_ms)
+            && (is_of_bot(self.member(user), self.now_ms) || self.stands(user).is_none())
+    }
+
+    /// Whether the bot has banned this person although nobody imposes it: it had put that back.
+    fn is_banned_by_us(&self, user: UserId) -> bool {
+        let last = self.changes(user).rev().find(|change| change.by != user);
+        let by_us = last.is_some_and(|change| change.by == self.world.bot().id);
+        by_us && matches!(self.member(user), Member::Kicked { .. }) && self.stands(user).is_none()
     }
 
     /// Whether the bot can know what is to hold for this person: it was told what others did to them, and where it has
@@ -125,6 +155,7 @@ impl Ending<'_> {
         let free = member.is_admin() || joined || !self.protected || self.is_allowed(user);
         let by_others = member.is_muted() && !muted;
         match (free, muted) {
+            _ if self.is_banned_by_us(user) => Err(format!("{user} is banned, and nobody imposes it")),
             (true, true) => Err(format!("{user} is muted and should be free: {member:?}")),
             (false, false) if member.is_in() && !by_others => {
                 Err(format!("{user} is free and should be muted: {member:?}"))
@@ -136,17 +167,9 @@ impl Ending<'_> {
     /// What an admin has imposed stands, unless it has expired or an admin has lifted it. (That ours crosses theirs for a
     /// moment cannot be helped: Telegram has no compare-and-set.)
     fn imposed(&self, user: UserId) -> Result<(), String> {
-        let bot = self.world.bot().id;
-        let by_others = self.changes(user).rev().find(|change| change.by != user && change.by != bot);
-        let imposed = by_others.map(|change| change.new);
-        let stands = match imposed {
-            Some(Member::Restricted { until, .. } | Member::Kicked { until }) => {
-                until == 0 || until > self.now_ms / 1000
-            }
-            _ => false,
-        };
+        let imposed = self.stands(user);
         let member = self.member(user);
-        if stands && !member.is_muted() && !matches!(member, Member::Kicked { .. }) {
+        if imposed.is_some() && !member.is_muted() && !matches!(member, Member::Kicked { .. }) {
             return Err(format!("what was imposed on {user} does not stand: {imposed:?}"));
         }
         Ok(())
@@ -243,6 +266,46 @@ impl Ending<'_> {
                 && !self.history().any(|entry| answered(&entry.what))
             {
                 return Err(format!("press {query} was never answered"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this person had been in every required chat for a while at `at_ms`, and never left one.
+    fn had_joined(&self, user: UserId, at_ms: i64) -> bool {
+        let in_since = |index: usize| {
+            let chat = Plan::chat(Place::Required(index));
+            self.history().find_map(|entry| match entry.what {
+                Happened::Founded { chat: of, user: whose, .. } if (of, whose) == (chat, user) => Some(entry.at_ms),
+                Happened::Changed { chat: of, user: whose, .. } if (of, whose) == (chat, user) => Some(entry.at_ms),
+                _ => None,
+            })
+        };
+        let left = |entry: &Entry| match entry.what {
+            Happened::Changed { chat, user: whose, new, .. } => {
+                whose == user && !self.plan.is(Place::Group, chat) && !new.is_in()
+            }
+            _ => false,
+        };
+        let mut required = 0..self.plan.required.len();
+        required.all(|index| in_since(index).is_some_and(|since_ms| since_ms + APART_MS <= at_ms))
+            && !self.history().any(left)
+    }
+
+    /// Whoever presses after having joined is never told to join, whether or not the bot has been told of it.
+    fn answers(&self) -> Result<(), String> {
+        let calls_fail = self.plan.faults.iter().any(|fault| matches!(fault, Fault::Call { .. }));
+        if calls_fail || self.plan.stale_lookups_ms > 0 || self.plan.changes_rule() {
+            return Ok(());
+        }
+        for entry in self.history() {
+            let Happened::Pressed { query, user, .. } = entry.what else { continue };
+            let told_to_join = |what: &Happened| match what {
+                Happened::Answered { query: of, text } => *of == query && text.starts_with("You have not joined"),
+                _ => false,
+            };
+            if self.had_joined(user, entry.at_ms) && self.history().any(|entry| told_to_join(&entry.what)) {
+                return Err(format!("press {query} was answered with what was known before it"));
             }
         }
         Ok(())
