@@ -154,8 +154,7 @@ async fn measure() {
 }
 
 async fn start(server: Server, redis_url: &str, dir: &Path) -> (Program, SocketAddr) {
-    let port = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let (port, ops_port) = (port(), port());
+    let (port, ops_port) = (nezuko_ports::free_port(), nezuko_ports::free_port());
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let own = env::current_exe().unwrap();
     let mut settings = vec![(PORT, port.to_string())];

@@ -12,10 +12,10 @@ use std::{
 };
 
 use loadtest::{
-    drive::free_port,
     simulator::{CallSeen, Options, Simulator},
     world::{Act, Content, Person, UserId, World},
 };
+use nezuko_ports::free_port;
 use support::{
     Directory, Running, Settings, eventually, eventually_within, fresh_bot,
     servers::{Servers, with_servers},

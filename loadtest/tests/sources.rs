@@ -4,11 +4,12 @@
 mod support;
 
 use loadtest::{
-    drive::{PlayOptions, Progress, free_port},
+    drive::{PlayOptions, Progress},
     generate::DayPlan,
     simulator::{Options, Simulator},
     world::{Act, Content, Person, UserId, World},
 };
+use nezuko_ports::free_port;
 use support::{
     Directory, Running, Settings, eventually, fresh_bot,
     play::{AFTER_A_DEATH, Day, SHORT, assert_clean_but_for_a_death, play},

@@ -114,7 +114,7 @@ async fn fill(redis: &Redis) {
 
 /// Has the program take in everything; it and the processor time that this took.
 async fn work(redis_url: &str, database_url: &str, dir: &Path) -> (Program, Duration) {
-    let ops_port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let ops_port = nezuko_ports::free_port();
     let settings = [
         ("BOT_TOKEN", format!("{BOT}:bench-token-that-opens-nothing")),
         ("REDIS_URL", redis_url.to_owned()),

@@ -5,11 +5,12 @@ mod certificates;
 
 use std::{
     env, fs,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command},
     time::{Duration, Instant},
 };
+
+use nezuko_ports::free_port;
 
 const PASSWORD: &str = "password-of-the-user";
 
@@ -25,10 +26,6 @@ struct Encrypted {
 /// What all of them are told. They name each other by the name for which they have a certificate.
 const CERTIFICATES: &str = "port 0\nbind 127.0.0.1\nsave \"\"\ntls-cert-file server.pem\ntls-key-file server.key\n\
     tls-ca-cert-file ca.pem\ntls-auth-clients no\ntls-replication yes\n";
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 impl Encrypted {
     /// `None`, said aloud, where there is no Redis server. Under `CI=true` there must be one.

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
+use nezuko_ports::free_port;
 use tokio::sync::watch;
 
 use super::{
@@ -16,7 +17,7 @@ use super::{
     screen::{Screen, sum},
 };
 use crate::{
-    drive::{PlayOptions, Program, Progress, Run, alone::executable, free_port, http},
+    drive::{PlayOptions, Program, Progress, Run, alone::executable, http},
     generate::{Scenario, day},
     oracle::Tolerance,
     simulator::{Options, Simulator},

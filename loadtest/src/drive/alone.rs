@@ -6,8 +6,9 @@ use std::{
 };
 
 use anyhow::ensure;
+use nezuko_ports::free_port;
 
-use super::{Program, free_port};
+use super::Program;
 use crate::simulator::Simulator;
 
 /// A program makes its database first.

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use self::progress::Watch;
 pub use self::{
     http::page,
-    program::{Program, free_port},
+    program::Program,
     progress::Progress,
     slow_link::{Delays, SlowLink},
 };

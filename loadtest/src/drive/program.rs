@@ -3,7 +3,6 @@
 use std::{
     ffi::OsStr,
     fs::File,
-    net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -14,18 +13,6 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
 use super::http;
-
-/// A port of the loopback that nobody listens on, below those that the system hands out to clients, so that none of them
-/// takes it before a program does.
-#[must_use]
-pub fn free_port() -> u16 {
-    loop {
-        let port = rand::random_range(10_000..20_000);
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
-    }
-}
 
 /// A running child. It is killed when this is dropped.
 #[derive(Debug)]

@@ -15,9 +15,10 @@ use std::{
 };
 
 use loadtest::{
-    drive::{Program, free_port, page},
+    drive::{Program, page},
     world::UserId,
 };
+use nezuko_ports::free_port;
 
 /// What Telegram sends with every update.
 pub(crate) const SECRET: &str = "end-to-end-secret";

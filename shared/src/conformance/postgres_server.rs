@@ -2,11 +2,12 @@
 
 use std::{
     env, fs,
-    net::TcpListener,
     os::unix::{fs::chown, process::CommandExt},
     path::{Path, PathBuf},
     process::Command,
 };
+
+use nezuko_ports::free_port;
 
 /// Its superuser, and that one's password.
 const USER: &str = "nezuko";
@@ -35,8 +36,7 @@ impl PostgresServer {
             return None;
         }
         let dir = env::temp_dir().join(format!("nezuko-postgres-{:016x}", rand::random::<u64>()));
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
-        let port = port.port();
+        let port = free_port();
         let options = format!("-p {port} -h 127.0.0.1 -c unix_socket_directories= -c fsync=off {options}");
         let server = Self { dir, port, options };
         let inside = server.inside();

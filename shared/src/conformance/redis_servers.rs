@@ -4,12 +4,12 @@
 use std::{
     env, fs,
     future::Future,
-    net::TcpListener,
     path::PathBuf,
     process::{Child, Command},
     time::{Duration, Instant},
 };
 
+use nezuko_ports::free_port;
 use redis::{Client, Cmd, FromRedisValue, RedisResult, Value};
 
 /// The administrator's password, and how it stands in an address.
@@ -100,10 +100,6 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: i
         assert!(Instant::now() < deadline, "never: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }
 
 impl RedisServers {

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use loadtest::drive::free_port;
+use nezuko_ports::free_port;
 use redis::aio::MultiplexedConnection;
 
 const STARTS_WITHIN: Duration = Duration::from_secs(10);
