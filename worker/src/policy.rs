@@ -244,10 +244,10 @@ pub fn plan(decision: &Decision, member: &Member, mark: Mark, now_ms: i64) -> Pl
     if !now.ours {
         plan.look_again_ms = ends_ms(now.limits);
     }
+    let left_over = now.ours && !mark.is_on(now.limits);
     match decision {
         Decision::Restricted { .. } => {
             plan.waiting = now.limits == Limits::Free || now.ours;
-            let left_over = now.ours && !mark.is_on(now.limits);
             let muted =
                 now.limits != Limits::Free && !left_over && !matches!(called, Some(Act::Release | Act::Restore));
             if !muted && called != Some(Act::Mute) {
@@ -262,6 +262,10 @@ pub fn plan(decision: &Decision, member: &Member, mark: Mark, now_ms: i64) -> Pl
         }
         // Who waited goes on waiting while it cannot be known whether they still have to.
         Decision::Unknown => plan.waiting = member.waiting && now.ours,
+        // A ban that we have put back and nobody imposes any more keeps out whoever could be decided about once in.
+        Decision::HandsOff(Reason::Absent) if left_over && matches!(now.limits, Limits::Banned { .. }) => {
+            plan.act = (called != Some(Act::Release)).then_some(Act::Release);
+        }
         Decision::HandsOff(_) => {}
     }
     plan

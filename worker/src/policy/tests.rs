@@ -479,6 +479,20 @@ mod plans {
     }
 
     #[test]
+    fn a_ban_that_was_put_back_after_an_admin_had_lifted_it_is_lifted_also_from_outside() {
+        let banned = Limits::Banned { until: 0 };
+        let absent = Decision::HandsOff(Reason::Absent);
+        let left_over = Member { restored: Some(banned), ..imposed(limited(banned), Limits::Free) };
+        assert_eq!(planned(&absent, &left_over).act, Some(Act::Release));
+        assert_eq!(planned(&absent, &called(left_over.clone(), Act::Release)).act, None, "on its way");
+        assert_eq!(planned(&absent, &imposed(left_over.clone(), banned)).act, None, "an admin's");
+        assert_eq!(planned(&absent, &Member { restored: None, ..left_over }).act, None, "not what we did");
+        let muted = by_others(0);
+        let left_over = Member { restored: Some(muted), ..imposed(limited(muted), Limits::Free) };
+        assert_eq!(planned(&absent, &left_over).act, None, "decided when they come back");
+    }
+
+    #[test]
     fn what_our_release_has_crossed_is_put_back() {
         let lifted = |by_us, order| {
             let change = Some(Change { order, limits: Limits::Free, by_us });

@@ -10,11 +10,7 @@ use nezuko_worker::{
     intent::Lane,
     store::{ChatView, ChatWrites, Store},
 };
-use rand::{
-    Rng, SeedableRng,
-    rngs::SmallRng,
-    seq::{IndexedRandom, IteratorRandom},
-};
+use rand::{Rng, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
 use tokio::runtime::Runtime;
 
 use loadtest::world::{Act, Rights, UserId};
@@ -37,6 +33,9 @@ const BOT: UserId = UserId(7_000_000_001);
 const STEPS: usize = 50_000;
 /// Workers say that they are alive as often: three times before a claim runs out.
 const KEEP_ALIVE_MS: i64 = 3_000;
+/// A step in which nobody can do anything counts as so many, and takes so long.
+const IDLE: u32 = 10;
+const IDLE_MS: i64 = 50;
 /// In shorter pauses everybody stands still where they are; in longer ones workers go on.
 const FROZEN_MS: i64 = 3_000;
 /// A wrong state stands no longer than this once the fleet has nothing to do: not until a lookup asks what came of a call.
@@ -110,6 +109,10 @@ fn promptly_ms(plan: &Plan) -> Option<i64> {
     }
     let held_up = |fault: &Fault| matches!(fault, Fault::Step { .. } | Fault::Transaction { .. });
     Some(if plan.faults.iter().any(held_up) { HELD_UP_MS } else { PROMPTLY_MS })
+}
+
+fn is_awake(workers: &[Worker], consumer: usize, now_ms: i64) -> bool {
+    workers.iter().any(|worker| worker.consumer == consumer && worker.stalled_until_ms <= now_ms)
 }
 
 /// Whether an answer may never have reached the one who asked for it, or two have done one thing.
@@ -227,13 +230,20 @@ impl<'a> History<'a> {
         count("act", turn.doing.word(), if act.is_some_and(|done| done.is_ok()) { "done" } else { "not possible" });
         self.receive();
         self.poison = None;
-        for _ in 0..turn.steps {
-            self.go_on();
+        let mut steps = turn.steps;
+        while steps > 0 {
+            let went_on = self.go_on();
+            if !went_on {
+                self.advance(IDLE_MS);
+            }
+            steps = steps.saturating_sub(if went_on { 1 } else { IDLE });
         }
         let until_ms = self.shared.telegram.now_ms() + turn.pause_ms;
         while self.shared.telegram.now_ms() < until_ms {
-            if turn.pause_ms <= FROZEN_MS || !self.go_on() {
-                let next_ms = self.next_ms().unwrap_or(until_ms).min(until_ms);
+            let frozen = turn.pause_ms <= FROZEN_MS;
+            if frozen || !self.go_on() {
+                let next_ms = if frozen { self.shared.telegram.lands_ms() } else { self.next_ms() };
+                let next_ms = next_ms.unwrap_or(until_ms).min(until_ms);
                 self.advance(next_ms - self.shared.telegram.now_ms());
             }
         }
@@ -243,11 +253,16 @@ impl<'a> History<'a> {
     fn next_ms(&self) -> Option<i64> {
         let now_ms = self.shared.telegram.now_ms();
         let stalls = self.workers.iter().map(|worker| worker.stalled_until_ms).filter(|until_ms| *until_ms > now_ms);
-        let queue_ms = self.shared.queue.next_ms();
-        let next_ms =
-            [queue_ms, self.tasks.ready_ms(), self.shared.store.next_due_ms(), self.shared.telegram.lands_ms()];
+        let awake = self.workers.iter().filter(|worker| worker.stalled_until_ms <= now_ms);
+        // Something is due by the clock that is furthest ahead.
+        let of_workers = awake.map(|worker| worker.skew_ms).max().map(|ahead_ms| {
+            let tasks_ms = self.tasks.ready_ms(|consumer| is_awake(&self.workers, consumer, now_ms));
+            let due_ms = self.shared.store.next_due_ms().map(|due_ms| due_ms - ahead_ms);
+            [self.shared.queue.next_ms(), tasks_ms, due_ms]
+        });
+        let next_ms = of_workers.into_iter().flatten().chain([self.shared.telegram.lands_ms()]);
         // Something may be due by another clock than that of the worker that could do it.
-        next_ms.into_iter().flatten().chain(stalls).min().map(|next_ms| next_ms.max(now_ms + 20))
+        next_ms.flatten().chain(stalls).min().map(|next_ms| next_ms.max(now_ms + 20))
     }
 
     /// The queue takes in what Telegram has sent.
@@ -344,8 +359,9 @@ impl<'a> History<'a> {
     /// A worker that does not stand still.
     fn somebody(&mut self) -> Option<usize> {
         let now_ms = self.shared.telegram.now_ms();
-        let awake = |index: &usize| self.workers[*index].stalled_until_ms <= now_ms;
-        (0..self.workers.len()).filter(awake).choose(&mut self.rng)
+        let first = self.rng.random_range(0..self.workers.len());
+        let from_first = (first..self.workers.len()).chain(0..first);
+        from_first.into_iter().find(|index| self.workers[*index].stalled_until_ms <= now_ms)
     }
 
     fn start_taking_in(&mut self) -> bool {
@@ -375,10 +391,7 @@ impl<'a> History<'a> {
     fn poll(&mut self, panics: bool) -> bool {
         let now_ms = self.shared.telegram.now_ms();
         let workers = &self.workers;
-        let is_awake = |consumer: usize| {
-            workers.iter().any(|worker| worker.consumer == consumer && worker.stalled_until_ms <= now_ms)
-        };
-        let polled = self.tasks.poll_one(now_ms, panics, is_awake);
+        let polled = self.tasks.poll_one(now_ms, panics, |consumer| is_awake(workers, consumer, now_ms));
         if polled {
             self.receive();
         }

@@ -7,11 +7,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use rand::{
-    Rng, SeedableRng,
-    rngs::SmallRng,
-    seq::{IndexedRandom, IteratorRandom},
-};
+use rand::{Rng, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
 
 /// What a task waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,16 +147,21 @@ impl Tasks {
         self.all.iter().any(|task| task.timed || task.waits == Waits::Tokio)
     }
 
-    /// When the first task can go on, Unix milliseconds.
-    pub(crate) fn ready_ms(&self) -> Option<i64> {
-        self.all.iter().map(Task::ready_ms).min()
+    /// When the first task of a worker that does not stand still can go on, Unix milliseconds.
+    pub(crate) fn ready_ms(&self, is_awake: impl Fn(usize) -> bool) -> Option<i64> {
+        self.all.iter().filter(|task| is_awake(task.worker)).map(Task::ready_ms).min()
     }
 
     /// Lets one task go on to its next step, or panic there. Returns whether there was one that could.
     pub(crate) fn poll_one(&mut self, now_ms: i64, panics: bool, is_awake: impl Fn(usize) -> bool) -> bool {
         let can = |task: &Task| task.ready_ms() <= now_ms && is_awake(task.worker);
-        let able = self.all.iter().enumerate().filter(|(_, task)| can(task)).map(|(index, _)| index);
-        let Some(next) = able.choose(&mut self.rng) else { return false };
+        let able = self.all.iter().filter(|task| can(task)).count();
+        if able == 0 {
+            return false;
+        }
+        let chosen = self.rng.random_range(0..able);
+        let next = (0..self.all.len()).filter(|index| can(&self.all[*index])).nth(chosen);
+        let next = next.expect("invariant: there are so many");
         let task = &mut self.all[next];
         task.polled_ms = now_ms;
         WAITS.set(Waits::Tokio);
