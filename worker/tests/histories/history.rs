@@ -84,6 +84,8 @@ struct History<'a> {
     kept_alive_ms: i64,
     /// When workers died or stood still, so that what they had in hand was held up.
     held_up: Vec<i64>,
+    /// When the cache forgot everything, in the order of what happened to entries.
+    forgotten: Vec<u64>,
 }
 
 /// Runs a plan. The clock of `runtime` is paused, and this thread is in its context.
@@ -166,6 +168,7 @@ impl<'a> History<'a> {
             poisoned: Vec::new(),
             kept_alive_ms: BEGIN_MS,
             held_up: Vec::new(),
+            forgotten: Vec::new(),
         };
         history.protect();
         history
@@ -218,7 +221,9 @@ impl<'a> History<'a> {
             return Ok(());
         }
         self.judge(judge::judge)?;
-        self.shared.telegram.with(|world, _| judge_messages::judge(self.plan, world, &self.shared.queue))
+        self.shared
+            .telegram
+            .with(|world, _| judge_messages::judge(self.plan, world, &self.shared.queue, &self.forgotten))
     }
 
     fn turn(&mut self, turn: &Turn) {
@@ -351,6 +356,7 @@ impl<'a> History<'a> {
             Accident::CacheForgets => {
                 count("fault", "step", "the cache forgets");
                 self.shared.cache.forget();
+                self.forgotten.push(self.shared.queue.happened());
             }
         }
         false
@@ -439,6 +445,8 @@ impl<'a> History<'a> {
                 self.judge(judge).map_err(|text| format!("{ms} ms after all was quiet {text}"))?;
             }
             if next_ms >= end_ms {
+                // What was put back may end a little later than what an admin had imposed.
+                self.advance(end_ms - now_ms);
                 return Ok(());
             }
             self.advance(next_ms - now_ms);

@@ -70,6 +70,15 @@ fn is_of_bot(member: Member, now_ms: i64) -> bool {
     matches!(member, Member::Restricted { until, .. } if member.is_muted() && until > now_ms / 1000 + OF_BOT_S)
 }
 
+/// What limits somebody, and until when.
+const fn limits(member: Member) -> Option<(bool, i64)> {
+    match member {
+        Member::Restricted { until, .. } => Some((false, until)),
+        Member::Kicked { until } => Some((true, until)),
+        _ => None,
+    }
+}
+
 impl Ending<'_> {
     fn history(&self) -> impl DoubleEndedIterator<Item = &Entry> {
         self.world.history().iter()
@@ -102,7 +111,8 @@ impl Ending<'_> {
         let (mut allowed, mut muted_by_bot) = (false, false);
         for Change { at_ms, by, old, new, .. } in self.changes(user) {
             let by_bot = by == self.world.bot().id;
-            if !by_bot && by != user && (old.is_muted() != new.is_muted() || old.is_admin() != new.is_admin()) {
+            // Who imposes anything after having lifted the bot's mute has taken that back.
+            if !by_bot && by != user && (limits(old) != limits(new) || old.is_admin() != new.is_admin()) {
                 allowed = muted_by_bot && old.is_muted() && !new.is_muted() && !new.is_admin();
             }
             if by != user {
