@@ -374,7 +374,10 @@ impl Member {
             return Now { limits: Limits::Free, ours: false };
         }
         let imposed = self.theirs.is_some_and(|theirs| theirs.limits.restricts_at(now_ms / 1000));
-        let left_over = self.restored == Some(limits) && !imposed && !planted::has(Bug::RestoredIsTheirs);
+        // A call that was held up for long may have put back for ever what was to end soon (E47): its echo says that it is ours.
+        let echoed = self.change.is_some_and(|change| change.by_us && change.limits == limits);
+        let put_back = echoed || self.restored == Some(limits);
+        let left_over = put_back && !imposed && !planted::has(Bug::RestoredIsTheirs);
         Now { limits, ours: mark.is_on(limits) || left_over }
     }
 

@@ -470,12 +470,18 @@ mod plans {
 
         let imposed_anew = imposed(left_over.clone(), restored);
         assert_eq!(planned(&Decision::Free, &imposed_anew).act, None, "that is an admin's again");
-        let other = by_others(T + 61);
-        assert_eq!(
-            planned(&Decision::Free, &Member { restored: Some(other), ..left_over }).act,
-            None,
-            "not what we did"
-        );
+        let other = Member { restored: Some(by_others(T + 61)), change: None, ..left_over };
+        assert_eq!(planned(&Decision::Free, &other).act, None, "not what we did");
+    }
+
+    #[test]
+    fn what_was_put_back_so_late_that_it_never_ends_is_lifted() {
+        let never_ends = by_others(0);
+        let change = |by_us| Some(Change { order: order(T - 40, 8), limits: never_ends, by_us });
+        let lifted = imposed(limited(never_ends), Limits::Free);
+        let late = Member { restored: Some(by_others(T - 20)), change: change(true), ..lifted };
+        assert_eq!(planned(&Decision::Free, &late).act, Some(Act::Release));
+        assert_eq!(planned(&Decision::Free, &Member { change: change(false), ..late }).act, None, "an admin's");
     }
 
     #[test]
