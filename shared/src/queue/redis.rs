@@ -292,13 +292,20 @@ impl Consumer for RedisConsumer {
     }
 
     async fn reclaim(&self, min_idle: Duration, max: usize) -> Result<Vec<Delivery>, QueueError> {
-        let mut script = RECLAIM.key(&self.stream);
-        script.arg(keys::WORKERS).arg(&self.name).arg(millis(min_idle));
-        script.arg(self.cursor().as_str()).arg(max);
-        let claimed = self.calls.invoke(&script);
-        let (cursor, entries): (String, Vec<Value>) = or_no_group(claimed.await, (FIRST.to_owned(), Vec::new()))?;
-        *self.cursor() = cursor;
-        self.deliveries(entries).await
+        // One call looks at ten times `max` entries at most: it may meet none but those of the living.
+        loop {
+            let mut script = RECLAIM.key(&self.stream);
+            script.arg(keys::WORKERS).arg(&self.name).arg(millis(min_idle));
+            script.arg(self.cursor().as_str()).arg(max);
+            let claimed = self.calls.invoke(&script);
+            let (cursor, entries): (String, Vec<Value>) = or_no_group(claimed.await, (FIRST.to_owned(), Vec::new()))?;
+            let is_end = cursor == FIRST;
+            *self.cursor() = cursor;
+            let deliveries = self.deliveries(entries).await?;
+            if is_end || !deliveries.is_empty() {
+                return Ok(deliveries);
+            }
+        }
     }
 
     async fn dead_letter(&self, delivery: &Delivery, reason: &str) -> Result<bool, QueueError> {
