@@ -13,7 +13,15 @@ use nezuko_shared::{
 use nezuko_telegram::{CallError, Client, User};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{clock, consume::Reader, handle::Handler, lanes, outage::OutageWatch, send::Sender, store::Store};
+use crate::{
+    clock,
+    consume::Reader,
+    handle::Handler,
+    lanes,
+    outage::OutageWatch,
+    send::{Sender, seed_sweeps},
+    store::Store,
+};
 
 /// Telegram absorbs flood waits of up to 8 s inside a call and advises clients to wait for half a minute.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -21,8 +29,8 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 const FAREWELL: Duration = Duration::from_secs(2);
 /// How often the gauges are read.
 const GAUGES: Duration = Duration::from_secs(10);
-/// How often what is past its time is removed.
-const PURGE: Duration = Duration::from_hours(1);
+/// How often what is past its time is removed, and groups are looked for that nobody sweeps.
+const TIDY: Duration = Duration::from_hours(1);
 
 /// Everything that a worker works with for one bot.
 pub struct Worker {
@@ -158,9 +166,10 @@ async fn keep_house(
     database_works: Part,
     stop: CancellationToken,
 ) {
-    let mut purge_at_ms = (handler.clock)();
+    let mut tidy_at_ms = (handler.clock)();
     while !stop.is_cancelled() {
-        match handler.store.open_intents().await {
+        let now_ms = (handler.clock)();
+        match handler.store.open_intents(now_ms).await {
             Ok(open) => {
                 database_works.set(true);
                 handler.metrics.set_db_connected(true);
@@ -175,17 +184,16 @@ async fn keep_house(
                 tracing::warn!(%error, "database does not answer");
             }
         }
-        let now_ms = (handler.clock)();
         if let Err(error) = async { outage.note().await.and(outage.look(now_ms).await) }.await {
             tracing::warn!(%error, "how far the updates have come is not known, trying again");
         }
         if let Ok(backlog) = consumer.backlog().await {
             handler.metrics.set_backlog(backlog);
         }
-        if now_ms >= purge_at_ms {
-            match handler.store.purge(now_ms).await {
-                Ok(()) => purge_at_ms = now_ms + PURGE.as_millis() as i64,
-                Err(error) => tracing::warn!(%error, "nothing purged, trying again"),
+        if now_ms >= tidy_at_ms {
+            match async { seed_sweeps(&handler).await.and(handler.store.purge(now_ms).await) }.await {
+                Ok(()) => tidy_at_ms = now_ms + TIDY.as_millis() as i64,
+                Err(error) => tracing::warn!(%error, "not tidied up, trying again"),
             }
         }
         wait(&stop, GAUGES).await;

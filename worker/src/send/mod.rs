@@ -17,6 +17,7 @@ mod reply;
 
 pub(crate) use answer::Found;
 pub use permits::{Permits, Refused};
+pub(crate) use redecide::seed_sweeps;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

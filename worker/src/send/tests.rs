@@ -23,9 +23,9 @@ use nezuko_telegram::{
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::Sender;
+use super::{Sender, seed_sweeps};
 use crate::{
-    facts::{CONFIRM_AFTER_MS, Setting},
+    facts::{CONFIRM_AFTER_MS, ChatFacts, Setting},
     handle::{Handler, Receipt},
     intent::{Claim, Intent, Lane, Put, Reply},
     store::{ChatView, ChatWrites, SqlStore},
@@ -122,7 +122,7 @@ async fn a_reply_is_sent_once_though_the_store_fails_just_after() {
     sqlx::query("ALTER TABLE away RENAME TO intents").execute(database.pool()).await.unwrap();
     timeout(DEADLINE, work).await.unwrap().unwrap().unwrap();
     assert_eq!(telegram.calls.load(Ordering::Relaxed), 1);
-    assert_eq!(sender.handler.store.open_intents().await.unwrap(), []);
+    assert_eq!(sender.handler.store.open_intents(i64::MAX).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -136,7 +136,7 @@ async fn a_message_that_has_become_too_old_to_be_deleted_takes_no_younger_one_al
     claims[0].attempts = 48;
     sender.carry_out(&claims).await.unwrap();
     assert_eq!(telegram.calls.load(Ordering::Relaxed), 1);
-    let open = sender.handler.store.open_intents().await.unwrap();
+    let open = sender.handler.store.open_intents(i64::MAX).await.unwrap();
     assert!(open.contains(&("delete".to_owned(), 2)), "{open:?}");
 }
 
@@ -172,6 +172,33 @@ async fn e42_who_cannot_be_muted_for_being_an_administrator_is_looked_up_and_lef
         }
     }
     assert_eq!(telegram.calls.load(Ordering::Relaxed), 2, "nobody has looked");
-    let open = sender.handler.store.open_intents().await.unwrap();
+    let open = sender.handler.store.open_intents(i64::MAX).await.unwrap();
     assert!(open.iter().all(|(kind, _)| kind == "prompt"), "{open:?}");
+}
+
+#[tokio::test]
+async fn a_protected_group_that_nobody_sweeps_is_swept_within_a_day() {
+    let database = database().await;
+    let telegram = Arc::new(Telegram { status: 200, body: "", calls: AtomicUsize::new(0), breaks: None });
+    let sender = sender(&database, &telegram);
+    let store = &sender.handler.store;
+    let on = Setting { value: true, update_id: UpdateId(1), received_ms: NOW };
+    // Of all three, the second one is swept already, and the last one is not protected any more.
+    for (group, protected, put) in [(1, true, None), (2, true, Some(NOW)), (3, false, None)] {
+        let chat = ChatId(-group);
+        let put = put.map(|at_ms| Put::urgent(Intent::Redecide { chat, after: UserId(5) }, at_ms));
+        let mut change = |_: &ChatView| {
+            let facts = ChatFacts { protected: Some(Setting { value: protected, ..on }), ..ChatFacts::default() };
+            ChatWrites { facts: Some(facts), links: vec![(CHANNEL, on)], put: put.clone().into_iter().collect() }
+        };
+        store.with_chat(chat, "", NOW, &mut change).await.unwrap();
+    }
+    for _ in 0..2 {
+        seed_sweeps(&sender.handler).await.unwrap();
+        let sweeps = |by_ms| async move { store.open_intents(by_ms).await.unwrap() };
+        assert_eq!(sweeps(NOW).await, [("redecide".to_owned(), 1)]);
+        assert_eq!(sweeps(NOW + 24 * 3_600_000).await, [("redecide".to_owned(), 2)]);
+    }
+    let claims = sender.claim(Lane::Jobs, 10).await.unwrap().concat();
+    assert!(matches!(claims[..], [Claim { intent: Intent::Redecide { after: UserId(5), .. }, generation: 1, .. }]));
 }

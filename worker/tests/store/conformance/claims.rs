@@ -132,7 +132,7 @@ async fn done_ends_a_claim(store: &dyn Store) -> Result<()> {
         settle(store, &claim, Settlement::Done).await?;
         nothing_due(store, lane, LATER).await?;
     }
-    ensure!(store.open_intents().await?.is_empty());
+    ensure!(store.open_intents(i64::MAX).await?.is_empty());
     Ok(())
 }
 
@@ -251,7 +251,7 @@ async fn a_stale_claim_settles_nothing_that_was_made_anew(store: &dyn Store) -> 
         settle(store, &stale, settlement.clone()).await?;
         nothing_due(store, LANE, NOW).await.with_context(|| format!("{settlement:?} frees another's claim"))?;
     }
-    let open = store.open_intents().await?;
+    let open = store.open_intents(i64::MAX).await?;
     ensure!(open == [("member".to_owned(), 1)], "{open:?}");
     Ok(())
 }
@@ -259,10 +259,10 @@ async fn a_stale_claim_settles_nothing_that_was_made_anew(store: &dyn Store) -> 
 async fn a_stale_claim_ends_no_effect(store: &dyn Store) -> Result<()> {
     let (stale, valid) = overtaken(store, deletion(1)).await?;
     settle(store, &stale, Settlement::Done).await?;
-    let open = store.open_intents().await?;
+    let open = store.open_intents(i64::MAX).await?;
     ensure!(open == [("delete".to_owned(), 1)], "{open:?}");
     settle(store, &valid, Settlement::Done).await?;
-    ensure!(store.open_intents().await?.is_empty());
+    ensure!(store.open_intents(i64::MAX).await?.is_empty());
     // What is done stays done, whoever says what.
     settle(store, &valid, Settlement::Retry { not_before_ms: NOW }).await?;
     nothing_due(store, Lane::Deletions, LATER).await
