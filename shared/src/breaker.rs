@@ -210,6 +210,19 @@ impl Breaker {
         }
     }
 
+    /// Waits until the breaker is closed. Cancellation safe.
+    pub async fn closed(&self) {
+        let watched = &self.0.watch.0;
+        loop {
+            let mut changed = std::pin::pin!(watched.changed.notified());
+            changed.as_mut().enable();
+            if self.state() == State::Closed {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     fn permit(&self) -> Result<Permit<'_>, Unavailable> {
         // In this order: where it opens in between, the call counts for nothing.
         let permit = self.0.permit(false);

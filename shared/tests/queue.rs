@@ -465,3 +465,16 @@ async fn a_push_fails_while_redis_is_away_and_succeeds_once_it_is_there() {
     assert!(opened.await.is_err());
     assert!(producer.quarantine(queue.bot, b"3", "third").await.is_err());
 }
+
+#[tokio::test]
+async fn one_bot_asks_for_the_memory_of_the_server_that_all_share() {
+    let Some(servers) = RedisServers::alone_with(&["--maxmemory", "64mb"]).await else { return };
+    let producer = RedisProducer::new(&Redis::new(&servers.gateway).unwrap());
+    for memory in join_all((0..20).map(|_| producer.memory(some_bot()))).await {
+        assert_eq!(memory.unwrap().unwrap().limit, 64 << 20);
+    }
+    let stats: String = servers.tell(servers.nodes[0], redis::cmd("INFO").arg("commandstats")).await.unwrap();
+    let asked =
+        stats.lines().find_map(|line| line.strip_prefix("cmdstat_info:calls=")?.split(',').next()?.parse().ok());
+    assert!(asked.is_some_and(|times: u64| times <= 3), "{stats}");
+}

@@ -27,6 +27,8 @@ use crate::{
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// What giving back claims and entries may take at the end.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// How often it is looked whether Telegram must be asked something.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// How often the gauges are read.
 const GAUGES: Duration = Duration::from_secs(10);
 /// How often what is past its time is removed, and groups are looked for that nobody sweeps.
@@ -84,7 +86,7 @@ impl Worker {
         let sending = TaskTracker::new();
         Reader::run(self.consumer.clone(), handler.clone(), outage.clone(), self.reclaim_idle, &stop, &reading);
         lanes::run(&sender, &stop, &sending);
-        tokio::spawn(learn_username(self.api, handler.clone(), stop.clone()));
+        tokio::spawn(ask_who_we_are(self.api, handler.clone(), stop.clone()));
         tokio::spawn(keep_house(self.consumer.clone(), handler, outage, self.database_works, stop.clone()));
 
         stop.cancelled().await;
@@ -137,24 +139,22 @@ pub async fn bring_up_to_date(database: &Database, stop: &CancellationToken) -> 
     Ok(false)
 }
 
-/// Asks Telegram for the bot's username, by which commands are addressed.
-async fn learn_username(api: Client, handler: Handler, stop: CancellationToken) {
+/// Asks Telegram for the bot's username, by which commands are addressed; later only whether Telegram is back, where nothing
+/// else has been asked since it went away: its breaker stays open until a call gets through.
+async fn ask_who_we_are(api: Client, handler: Handler, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        tokio::select! {
-            () = api.ready() => {}
-            () = stop.cancelled() => return,
-        }
-        let me: Result<MethodResponse<User>, CallError> = api.request("getMe", None::<()>).await;
-        match me {
-            Ok(me) => {
-                if let Some(username) = me.result.username {
-                    drop(handler.username.set(username));
-                }
-                return;
+        if handler.username.get().is_none() || api.is_held_back() {
+            tokio::select! {
+                () = api.ready() => {}
+                () = stop.cancelled() => return,
             }
-            Err(error) => tracing::warn!(%error, "getMe failed, trying again"),
+            let me: Result<MethodResponse<User>, CallError> = api.request("getMe", None::<()>).await;
+            match me {
+                Ok(me) => drop(handler.username.set(me.result.username.unwrap_or_default())),
+                Err(error) => tracing::warn!(%error, "getMe failed, trying again"),
+            }
         }
-        wait(&stop, Duration::from_secs(5)).await;
+        wait(&stop, ASK_AGAIN).await;
     }
 }
 

@@ -305,6 +305,7 @@ pub trait Store: Send + Sync {
     async fn postpone(&self, lane: Lane, chat: ChatId, now_ms: i64, until_ms: i64) -> Result<(), StoreError>;
 
     /// Prolongs these claims of `holder`, and no others: one whose answer never arrived is nobody's work, and must run out.
+    /// A claim that lasts for longer stays as it is.
     ///
     /// # Errors
     /// [`StoreError`]: they run out.

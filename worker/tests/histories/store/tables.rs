@@ -312,10 +312,11 @@ impl Tables {
             row.claimed_by == holder && row.done_ms.is_none() && claims.is_none_or(|claims| claims.contains(&row.claim))
         };
         for row in self.intents.values_mut().filter(is_theirs) {
-            row.claimed_until_ms = until_ms;
             if until_ms == 0 {
+                row.claimed_until_ms = 0;
                 row.claimed_by.clear();
             }
+            row.claimed_until_ms = row.claimed_until_ms.max(until_ms);
         }
     }
 
