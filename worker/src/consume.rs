@@ -21,6 +21,7 @@ use nezuko_shared::{
     telemetry::metrics::UpdateOutcome,
 };
 use nezuko_telegram::{ChatId, Update, UpdateKind, UserId, parse_update};
+use rand::seq::SliceRandom;
 use tokio::sync::{RwLock, RwLockWriteGuard, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -190,8 +191,10 @@ impl Reader {
         if !self.no_gap_before(&fresh).await {
             return;
         }
-        let (suspects, others): (Vec<_>, Vec<_>) =
+        let (mut suspects, others): (Vec<_>, Vec<_>) =
             fresh.into_iter().partition(|delivery| delivery.deliveries >= SUSPECT);
+        // In the order of the queue everything behind a killer would come back with it for ever.
+        suspects.shuffle(&mut rand::rng());
         self.take_in_together(others).await;
         for (nth, suspect) in suspects.iter().enumerate() {
             // While one waits, so does everybody else: the others do not wait for as long again.
@@ -337,6 +340,9 @@ impl Reader {
             self.end(delivery.id.clone()).await;
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
+        if planted::has(Bug::DieOfUpdates) && update.id.0 % 1000 == 7 {
+            std::process::abort();
+        }
         let kind = kind(&update.kind);
         let mut attempts = Attempts::default();
         loop {
@@ -354,8 +360,10 @@ impl Reader {
                 Ok(Ok(concerned)) => {
                     let outcome = if concerned { UpdateOutcome::Handled } else { UpdateOutcome::Ignored };
                     self.handler.metrics.update_ended(kind, outcome);
-                    self.end(delivery.id).await;
-                    return;
+                    return match company {
+                        Company::Others => self.end(delivery.id).await,
+                        Company::Alone => self.end_now(delivery.id).await,
+                    };
                 }
                 Ok(Err(error)) if error.is_about_content() => error.to_string(),
                 Ok(Err(error)) => {
@@ -382,6 +390,14 @@ impl Reader {
     async fn end(&self, id: EntryId) {
         // The receiver lives until all senders are gone, so that this cannot fail.
         drop(self.acknowledge.send(id).await);
+    }
+
+    /// Acknowledges the entry at once: the next suspect may be the one of which this process dies.
+    async fn end_now(&self, id: EntryId) {
+        match self.consumer.ack(std::slice::from_ref(&id)).await {
+            Ok(()) => drop(self.in_hand().remove(&id)),
+            Err(_) => self.end(id).await,
+        }
     }
 
     /// Moves an update to the dead letters, trying until the queue takes it.

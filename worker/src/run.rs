@@ -206,3 +206,54 @@ async fn wait(stop: &CancellationToken, time: Duration) {
         () = stop.cancelled() => {}
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    use async_trait::async_trait;
+    use nezuko_telegram::{RawResponse, Transport, TransportError};
+
+    use super::*;
+    use crate::send::tests::{database, sender};
+
+    /// Away until a call sees that it is back.
+    #[derive(Default)]
+    struct Telegram {
+        away: AtomicBool,
+        asked: AtomicUsize,
+    }
+
+    #[async_trait]
+    impl Transport for Telegram {
+        async fn post(&self, _: &str, _: Vec<u8>) -> Result<RawResponse, TransportError> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            self.away.store(false, Ordering::Relaxed);
+            let body = r#"{"ok":true,"result":{"id":1,"is_bot":true,"first_name":"Bot","username":"bot"}}"#.into();
+            Ok(RawResponse { status: 200, retry_after: None, body })
+        }
+
+        fn is_held_back(&self) -> bool {
+            self.away.load(Ordering::Relaxed)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_quiet_worker_sees_that_telegram_is_back() {
+        let (telegram, database) = (Arc::new(Telegram::default()), database().await);
+        let sender = sender(&database, telegram.clone());
+        tokio::time::pause();
+        let asking = ask_who_we_are(sender.api.clone(), sender.handler.clone(), CancellationToken::new());
+        let mut asking = std::pin::pin!(asking);
+        let mut later = async || {
+            assert!(tokio::time::timeout(10 * ASK_AGAIN, asking.as_mut()).await.is_err(), "it goes on for ever");
+            telegram.asked.load(Ordering::Relaxed)
+        };
+        assert_eq!(later().await, 1, "the name is asked for once");
+        assert_eq!(sender.handler.username.get().unwrap(), "bot");
+        telegram.away.store(true, Ordering::Relaxed);
+        assert_eq!(later().await, 2);
+        assert!(!telegram.is_held_back());
+    }
+}
