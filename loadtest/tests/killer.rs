@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use loadtest::drive::free_port;
+use nezuko_ports::free_port;
 use nezuko_shared::{
     envelope::Envelope,
     queue::{Producer, redis::RedisProducer},
