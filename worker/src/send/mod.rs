@@ -39,9 +39,9 @@ pub const CLAIM: Duration = Duration::from_secs(10);
 /// For so long it is tried to write down that something was sent, and so often.
 const SAVING: Duration = Duration::from_mins(1);
 const SAVE_AGAIN: Duration = Duration::from_secs(1);
-/// Nobody else takes up what cannot be undone before all of it has had its time: the limiter 5 s, the call 30 s, and writing
-/// down what came of it, with a last try of some seconds.
-const SENDING: Duration = Duration::from_mins(2);
+/// Nobody else takes up what cannot be undone before this: the limiter, the call and writing down what came of it, which is
+/// a second together, with a store that goes away for half a minute. If this process dies, people wait for as long.
+const SENDING: Duration = Duration::from_secs(40);
 
 /// An intent that Telegram's absence cut short is due again so soon; lanes wait for Telegram before they claim it.
 const TELEGRAM_AWAY: Duration = Duration::from_secs(1);
@@ -129,11 +129,11 @@ impl Sender {
         Ok(())
     }
 
-    /// Has the claim last for as long as sending something can take that must not be sent twice, with a store that goes away
-    /// in between: claims cannot be prolonged then. If this process dies, others wait for as long.
+    /// Has the claim last for as long as sending something may take that must not be sent twice, with a store that goes away
+    /// in between: claims cannot be prolonged then.
     async fn keep_for_sending(&self, claim: &Claim) -> Result<(), StoreError> {
         let until_ms = self.now_ms() + SENDING.as_millis() as i64;
-        self.handler.store.renew(&self.holder, &[claim.claim].into(), until_ms).await
+        self.handler.store.hold(claim, until_ms).await
     }
 
     /// Writes down that something was sent. Whoever knows it does not give that up at the first failure of the store, or it

@@ -311,6 +311,13 @@ pub trait Store: Send + Sync {
     /// [`StoreError`]: they run out.
     async fn renew(&self, holder: &str, claims: &BTreeSet<i64>, until_ms: i64) -> Result<(), StoreError>;
 
+    /// Has this one claimed intent, and no other that was claimed with it, stay claimed until `until_ms` at least, also if
+    /// nobody prolongs it.
+    ///
+    /// # Errors
+    /// [`StoreError`]: it stays as it was.
+    async fn hold(&self, claim: &Claim, until_ms: i64) -> Result<(), StoreError>;
+
     /// Gives back all claims of `holder`.
     ///
     /// # Errors

@@ -38,6 +38,7 @@ enum Fault {
     NothingIsGivenBack,
     NothingIsProlonged,
     EveryClaimIsProlonged,
+    WholeBatchesAreHeld,
     DisabledLinksRequire,
     NothingIsEnded,
     TombstonesGoTooSoon,
@@ -73,7 +74,7 @@ enum Fault {
 }
 
 /// Each fault with the check that is there for it.
-const FAULTS: [(Fault, &str); 48] = [
+const FAULTS: [(Fault, &str); 49] = [
     (Fault::EffectComesBack, "an_effect_that_is_done_does_not_come_back"),
     (Fault::EffectIsReplaced, "an_effect_is_never_replaced"),
     (Fault::DoneEndsNewerGeneration, "a_newer_generation_outlives_what_was_claimed"),
@@ -89,6 +90,7 @@ const FAULTS: [(Fault, &str); 48] = [
     (Fault::ClaimsTooEarly, "what_is_not_due_is_not_claimed"),
     (Fault::NothingIsGivenBack, "what_is_given_back_can_be_claimed_at_once"),
     (Fault::NothingIsProlonged, "a_prolonged_claim_does_not_run_out"),
+    (Fault::WholeBatchesAreHeld, "one_of_a_batch_can_be_held_for_longer"),
     (Fault::EveryClaimIsProlonged, "a_claim_of_which_its_holder_was_never_told_runs_out"),
     (Fault::DisabledLinksRequire, "a_disabled_link_requires_nothing"),
     (Fault::NothingIsEnded, "ending_removes_state_intents_for_good"),
@@ -430,6 +432,13 @@ impl Store for Faulty {
         let every: BTreeSet<i64> = every(&self.newest.lock().unwrap_or_else(PoisonError::into_inner));
         let claims = if self.has(Fault::EveryClaimIsProlonged) { &every } else { claims };
         self.right.renew(holder, claims, until_ms).await
+    }
+
+    async fn hold(&self, claim: &Claim, until_ms: i64) -> Result<(), StoreError> {
+        if self.has(Fault::WholeBatchesAreHeld) {
+            return self.right.renew("one", &[claim.claim].into(), until_ms).await;
+        }
+        self.right.hold(claim, until_ms).await
     }
 
     async fn release(&self, holder: &str) -> Result<(), StoreError> {

@@ -159,6 +159,18 @@ impl Store for SqlStore {
         run_to_the_end!(self.end_claims_once(holder, Some(claims), until_ms))
     }
 
+    async fn hold(&self, claim: &Claim, until_ms: i64) -> Result<(), StoreError> {
+        let hold = sqlx::query(
+            "UPDATE intents SET claimed_until_ms = $4 WHERE bot_id = $1 AND key = $2 AND claim = $3
+                AND claimed_until_ms > 0 AND claimed_until_ms < $4 AND done_ms IS NULL",
+        )
+        .bind(self.bot.0)
+        .bind(claim.intent.key())
+        .bind(claim.claim)
+        .bind(until_ms);
+        Ok(self.database.of(self.bot, async |rows| hold.execute(rows).await.map(drop)).await?)
+    }
+
     async fn release(&self, holder: &str) -> Result<(), StoreError> {
         run_to_the_end!(self.end_claims_once(holder, None, 0))
     }

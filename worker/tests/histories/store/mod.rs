@@ -276,6 +276,10 @@ impl Store for MemoryStore {
         self.statement(|tables| tables.end_claims(holder, Some(claims), until_ms)).await
     }
 
+    async fn hold(&self, claim: &Claim, until_ms: i64) -> Result<(), StoreError> {
+        self.statement(|tables| tables.hold(claim, until_ms)).await
+    }
+
     async fn release(&self, holder: &str) -> Result<(), StoreError> {
         self.statement(|tables| tables.end_claims(holder, None, 0)).await
     }

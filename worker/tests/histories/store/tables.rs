@@ -307,6 +307,14 @@ impl Tables {
     }
 
     /// Gives these claims of `holder` (`None`: all) another end; 0 gives them back.
+    pub(super) fn hold(&mut self, claim: &Claim, until_ms: i64) {
+        if let Some(row) = self.intents.get_mut(&claim.intent.key()).filter(|row| row.claim == claim.claim)
+            && row.claimed_until_ms > 0
+        {
+            row.claimed_until_ms = row.claimed_until_ms.max(until_ms);
+        }
+    }
+
     pub(super) fn end_claims(&mut self, holder: &str, claims: Option<&BTreeSet<i64>>, until_ms: i64) {
         let is_theirs = |row: &&mut Row| {
             row.claimed_by == holder && row.done_ms.is_none() && claims.is_none_or(|claims| claims.contains(&row.claim))

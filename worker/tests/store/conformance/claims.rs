@@ -26,6 +26,7 @@ pub(super) fn checks(make: Make<'_>) -> Vec<Check<'_>> {
         what_is_claimed_has_one_holder,
         a_claim_that_ran_out_goes_to_another,
         a_prolonged_claim_does_not_run_out,
+        one_of_a_batch_can_be_held_for_longer,
         a_claim_of_which_its_holder_was_never_told_runs_out,
         what_is_given_back_can_be_claimed_at_once,
         done_ends_a_claim,
@@ -100,6 +101,22 @@ async fn a_prolonged_claim_does_not_run_out(store: &dyn Store) -> Result<()> {
     store.release("one").await?;
     store.renew("one", &[first.claim].into(), NOW + 60 * SECOND).await?;
     claim_one(store, LANE, "three", LATER).await?;
+    Ok(())
+}
+
+async fn one_of_a_batch_can_be_held_for_longer(store: &dyn Store) -> Result<()> {
+    put(store, mute(ANN), NOW).await?;
+    put(store, mute(BOB), NOW).await?;
+    let batch = claim(store, LANE, "one", NOW).await?;
+    let held = batch.iter().find(|claim| claim.intent == mute(ANN)).context("claimed")?;
+    store.hold(held, NOW + 60 * SECOND).await?;
+    store.hold(held, NOW + SECOND).await?;
+    let ran_out = claim_one(store, LANE, "two", LATER).await?;
+    ensure!(ran_out.intent == mute(BOB), "the whole batch was held, or nothing: {ran_out:?}");
+    // What is settled is held by nobody.
+    settle(store, held, Settlement::Retry { not_before_ms: NOW }).await?;
+    store.hold(held, NOW + 60 * SECOND).await?;
+    claim_one(store, LANE, "two", LATER).await?;
     Ok(())
 }
 
