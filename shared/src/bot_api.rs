@@ -98,6 +98,10 @@ impl Transport for Guarded {
     async fn ready(&self) {
         self.breaker.ready().await;
     }
+
+    async fn back(&self) {
+        self.breaker.closed().await;
+    }
 }
 
 /// What an answer says about Telegram's health. One below 500 that is no success, a 429 among them, is about the call; and

@@ -7,13 +7,14 @@
 //!   is given up makes room for another.
 //! - It knows success and failure. Here a call can also be neutral: an answer that says nothing about the server's health.
 //! - It has no clock of its own for calls. Here the limit is part of the call, so that one which hangs is a failure.
-//! - It counts whatever comes. Here what began before the breaker opened and ends afterwards changes nothing.
+//! - It counts whatever comes. Here what began before the breaker opened and ends afterwards changes nothing, also where it
+//!   has closed again.
 
 use std::{
     fmt, io,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU8, Ordering},
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -101,6 +102,8 @@ struct Inner {
     watch: Watch,
     /// Whether a call is the probe now.
     probing: AtomicBool,
+    /// Held where what is done depends on the state that was looked at.
+    step: Mutex<()>,
 }
 
 /// What is known of the state beside the machine, which tells it to nobody but its instrument.
@@ -110,6 +113,8 @@ struct Watch(Arc<Watched>);
 struct Watched {
     dependency: Dependency,
     state: AtomicU8,
+    /// How often it has opened.
+    openings: AtomicU64,
     /// When a probe is due, while the breaker is open.
     due: Mutex<Instant>,
     /// Told whenever the state changes or a probe ends.
@@ -130,13 +135,14 @@ impl Breaker {
         let watch = Watch(Arc::new(Watched {
             dependency,
             state: AtomicU8::new(State::Closed as u8),
+            openings: AtomicU64::new(0),
             due: Mutex::new(Instant::now()),
             changed: Notify::new(),
             metrics: OnceLock::new(),
         }));
         let back_off = BackOff { next: policy.first, longest: policy.longest, watch: watch.clone() };
         let machine = StateMachine::new(consecutive_failures(policy.failures, back_off), watch.clone());
-        Self(Arc::new(Inner { machine, watch, probing: AtomicBool::new(false) }))
+        Self(Arc::new(Inner { machine, watch, probing: AtomicBool::new(false), step: Mutex::new(()) }))
     }
 
     /// Shows state and refusals among `metrics` from now on. The first to say so decides.
@@ -204,18 +210,49 @@ impl Breaker {
         }
     }
 
+    /// Waits until the breaker is closed. Cancellation safe.
+    pub async fn closed(&self) {
+        let watched = &self.0.watch.0;
+        loop {
+            let mut changed = std::pin::pin!(watched.changed.notified());
+            changed.as_mut().enable();
+            if self.state() == State::Closed {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     fn permit(&self) -> Result<Permit<'_>, Unavailable> {
+        // In this order: where it opens in between, the call counts for nothing.
+        let permit = self.0.permit(false);
+        if self.state() == State::Closed { Ok(permit) } else { self.probe() }
+    }
+
+    /// Leave to make a call while the breaker is not closed: for one at a time.
+    fn probe(&self) -> Result<Permit<'_>, Unavailable> {
         let inner = &*self.0;
+        let _step = inner.step();
         if self.state() == State::Closed {
-            return Ok(Permit { inner, is_probe: false });
+            return Ok(inner.permit(false));
         }
         let refused = Unavailable::Refused(inner.watch.0.dependency);
         if inner.probing.swap(true, Ordering::SeqCst) {
             inner.watch.on_call_rejected();
             return Err(refused);
         }
-        let permit = Permit { inner, is_probe: true };
+        let permit = inner.permit(true);
         if inner.machine.is_call_permitted() { Ok(permit) } else { Err(refused) }
+    }
+}
+
+impl Inner {
+    fn step(&self) -> MutexGuard<'_, ()> {
+        self.step.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn permit(&self, is_probe: bool) -> Permit<'_> {
+        Permit { inner: self, is_probe, openings: self.watch.openings() }
     }
 }
 
@@ -223,12 +260,15 @@ impl Breaker {
 struct Permit<'a> {
     inner: &'a Inner,
     is_probe: bool,
+    /// How often the breaker had opened when the call began.
+    openings: u64,
 }
 
 impl Permit<'_> {
     fn end(self, outcome: Outcome) {
+        let _step = self.inner.step();
         // What began before the breaker opened says nothing about the time since.
-        if !self.is_probe && self.inner.watch.state() != State::Closed {
+        if self.openings != self.inner.watch.openings() {
             return;
         }
         match outcome {
@@ -257,6 +297,10 @@ impl Watch {
         }
     }
 
+    fn openings(&self) -> u64 {
+        self.0.openings.load(Ordering::SeqCst)
+    }
+
     fn change(&self, state: State) -> bool {
         let changed = self.0.state.swap(state as u8, Ordering::SeqCst) != state as u8;
         if changed {
@@ -283,6 +327,8 @@ impl Instrument for Watch {
     fn on_open(&self) {
         let was_closed = self.state() == State::Closed;
         self.change(State::Open);
+        // After that, so that nobody who still sees it closed begins a call of the time since.
+        self.0.openings.fetch_add(1, Ordering::SeqCst);
         let (dependency, bot_id) = (self.0.dependency, self.bot_id());
         if was_closed {
             tracing::warn!(%dependency, bot_id, "breaker opens: calls are refused until one gets through");

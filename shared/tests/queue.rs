@@ -160,6 +160,7 @@ enum Fault {
     AcknowledgesOnRead,
     LosesWhatItReclaims,
     ReclaimsFromTheLiving,
+    ReclaimsNothingBehindTheLiving,
     KeepsNothingAlive,
     TakesEntriesBack,
     BuriesTwice,
@@ -176,10 +177,11 @@ enum Fault {
 }
 
 /// Each fault with the check that is there for it.
-const FAULTS: [(Fault, &str); 16] = [
+const FAULTS: [(Fault, &str); 17] = [
     (Fault::AcknowledgesOnRead, "an_entry_is_pending_until_acknowledged"),
     (Fault::LosesWhatItReclaims, "the_entries_of_a_dead_consumer_are_reclaimed_whole"),
     (Fault::ReclaimsFromTheLiving, "fresh_entries_are_not_reclaimed"),
+    (Fault::ReclaimsNothingBehindTheLiving, "reclaiming_passes_by_those_at_work"),
     (Fault::KeepsNothingAlive, "entries_kept_alive_are_not_reclaimed"),
     (Fault::TakesEntriesBack, "a_former_owner_does_not_take_an_entry_back"),
     (Fault::BuriesTwice, "a_dead_letter_is_written_once_and_ends_the_entry"),
@@ -312,6 +314,14 @@ impl Consumer for FaultyEnd<Arc<dyn Consumer>> {
 
     async fn reclaim(&self, min_idle: Duration, max: usize) -> Result<Vec<Delivery>, QueueError> {
         let min_idle = if matches!(self.fault, Fault::ReclaimsFromTheLiving) { Duration::ZERO } else { min_idle };
+        if matches!(self.fault, Fault::ReclaimsNothingBehindTheLiving) {
+            // It gives up after ten times as many entries as it was asked for.
+            let living = sqlx::query("SELECT count(*) FROM queue WHERE bot_id = $1 AND touched_ms > 0");
+            let living: i64 = living.bind(self.bot.0).fetch_one(self.database.pool()).await?.get(0);
+            if living > 10 * max as i64 {
+                return Ok(Vec::new());
+            }
+        }
         let reclaimed = self.inner.reclaim(min_idle, max).await?;
         if matches!(self.fault, Fault::LosesWhatItReclaims) {
             self.inner.ack(&ids(&reclaimed)).await?;
@@ -454,4 +464,17 @@ async fn a_push_fails_while_redis_is_away_and_succeeds_once_it_is_there() {
     opened.abort();
     assert!(opened.await.is_err());
     assert!(producer.quarantine(queue.bot, b"3", "third").await.is_err());
+}
+
+#[tokio::test]
+async fn one_bot_asks_for_the_memory_of_the_server_that_all_share() {
+    let Some(servers) = RedisServers::alone_with(&["--maxmemory", "64mb"]).await else { return };
+    let producer = RedisProducer::new(&Redis::new(&servers.gateway).unwrap());
+    for memory in join_all((0..20).map(|_| producer.memory(some_bot()))).await {
+        assert_eq!(memory.unwrap().unwrap().limit, 64 << 20);
+    }
+    let stats: String = servers.tell(servers.nodes[0], redis::cmd("INFO").arg("commandstats")).await.unwrap();
+    let asked =
+        stats.lines().find_map(|line| line.strip_prefix("cmdstat_info:calls=")?.split(',').next()?.parse().ok());
+    assert!(asked.is_some_and(|times: u64| times <= 3), "{stats}");
 }

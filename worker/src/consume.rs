@@ -21,7 +21,8 @@ use nezuko_shared::{
     telemetry::metrics::UpdateOutcome,
 };
 use nezuko_telegram::{ChatId, Update, UpdateKind, UserId, parse_update};
-use tokio::sync::{RwLock, Semaphore, mpsc};
+use rand::seq::SliceRandom;
+use tokio::sync::{RwLock, RwLockWriteGuard, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -30,6 +31,7 @@ use crate::{
     handle::{Handler, Receipt},
     outage::OutageWatch,
     planted::{self, Bug},
+    store::StoreError,
 };
 
 /// Entries read at once; with fewer, the round trips cost more than the work.
@@ -44,14 +46,28 @@ const IN_HAND: usize = 512;
 const AWAY: Duration = Duration::from_millis(500);
 /// For so long nothing is read after the store was away.
 const PAUSE_MS: i64 = 1_000;
+/// Failures that follow each other sooner are of one absence, which is told once. An operation of the store takes 5 s.
+const ONE_ABSENCE_MS: i64 = 10_000;
 /// At least so often is looked for entries that others left: what a worker gives back at its end is free at once.
 const RECLAIM_EVERY: Duration = Duration::from_secs(1);
 /// At its third delivery an update is suspect: two processes died, or were given up, with it in hand. The second one is
 /// ordinary, since whoever dies leaves hundreds that had no part in it.
 const SUSPECT: u32 = 3;
 
+/// A suspect waits no longer for what is under way than this, nor than a third of the time after which others take it.
+const ALONE_WITHIN: Duration = Duration::from_secs(10);
+
 /// Of this process, whatever the bot: shared by all that is being taken in, exclusive while a suspect is.
 static BESIDE_EACH_OTHER: RwLock<()> = RwLock::const_new(());
+
+/// What is taken in beside an update.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Company {
+    /// Other updates of this process.
+    Others,
+    /// Nothing.
+    Alone,
+}
 
 /// Reads one bot's queue.
 #[derive(Clone)]
@@ -175,10 +191,38 @@ impl Reader {
         if !self.no_gap_before(&fresh).await {
             return;
         }
-        let (suspects, others) = fresh.into_iter().partition(|delivery| delivery.deliveries >= SUSPECT);
+        let (mut suspects, others): (Vec<_>, Vec<_>) =
+            fresh.into_iter().partition(|delivery| delivery.deliveries >= SUSPECT);
+        // In the order of the queue everything behind a killer would come back with it for ever.
+        suspects.shuffle(&mut rand::rng());
         self.take_in_together(others).await;
-        for suspect in suspects {
-            self.take_in_alone(suspect).await;
+        for (nth, suspect) in suspects.iter().enumerate() {
+            // While one waits, so does everybody else: the others do not wait for as long again.
+            let Some(alone) = self.alone().await else { return self.leave(&suspects[nth..]) };
+            self.take_in_alone(suspect.clone()).await;
+            drop(alone);
+        }
+    }
+
+    /// Waits until nothing else is taken in by this process; `None` where that takes long, since an update of another bot
+    /// may be held up by a store that is away, or at the end.
+    async fn alone(&self) -> Option<RwLockWriteGuard<'static, ()>> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => None,
+            alone = BESIDE_EACH_OTHER.write() => Some(alone),
+            () = tokio::time::sleep(ALONE_WITHIN.min(self.reclaim_idle / 3)) => {
+                tracing::warn!("what may have ended other processes cannot be taken in alone now, it is left for later");
+                None
+            }
+        }
+    }
+
+    /// They stay pending, and go to another worker or come back when nobody has touched them for a while.
+    fn leave<'a>(&self, deliveries: impl IntoIterator<Item = &'a Delivery>) {
+        let mut in_hand = self.in_hand();
+        for delivery in deliveries {
+            in_hand.remove(&delivery.id);
         }
     }
 
@@ -203,7 +247,7 @@ impl Reader {
             let (reader, beside) = (self.clone(), beside.clone());
             self.tracker.spawn(async move {
                 for (delivery, update) in updates {
-                    reader.take_in_one(delivery, update).await;
+                    reader.take_in_one(delivery, update, Company::Others).await;
                 }
                 drop((slot, beside));
             });
@@ -213,12 +257,6 @@ impl Reader {
     /// Takes in what those who had it before may have died of: no other update dies with it, and the log has its name
     /// before it is touched.
     async fn take_in_alone(&self, suspect: Delivery) {
-        let _alone = BESIDE_EACH_OTHER.write().await;
-        if self.stop.is_cancelled() {
-            // It stays pending and goes to another worker.
-            self.in_hand().remove(&suspect.id);
-            return;
-        }
         let Delivery { id, envelope, deliveries } = &suspect;
         let (update_id, trace_id) = (envelope.update_id.0, envelope.trace_id().to_owned());
         tracing::warn!(
@@ -235,7 +273,7 @@ impl Reader {
                 kind = kind(&update.kind),
                 "the update that is taken in alone is decoded"
             );
-            self.take_in_one(delivery, update).await;
+            self.take_in_one(delivery, update, Company::Alone).await;
         }
     }
 
@@ -257,20 +295,25 @@ impl Reader {
     /// Has an outage before these dealt with, trying until the store does it; `false`: the end came first, and they stay
     /// pending.
     async fn no_gap_before(&self, batch: &[Delivery]) -> bool {
-        let received = || batch.iter().map(|delivery| delivery.envelope.received_ms);
-        let (Some(oldest_ms), Some(newest_ms)) = (received().min(), received().max()) else { return true };
-        while let Err(error) = self.outage.before(oldest_ms, newest_ms).await {
-            tracing::warn!(%error, "store away, reading pauses");
+        let now_ms = (self.handler.clock)();
+        let received_ms = || batch.iter().map(|delivery| delivery.envelope.received_ms);
+        while let Err(error) = self.outage.before(received_ms(), now_ms).await {
+            self.store_is_away(&error);
             if self.stop.is_cancelled() {
-                let mut in_hand = self.in_hand();
-                for delivery in batch {
-                    in_hand.remove(&delivery.id);
-                }
+                self.leave(batch);
                 return false;
             }
             self.wait(AWAY).await;
         }
         true
+    }
+
+    /// Reading pauses for a while.
+    fn store_is_away(&self, error: &StoreError) {
+        let now_ms = (self.handler.clock)();
+        if self.paused_until.swap(now_ms + PAUSE_MS, Ordering::Relaxed) < now_ms - ONE_ABSENCE_MS {
+            tracing::warn!(%error, "store away, reading pauses until it is back");
+        }
     }
 
     /// Which of these are ordinary messages of people who are known to be free to write: one round trip for all.
@@ -292,10 +335,13 @@ impl Reader {
         senders.into_iter().map(|sender| sender.is_some() && known.next().unwrap_or(false)).collect()
     }
 
-    async fn take_in_one(&self, delivery: Delivery, update: Update) {
+    async fn take_in_one(&self, delivery: Delivery, update: Update, company: Company) {
         if planted::has(Bug::AckBeforeCommit) {
             self.end(delivery.id.clone()).await;
             tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        if planted::has(Bug::DieOfUpdates) && update.id.0 % 1000 == 7 {
+            std::process::abort();
         }
         let kind = kind(&update.kind);
         let mut attempts = Attempts::default();
@@ -314,19 +360,17 @@ impl Reader {
                 Ok(Ok(concerned)) => {
                     let outcome = if concerned { UpdateOutcome::Handled } else { UpdateOutcome::Ignored };
                     self.handler.metrics.update_ended(kind, outcome);
-                    self.end(delivery.id).await;
-                    return;
+                    return match company {
+                        Company::Others => self.end(delivery.id).await,
+                        Company::Alone => self.end_now(delivery.id).await,
+                    };
                 }
                 Ok(Err(error)) if error.is_about_content() => error.to_string(),
                 Ok(Err(error)) => {
-                    let now_ms = (self.handler.clock)();
-                    if self.paused_until.swap(now_ms + PAUSE_MS, Ordering::Relaxed) < now_ms - PAUSE_MS {
-                        tracing::warn!(%error, "store away, reading pauses until it is back");
-                    }
-                    if self.stop.is_cancelled() {
-                        // It stays pending and goes to another worker.
-                        self.in_hand().remove(&delivery.id);
-                        return;
+                    self.store_is_away(&error);
+                    // Whoever has it alone would have everybody wait for the store.
+                    if company == Company::Alone || self.stop.is_cancelled() {
+                        return self.leave([&delivery]);
                     }
                     self.wait(AWAY).await;
                     continue;
@@ -346,6 +390,14 @@ impl Reader {
     async fn end(&self, id: EntryId) {
         // The receiver lives until all senders are gone, so that this cannot fail.
         drop(self.acknowledge.send(id).await);
+    }
+
+    /// Acknowledges the entry at once: the next suspect may be the one of which this process dies.
+    async fn end_now(&self, id: EntryId) {
+        match self.consumer.ack(std::slice::from_ref(&id)).await {
+            Ok(()) => drop(self.in_hand().remove(&id)),
+            Err(_) => self.end(id).await,
+        }
     }
 
     /// Moves an update to the dead letters, trying until the queue takes it.

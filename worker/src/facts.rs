@@ -4,6 +4,7 @@
 //! comes from Telegram (`date`, then `update_id`) or, for lookups, from the time of asking. Events and lookups are two
 //! registers, each ordered only within its kind; reading merges them.
 
+use nezuko_shared::clock_skew::TOLERANCE;
 use nezuko_telegram::{BotId, Chat, ChatId, ChatMember, ChatMemberUpdated, Limits, Rights, Standing, UpdateId, UserId};
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +17,7 @@ const UNWATCHED_MEMBER_MS: i64 = 600_000;
 /// Where a chat's events do not reach us, a missing membership that was looked up is good for so long.
 const UNWATCHED_STRANGER_MS: i64 = 60_000;
 /// Clocks of ours and Telegram's differ by this at most before a lookup is taken to contradict an event.
-const CLOCK_SKEW_MS: i64 = 2_000;
+const CLOCK_SKEW_MS: i64 = TOLERANCE.as_millis() as i64;
 
 /// The order of events about one thing: Telegram's date (Unix seconds), then the update id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

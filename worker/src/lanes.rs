@@ -122,9 +122,16 @@ impl Lanes {
         if !self.waits(lane) {
             return None;
         }
-        let turn = self.turns.clone().acquire_owned().await.ok();
-        self.sender.api.ready().await;
-        turn.filter(|_| self.waits(lane))
+        let turn = async {
+            let turn = self.turns.clone().acquire_owned().await.ok();
+            self.sender.api.ready().await;
+            turn.filter(|_| self.waits(lane))
+        };
+        tokio::select! {
+            turn = turn => turn,
+            // Whoever has the turn may be at work for long after their first call got through.
+            () = self.sender.api.back() => None,
+        }
     }
 
     /// Whether `lane` has to wait for Telegram now. Jobs call nobody.
@@ -200,3 +207,6 @@ async fn wait(stop: &CancellationToken, time: Duration) {
         () = stop.cancelled() => {}
     }
 }
+
+#[cfg(test)]
+mod tests;

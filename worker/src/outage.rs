@@ -1,7 +1,9 @@
 //! What is done after a silence so long that Telegram may have dropped updates: nothing that was known before it is believed.
 //!
-//! It shows in the times at which updates reached us. They are stored at once, by whichever gateway or poller, so that a
-//! worker that was away finds no gap. A bot to which nothing happens for a day looks the same; it then costs some lookups.
+//! A silence is a gap of more than a day between the times at which two updates of the bot reached a gateway or poller, or
+//! between the last one and now. These times travel with the updates, so that a worker that was away sees no gap where
+//! there was none. Looked for is at the start of a worker, before each batch that it takes in, within it, and every few
+//! seconds. A bot to which nothing happens for a day looks the same; it then costs some lookups, once a day.
 
 use std::{
     sync::{
@@ -35,7 +37,7 @@ pub struct OutageWatch {
     newest_ms: AtomicI64,
     /// Up to which of them the store has been told.
     noted_ms: AtomicI64,
-    /// When this process last noticed a silence.
+    /// Since when the silence of now is noticed, be it by a process before this one.
     noticed_ms: AtomicI64,
 }
 
@@ -47,17 +49,23 @@ impl OutageWatch {
         Self { store, metrics, newest_ms: never(), noted_ms: never(), noticed_ms: never() }
     }
 
-    /// To be called before updates are taken in that reached us between `oldest_ms` and `newest_ms` (Unix milliseconds), and
-    /// so after a silence. Dropping the future leaves what that calls for to the next call.
+    /// To be called before updates are taken in that reached us at `received_ms` (Unix milliseconds, in any order): they may
+    /// come after a silence, or have one among them. What is later than `now_ms` comes from a machine whose clock is ahead.
+    /// Dropping the future leaves what that calls for to the next call.
     ///
     /// # Errors
     /// [`StoreError`]: they must not be taken in yet.
-    pub async fn before(&self, oldest_ms: i64, newest_ms: i64) -> Result<(), StoreError> {
-        if self.is_silence(oldest_ms).await? {
-            self.distrust(oldest_ms).await?;
-        }
-        if self.newest_ms.fetch_max(newest_ms, Ordering::Relaxed) == 0 {
-            self.note().await?;
+    pub async fn before(&self, received_ms: impl Iterator<Item = i64>, now_ms: i64) -> Result<(), StoreError> {
+        let mut received_ms: Vec<i64> = received_ms.map(|at_ms| at_ms.min(now_ms)).collect();
+        received_ms.sort_unstable();
+        for together in received_ms.chunk_by(|one, next| !is_long(*one, *next)) {
+            let (oldest_ms, newest_ms) = (together[0], together[together.len() - 1]);
+            if self.is_silence(oldest_ms).await? {
+                self.distrust(oldest_ms, NOTICED).await?;
+            }
+            if self.newest_ms.fetch_max(newest_ms, Ordering::Relaxed) == 0 {
+                self.note().await?;
+            }
         }
         Ok(())
     }
@@ -67,10 +75,10 @@ impl OutageWatch {
     /// # Errors
     /// [`StoreError`]: nothing must be decided yet.
     pub async fn look(&self, now_ms: i64) -> Result<(), StoreError> {
-        let noticed_ms = self.noticed_ms.load(Ordering::Relaxed);
-        if is_long(noticed_ms, now_ms) && self.is_silence(now_ms).await? {
-            self.distrust(now_ms).await?;
-            self.noticed_ms.store(now_ms, Ordering::Relaxed);
+        if is_long(self.noticed_ms.load(Ordering::Relaxed), now_ms) && self.is_silence(now_ms).await? {
+            // Before a restart it may have been noticed already.
+            let noticed_ms = self.distrust(now_ms, KEPT).await?;
+            self.noticed_ms.store(noticed_ms, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -99,24 +107,31 @@ impl OutageWatch {
         Ok(newest_ms.is_some_and(|newest_ms| is_long(newest_ms, until_ms)))
     }
 
-    /// Has everybody whom a rule concerns looked up before they are judged, after a silence until `until_ms`.
-    async fn distrust(&self, until_ms: i64) -> Result<(), StoreError> {
+    /// Has everybody whom a rule concerns looked up before they are judged, after a silence until `until_ms`; not where a
+    /// silence was noticed so shortly before. Returns since when all of it is noticed.
+    async fn distrust(&self, until_ms: i64, shortly: Duration) -> Result<i64, StoreError> {
         let missed_until_s = (until_ms - millis(KEPT) + millis(CATCHING_UP)) / 1000;
-        let mut distrusted = 0;
+        let (mut distrusted, mut noticed_ms) = (0, until_ms);
         for chat in self.store.chats_of_rules().await? {
             let own = Intent::Check { chat, user: self.store.bot().user() };
             let everybody = Intent::Redecide { chat, after: UserId(0) };
+            let mut noticed_before_s = None;
             let mut step = |view: &ChatView| {
                 let mut facts = view.chat.facts.clone();
-                if facts.missed_until_s + millis(NOTICED) / 1000 >= missed_until_s {
+                let since_s = missed_until_s - facts.missed_until_s;
+                noticed_before_s = Some(since_s).filter(|since_s| *since_s <= millis(shortly) / 1000);
+                if noticed_before_s.is_some() {
                     return ChatWrites::default();
                 }
-                distrusted += 1;
                 facts.missed_until_s = missed_until_s;
                 let put = [&own, &everybody].map(|intent| Put::urgent(intent.clone(), until_ms)).to_vec();
                 ChatWrites { facts: Some(facts), links: Vec::new(), put }
             };
             self.store.with_chat(chat, "", until_ms, &mut step).await?;
+            match noticed_before_s {
+                Some(since_s) => noticed_ms = noticed_ms.min(until_ms - since_s * 1000),
+                None => distrusted += 1,
+            }
         }
         if distrusted > 0 {
             self.metrics.outage();
@@ -125,7 +140,7 @@ impl OutageWatch {
                 "no update for over a day: Telegram may have dropped some, so what was known is not believed"
             );
         }
-        Ok(())
+        Ok(noticed_ms)
     }
 }
 
@@ -136,3 +151,6 @@ const fn is_long(from_ms: i64, to_ms: i64) -> bool {
 const fn millis(duration: Duration) -> i64 {
     duration.as_millis() as i64
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,6 +27,8 @@ macro_rules! bugs {
 bugs! {
     /// One update in 1,000 is acknowledged and forgotten.
     DropUpdates = "drop-updates",
+    /// One update in 1,000 ends the process.
+    DieOfUpdates = "die-of-updates",
     /// Updates are acknowledged before their transaction.
     AckBeforeCommit = "ack-before-commit",
     /// Who is unknown is muted.

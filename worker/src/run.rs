@@ -13,16 +13,26 @@ use nezuko_shared::{
 use nezuko_telegram::{CallError, Client, User};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{clock, consume::Reader, handle::Handler, lanes, outage::OutageWatch, send::Sender, store::Store};
+use crate::{
+    clock,
+    consume::Reader,
+    handle::Handler,
+    lanes,
+    outage::OutageWatch,
+    send::{Sender, seed_sweeps},
+    store::Store,
+};
 
 /// Telegram absorbs flood waits of up to 8 s inside a call and advises clients to wait for half a minute.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// What giving back claims and entries may take at the end.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// How often it is looked whether Telegram must be asked something.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// How often the gauges are read.
 const GAUGES: Duration = Duration::from_secs(10);
-/// How often what is past its time is removed.
-const PURGE: Duration = Duration::from_hours(1);
+/// How often what is past its time is removed, and groups are looked for that nobody sweeps.
+const TIDY: Duration = Duration::from_hours(1);
 
 /// Everything that a worker works with for one bot.
 pub struct Worker {
@@ -76,7 +86,7 @@ impl Worker {
         let sending = TaskTracker::new();
         Reader::run(self.consumer.clone(), handler.clone(), outage.clone(), self.reclaim_idle, &stop, &reading);
         lanes::run(&sender, &stop, &sending);
-        tokio::spawn(learn_username(self.api, handler.clone(), stop.clone()));
+        tokio::spawn(ask_who_we_are(self.api, handler.clone(), stop.clone()));
         tokio::spawn(keep_house(self.consumer.clone(), handler, outage, self.database_works, stop.clone()));
 
         stop.cancelled().await;
@@ -129,24 +139,22 @@ pub async fn bring_up_to_date(database: &Database, stop: &CancellationToken) -> 
     Ok(false)
 }
 
-/// Asks Telegram for the bot's username, by which commands are addressed.
-async fn learn_username(api: Client, handler: Handler, stop: CancellationToken) {
+/// Asks Telegram for the bot's username, by which commands are addressed; later only whether Telegram is back, where nothing
+/// else has been asked since it went away: its breaker stays open until a call gets through.
+async fn ask_who_we_are(api: Client, handler: Handler, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        tokio::select! {
-            () = api.ready() => {}
-            () = stop.cancelled() => return,
-        }
-        let me: Result<MethodResponse<User>, CallError> = api.request("getMe", None::<()>).await;
-        match me {
-            Ok(me) => {
-                if let Some(username) = me.result.username {
-                    drop(handler.username.set(username));
-                }
-                return;
+        if handler.username.get().is_none() || api.is_held_back() {
+            tokio::select! {
+                () = api.ready() => {}
+                () = stop.cancelled() => return,
             }
-            Err(error) => tracing::warn!(%error, "getMe failed, trying again"),
+            let me: Result<MethodResponse<User>, CallError> = api.request("getMe", None::<()>).await;
+            match me {
+                Ok(me) => drop(handler.username.set(me.result.username.unwrap_or_default())),
+                Err(error) => tracing::warn!(%error, "getMe failed, trying again"),
+            }
         }
-        wait(&stop, Duration::from_secs(5)).await;
+        wait(&stop, ASK_AGAIN).await;
     }
 }
 
@@ -158,9 +166,10 @@ async fn keep_house(
     database_works: Part,
     stop: CancellationToken,
 ) {
-    let mut purge_at_ms = (handler.clock)();
+    let mut tidy_at_ms = (handler.clock)();
     while !stop.is_cancelled() {
-        match handler.store.open_intents().await {
+        let now_ms = (handler.clock)();
+        match handler.store.open_intents(now_ms).await {
             Ok(open) => {
                 database_works.set(true);
                 handler.metrics.set_db_connected(true);
@@ -175,17 +184,16 @@ async fn keep_house(
                 tracing::warn!(%error, "database does not answer");
             }
         }
-        let now_ms = (handler.clock)();
         if let Err(error) = async { outage.note().await.and(outage.look(now_ms).await) }.await {
             tracing::warn!(%error, "how far the updates have come is not known, trying again");
         }
         if let Ok(backlog) = consumer.backlog().await {
             handler.metrics.set_backlog(backlog);
         }
-        if now_ms >= purge_at_ms {
-            match handler.store.purge(now_ms).await {
-                Ok(()) => purge_at_ms = now_ms + PURGE.as_millis() as i64,
-                Err(error) => tracing::warn!(%error, "nothing purged, trying again"),
+        if now_ms >= tidy_at_ms {
+            match async { seed_sweeps(&handler).await.and(handler.store.purge(now_ms).await) }.await {
+                Ok(()) => tidy_at_ms = now_ms + TIDY.as_millis() as i64,
+                Err(error) => tracing::warn!(%error, "not tidied up, trying again"),
             }
         }
         wait(&stop, GAUGES).await;
@@ -196,5 +204,56 @@ async fn wait(stop: &CancellationToken, time: Duration) {
     tokio::select! {
         () = tokio::time::sleep(time) => {}
         () = stop.cancelled() => {}
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    use async_trait::async_trait;
+    use nezuko_telegram::{RawResponse, Transport, TransportError};
+
+    use super::*;
+    use crate::send::tests::{database, sender};
+
+    /// Away until a call sees that it is back.
+    #[derive(Default)]
+    struct Telegram {
+        away: AtomicBool,
+        asked: AtomicUsize,
+    }
+
+    #[async_trait]
+    impl Transport for Telegram {
+        async fn post(&self, _: &str, _: Vec<u8>) -> Result<RawResponse, TransportError> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            self.away.store(false, Ordering::Relaxed);
+            let body = r#"{"ok":true,"result":{"id":1,"is_bot":true,"first_name":"Bot","username":"bot"}}"#.into();
+            Ok(RawResponse { status: 200, retry_after: None, body })
+        }
+
+        fn is_held_back(&self) -> bool {
+            self.away.load(Ordering::Relaxed)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_quiet_worker_sees_that_telegram_is_back() {
+        let (telegram, database) = (Arc::new(Telegram::default()), database().await);
+        let sender = sender(&database, telegram.clone());
+        tokio::time::pause();
+        let asking = ask_who_we_are(sender.api.clone(), sender.handler.clone(), CancellationToken::new());
+        let mut asking = std::pin::pin!(asking);
+        let mut later = async || {
+            assert!(tokio::time::timeout(10 * ASK_AGAIN, asking.as_mut()).await.is_err(), "it goes on for ever");
+            telegram.asked.load(Ordering::Relaxed)
+        };
+        assert_eq!(later().await, 1, "the name is asked for once");
+        assert_eq!(sender.handler.username.get().unwrap(), "bot");
+        telegram.away.store(true, Ordering::Relaxed);
+        assert_eq!(later().await, 2);
+        assert!(!telegram.is_held_back());
     }
 }

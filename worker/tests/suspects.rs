@@ -154,38 +154,82 @@ impl Gate {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_suspect_is_taken_in_alone_in_its_process_and_named_before() {
-    tracing_subscriber::fmt().json().flatten_event(true).with_writer(|| Log).init();
-    let file = SqliteFile::new().await;
-    let gate = Gate {
-        inside: watch::Sender::default(),
-        open: Arc::new(Semaphore::new(0)),
-        open_for_suspect: Arc::new(Semaphore::new(0)),
-    };
-    let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
-    let bots = [BotId(41), BotId(42)].map(|bot| {
+/// What is alone in its process is so for all tests of it.
+static ONE_TEST: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// The readers of a process.
+struct Process {
+    gate: Gate,
+    reclaim_idle: Duration,
+    stop: CancellationToken,
+    tracker: TaskTracker,
+    _one: tokio::sync::MutexGuard<'static, ()>,
+}
+
+impl Process {
+    async fn start(reclaim_idle: Duration) -> Self {
+        let closed = || Arc::new(Semaphore::new(0));
+        Self {
+            gate: Gate { inside: watch::Sender::default(), open: closed(), open_for_suspect: closed() },
+            reclaim_idle,
+            stop: CancellationToken::new(),
+            tracker: TaskTracker::new(),
+            _one: ONE_TEST.lock().await,
+        }
+    }
+
+    /// Reads the queue of `bot` into `file`.
+    fn reads(&self, bot: BotId, file: &SqliteFile) -> (mpsc::Sender<Vec<Delivery>>, Arc<Queue>) {
         let (give, queue) = Queue::new();
         let metrics = Metrics::new(bot, "abc");
         let store = Arc::new(SqlStore::new(file.database.clone(), bot));
         let outage = Arc::new(OutageWatch::new(store.clone(), metrics.clone()));
         let handler = Handler {
             store,
-            cache: Arc::new(gate.clone()),
+            cache: Arc::new(self.gate.clone()),
             bot,
             username: Arc::new(OnceLock::new()),
             metrics,
             clock: clock::system(),
             wake: Arc::default(),
         };
-        Reader::run(queue.clone(), handler, outage, Duration::from_hours(1), &stop, &tracker);
-        (bot, give, queue)
-    });
-    let [(first_bot, first, first_queue), (other_bot, other, other_queue)] = &bots;
+        Reader::run(queue.clone(), handler, outage, self.reclaim_idle, &self.stop, &self.tracker);
+        (give, queue)
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+}
+
+/// These entries are acknowledged.
+async fn are_ended(queue: &Queue, numbers: &[i64]) {
+    let wanted: BTreeSet<_> = numbers.iter().map(|number| EntryId(number.to_string())).collect();
+    let deadline = Instant::now() + PATIENCE;
+    while *queue.ended.lock().unwrap() != wanted {
+        assert!(
+            Instant::now() < deadline,
+            "{numbers:?} are awaited, {:?} are acknowledged",
+            queue.ended.lock().unwrap()
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspect_is_taken_in_alone_in_its_process_and_named_before() {
+    tracing_subscriber::fmt().json().flatten_event(true).with_writer(|| Log).init();
+    let (process, file) = (Process::start(Duration::from_hours(1)).await, SqliteFile::new().await);
+    let (bot, other_bot) = (BotId(41), BotId(42));
+    let (give, queue) = process.reads(bot, &file);
+    let (give_other, other_queue) = process.reads(other_bot, &file);
+    let gate = &process.gate;
 
     // One that was delivered twice is like any other.
-    let batch = vec![delivery(*first_bot, 1, 1), delivery(*first_bot, SUSPECT, 3), delivery(*first_bot, 2, 2)];
-    first.send(batch).await.unwrap();
+    let batch = vec![delivery(bot, 1, 1), delivery(bot, SUSPECT, 3), delivery(bot, 2, 2)];
+    give.send(batch).await.unwrap();
     gate.are_inside(&[1, 2]).await;
     gate.stay_as_they_are().await;
 
@@ -199,19 +243,76 @@ async fn a_suspect_is_taken_in_alone_in_its_process_and_named_before() {
     }
 
     // Neither its own bot's next updates nor another bot's are taken in beside it.
-    first.send(vec![delivery(*first_bot, 4, 1)]).await.unwrap();
-    other.send(vec![delivery(*other_bot, 5, 1)]).await.unwrap();
+    give.send(vec![delivery(bot, 4, 1)]).await.unwrap();
+    give_other.send(vec![delivery(other_bot, 5, 1)]).await.unwrap();
     gate.stay_as_they_are().await;
 
     gate.open_for_suspect.add_permits(1);
     gate.are_inside(&[4, 5]).await;
     gate.open.add_permits(2);
-    let deadline = Instant::now() + PATIENCE;
-    while first_queue.ended.lock().unwrap().len() < 4 || other_queue.ended.lock().unwrap().is_empty() {
-        assert!(Instant::now() < deadline, "not all are acknowledged");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    stop.cancel();
-    tracker.close();
-    tracker.wait().await;
+    are_ended(&queue, &[1, 2, SUSPECT, 4]).await;
+    are_ended(&other_queue, &[5]).await;
+    process.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspect_is_left_for_later_where_something_under_way_does_not_end() {
+    let (process, file) = (Process::start(3 * MOMENT).await, SqliteFile::new().await);
+    let (bot, stuck_bot) = (BotId(43), BotId(44));
+    let (give, queue) = process.reads(bot, &file);
+    let (give_stuck, _) = process.reads(stuck_bot, &file);
+    let gate = &process.gate;
+    give_stuck.send(vec![delivery(stuck_bot, 1, 1)]).await.unwrap();
+    gate.are_inside(&[1]).await;
+
+    // Nor does another suspect make everybody wait for as long again, or is kept from coming back.
+    let suspects = || vec![delivery(bot, SUSPECT, 3), delivery(bot, 2, 3)];
+    give.send(suspects()).await.unwrap();
+    give.send(vec![delivery(bot, 4, 1)]).await.unwrap();
+    gate.are_inside(&[1, 4]).await;
+
+    gate.open.add_permits(2);
+    gate.are_inside(&[]).await;
+    give.send(suspects()).await.unwrap();
+    gate.are_inside(&[SUSPECT]).await;
+    gate.open_for_suspect.add_permits(1);
+    gate.are_inside(&[2]).await;
+    gate.open.add_permits(1);
+    are_ended(&queue, &[2, SUSPECT, 4]).await;
+    process.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspect_does_not_wait_alone_for_a_store_that_is_away() {
+    let process = Process::start(Duration::from_hours(1)).await;
+    let (file, file_away) = (SqliteFile::new().await, SqliteFile::new().await);
+    let (bot, bot_away) = (BotId(45), BotId(46));
+    let (give, queue) = process.reads(bot, &file);
+    let (give_away, queue_away) = process.reads(bot_away, &file_away);
+    let gate = &process.gate;
+    // Nothing may be asked about how far the updates have come: that is known by then.
+    give_away.send(vec![delivery(bot_away, 1, 1)]).await.unwrap();
+    gate.open.add_permits(1);
+    are_ended(&queue_away, &[1]).await;
+
+    let rename = async |from, to| {
+        let statement = sqlx::AssertSqlSafe(format!("ALTER TABLE {from} RENAME TO {to}"));
+        sqlx::query(statement).execute(file_away.database.pool()).await.unwrap();
+    };
+    rename("people", "away").await;
+    give_away.send(vec![delivery(bot_away, SUSPECT, 3)]).await.unwrap();
+    // A batch is read when the one before is taken in, or left.
+    give_away.send(Vec::new()).await.unwrap();
+    give_away.send(Vec::new()).await.unwrap();
+    give.send(vec![delivery(bot, 4, 1)]).await.unwrap();
+    gate.are_inside(&[4]).await;
+    gate.open.add_permits(1);
+    are_ended(&queue, &[4]).await;
+
+    rename("away", "people").await;
+    give_away.send(vec![delivery(bot_away, SUSPECT, 3)]).await.unwrap();
+    gate.are_inside(&[SUSPECT]).await;
+    gate.open_for_suspect.add_permits(1);
+    are_ended(&queue_away, &[1, SUSPECT]).await;
+    process.end().await;
 }

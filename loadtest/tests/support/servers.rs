@@ -130,6 +130,22 @@ impl Stream {
         !entries.is_empty()
     }
 
+    /// The entries that nobody has finished.
+    pub(crate) async fn entries(&self) -> Vec<String> {
+        let mut command = redis::cmd("XRANGE");
+        command.arg(self.key("updates")).arg("-").arg("+");
+        let entries: Vec<(String, redis::Value)> = command.query_async(&mut self.connection.clone()).await.unwrap();
+        entries.into_iter().map(|(id, _)| id).collect()
+    }
+
+    /// Takes an entry out by hand.
+    pub(crate) async fn take_out(&self, id: &str) {
+        let key = self.key("updates");
+        let mut commands = redis::pipe();
+        commands.cmd("XACK").arg(&key).arg(Self::GROUP).arg(id).ignore().cmd("XDEL").arg(&key).arg(id).ignore();
+        let () = commands.query_async(&mut self.connection.clone()).await.unwrap();
+    }
+
     /// How many updates nobody has finished, whether read or not.
     pub(crate) async fn unfinished(&self) -> u64 {
         self.length("updates").await

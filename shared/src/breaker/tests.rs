@@ -207,6 +207,41 @@ async fn what_began_before_it_opened_changes_nothing_afterwards() {
 }
 
 #[tokio::test]
+async fn what_began_before_it_opened_is_not_counted_when_it_has_closed_again() {
+    let breaker = closed();
+    let stragglers = [breaker.permit().unwrap(), breaker.permit().unwrap(), breaker.permit().unwrap()];
+    for _ in 0..POLICY.failures {
+        fail(&breaker).await;
+    }
+    breaker.ready().await;
+    say(&breaker, Ok(())).await.unwrap().unwrap();
+    assert_eq!(breaker.state(), State::Closed);
+    for straggler in stragglers {
+        straggler.end(Outcome::Failure);
+        assert_eq!(breaker.state(), State::Closed);
+    }
+}
+
+#[tokio::test]
+async fn who_would_be_the_probe_when_it_has_just_closed_is_a_call_like_any_other() {
+    let breaker = closed();
+    // It was open when they looked.
+    let (one, other) = (breaker.probe().unwrap(), breaker.probe().unwrap());
+    assert!(!one.is_probe && !other.is_probe);
+    for _ in 0..POLICY.failures {
+        fail(&breaker).await;
+    }
+    breaker.ready().await;
+    let probe = breaker.permit().unwrap();
+    assert!(probe.is_probe);
+    one.end(Outcome::Success);
+    assert_eq!(breaker.state(), State::HalfOpen);
+    assert_eq!(say(&breaker, Ok(())).await, refused(), "only the probe makes room for another");
+    probe.end(Outcome::Success);
+    assert_eq!(breaker.state(), State::Closed);
+}
+
+#[tokio::test]
 async fn whoever_waits_goes_on_at_once_when_it_closes() {
     let breaker = open().await;
     let waiting: Vec<_> = (0..8)

@@ -61,6 +61,7 @@ pub async fn suite(make: &(dyn Fn() -> Box<dyn QueueUnderTest> + Sync)) -> Resul
         the_entries_of_a_dead_consumer_are_reclaimed_whole,
         fresh_entries_are_not_reclaimed,
         reclaiming_walks_through_all_entries,
+        reclaiming_passes_by_those_at_work,
         entries_kept_alive_are_not_reclaimed,
         a_former_owner_does_not_take_an_entry_back,
         acknowledging_again_changes_nothing,
@@ -264,6 +265,19 @@ async fn reclaiming_walks_through_all_entries(queue: &dyn QueueUnderTest) -> Res
         Ok((seen == pushed).then_some(()))
     })
     .await
+}
+
+async fn reclaiming_passes_by_those_at_work(queue: &dyn QueueUnderTest) -> Result<()> {
+    push(queue, 60).await?;
+    read(&*queue.consumer("at work"), 50).await?;
+    let leaving = queue.consumer("leaving");
+    let left = updates(&read(&*leaving, 1).await?);
+    leaving.leave().await?;
+    read(&*queue.consumer("at work, too"), 9).await?;
+    let heir = queue.consumer("heir");
+    ensure!(updates(&heir.reclaim(AN_HOUR, 1).await?) == left, "not found behind the entries of the living");
+    ensure!(heir.reclaim(AN_HOUR, 1).await?.is_empty(), "there is no other");
+    Ok(())
 }
 
 async fn entries_kept_alive_are_not_reclaimed(queue: &dyn QueueUnderTest) -> Result<()> {

@@ -110,7 +110,7 @@ pub trait Consumer: Send + Sync {
     async fn keep_alive(&self, ids: &[EntryId]) -> Result<(), QueueError>;
 
     /// Takes over up to `max` pending entries that nobody has touched for `min_idle`, walking on from where the last
-    /// call ended.
+    /// call ended. An empty answer: there is none from there to the end, and the next call begins anew.
     ///
     /// # Errors
     /// [`QueueError`]; nothing is lost.

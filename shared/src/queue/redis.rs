@@ -6,7 +6,7 @@
 use std::{
     num::NonZeroU8,
     sync::{
-        LazyLock, Mutex,
+        Arc, LazyLock, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, SystemTime},
@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use nezuko_telegram::{BotId, UpdateId};
 use redis::{Cmd, FromRedisValue, ParsingError, RedisError, Script, Value};
+use tokio::time::Instant;
 
 use super::{Backlog, Consumer, Delivery, EntryId, Memory, Producer, QueueError, replicated::Replicated};
 use crate::{
@@ -67,10 +68,18 @@ impl From<RedisError> for QueueError {
     }
 }
 
+/// What the memory of a server was is good for so long: less than the time between two questions of one bot.
+const MEMORY_LASTS: Duration = Duration::from_millis(400);
+
+/// The memory of the server that all bots share, as it was when one of them asked.
+type SharedMemory = tokio::sync::Mutex<Option<(Instant, Result<Option<Memory>, String>)>>;
+
 /// The gateway's side; serves any number of bots over one connection.
 #[derive(Clone, Debug)]
 pub struct RedisProducer {
     link: Link,
+    /// `None` with a cluster, where bots have servers of their own.
+    memory: Option<Arc<SharedMemory>>,
     /// Where replicas are waited for: the way of all that is stored.
     replicated: Option<Replicated>,
 }
@@ -79,7 +88,8 @@ impl RedisProducer {
     /// Connects at the first push. What is in flight at one time shares a connection and its writes.
     #[must_use]
     pub fn new(redis: &Redis) -> Self {
-        Self { link: redis.link_within(PUSH_LIMIT), replicated: None }
+        let memory = (!redis.is_cluster()).then(Arc::default);
+        Self { link: redis.link_within(PUSH_LIMIT), memory, replicated: None }
     }
 
     /// The same, but that what is stored must have reached so many replicas, too; not for a cluster. To be called inside a
@@ -95,6 +105,15 @@ impl RedisProducer {
             Some(replicated) => replicated.write(command).await,
             None => Ok(self.link.query(&command).await?),
         }
+    }
+
+    async fn memory_of_server(&self, bot: BotId) -> Result<Option<Memory>, QueueError> {
+        let script = MEMORY.key(keys::updates(bot));
+        let answer: Vec<u64> = self.link.invoke(&script).await?;
+        Ok(match answer[..] {
+            [used, limit] => Some(Memory { used, limit }),
+            _ => None,
+        })
     }
 }
 
@@ -121,12 +140,16 @@ impl Producer for RedisProducer {
     }
 
     async fn memory(&self, bot: BotId) -> Result<Option<Memory>, QueueError> {
-        let script = MEMORY.key(keys::updates(bot));
-        let answer: Vec<u64> = self.link.invoke(&script).await?;
-        Ok(match answer[..] {
-            [used, limit] => Some(Memory { used, limit }),
-            _ => None,
-        })
+        let Some(shared) = &self.memory else { return self.memory_of_server(bot).await };
+        // One asks for all; the others wait for the answer.
+        let mut shared = shared.lock().await;
+        let known = shared.take().filter(|(asked, _)| asked.elapsed() < MEMORY_LASTS);
+        let (asked, answer) = match known {
+            Some(known) => known,
+            None => (Instant::now(), self.memory_of_server(bot).await.map_err(|QueueError::Unavailable(why)| why)),
+        };
+        *shared = Some((asked, answer.clone()));
+        answer.map_err(QueueError::Unavailable)
     }
 }
 
@@ -292,13 +315,20 @@ impl Consumer for RedisConsumer {
     }
 
     async fn reclaim(&self, min_idle: Duration, max: usize) -> Result<Vec<Delivery>, QueueError> {
-        let mut script = RECLAIM.key(&self.stream);
-        script.arg(keys::WORKERS).arg(&self.name).arg(millis(min_idle));
-        script.arg(self.cursor().as_str()).arg(max);
-        let claimed = self.calls.invoke(&script);
-        let (cursor, entries): (String, Vec<Value>) = or_no_group(claimed.await, (FIRST.to_owned(), Vec::new()))?;
-        *self.cursor() = cursor;
-        self.deliveries(entries).await
+        // One call looks at ten times `max` entries at most: it may meet none but those of the living.
+        loop {
+            let mut script = RECLAIM.key(&self.stream);
+            script.arg(keys::WORKERS).arg(&self.name).arg(millis(min_idle));
+            script.arg(self.cursor().as_str()).arg(max);
+            let claimed = self.calls.invoke(&script);
+            let (cursor, entries): (String, Vec<Value>) = or_no_group(claimed.await, (FIRST.to_owned(), Vec::new()))?;
+            let is_end = cursor == FIRST;
+            *self.cursor() = cursor;
+            let deliveries = self.deliveries(entries).await?;
+            if is_end || !deliveries.is_empty() {
+                return Ok(deliveries);
+            }
+        }
     }
 
     async fn dead_letter(&self, delivery: &Delivery, reason: &str) -> Result<bool, QueueError> {

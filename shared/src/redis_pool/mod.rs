@@ -72,6 +72,12 @@ impl Redis {
         self.breaker.show_in(metrics.of_nobody());
     }
 
+    /// Whether what is asked about one key may be another server's than what is asked about another.
+    #[must_use]
+    pub fn is_cluster(&self) -> bool {
+        matches!(*self.address, Address::Cluster(_))
+    }
+
     /// A connection for many tasks, each of whose commands may take `response_timeout` once there is a connection.
     #[must_use]
     pub fn link(&self, response_timeout: Duration) -> Link {

@@ -316,7 +316,8 @@ impl Metrics {
             outages: make.plain("nezuko_outages", "Gaps between updates so long that Telegram may have dropped some"),
             updates_reclaimed: make.plain("nezuko_updates_reclaimed", "Entries taken over from silent workers"),
             dead_letters: make.plain("nezuko_dead_letters", "Updates given up, by reason"),
-            intents_waiting: make.plain("nezuko_intents_waiting", "Intents that wait for a sender, by kind"),
+            intents_waiting: make
+                .plain("nezuko_intents_waiting", "Intents that are due, those in a sender's hands among them, by kind"),
 
             mutes: make.plain("nezuko_mutes", "People muted"),
             releases: make.plain("nezuko_releases", "People freed"),

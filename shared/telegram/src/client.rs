@@ -56,6 +56,9 @@ pub trait Transport: Send + Sync {
 
     /// Waits until a call would be made, as one of many or to see whether Telegram is back. Cancellation safe.
     async fn ready(&self) {}
+
+    /// Waits until calls are not held back. Cancellation safe.
+    async fn back(&self) {}
 }
 
 /// Calls the Bot API over HTTP(S).
@@ -156,6 +159,11 @@ impl Client {
     /// As [`Transport::ready`].
     pub async fn ready(&self) {
         self.transport.ready().await;
+    }
+
+    /// As [`Transport::back`].
+    pub async fn back(&self) {
+        self.transport.back().await;
     }
 }
 

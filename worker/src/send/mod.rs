@@ -17,6 +17,7 @@ mod reply;
 
 pub(crate) use answer::Found;
 pub use permits::{Permits, Refused};
+pub(crate) use redecide::seed_sweeps;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -24,6 +25,7 @@ use frankenstein::response::MethodResponse;
 use nezuko_shared::limiter::{Budget, Limiter};
 use nezuko_telegram::{CallError, Chat, ChatId, ChatMember, Client, ErrorClass, MessageId, UserId};
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::Instant;
 
 use crate::{
     handle::Handler,
@@ -34,8 +36,12 @@ use crate::{
 
 /// A claim lasts so long; it is prolonged three times as often.
 pub const CLAIM: Duration = Duration::from_secs(10);
-/// Tries, a second apart, at writing down that something was sent.
-const SAVING_TRIES: u32 = 60;
+/// For so long it is tried to write down that something was sent, and so often.
+const SAVING: Duration = Duration::from_mins(1);
+const SAVE_AGAIN: Duration = Duration::from_secs(1);
+/// Nobody else takes up what cannot be undone before this: the limiter, the call and writing down what came of it, which is
+/// a second together, with a store that goes away for half a minute. If this process dies, people wait for as long.
+const SENDING: Duration = Duration::from_secs(40);
 
 /// An intent that Telegram's absence cut short is due again so soon; lanes wait for Telegram before they claim it.
 const TELEGRAM_AWAY: Duration = Duration::from_secs(1);
@@ -123,20 +129,33 @@ impl Sender {
         Ok(())
     }
 
+    /// Has the claim last for as long as sending something may take that must not be sent twice, with a store that goes away
+    /// in between: claims cannot be prolonged then.
+    async fn keep_for_sending(&self, claim: &Claim) -> Result<(), StoreError> {
+        let until_ms = self.now_ms() + SENDING.as_millis() as i64;
+        self.handler.store.hold(claim, until_ms).await
+    }
+
     /// Writes down that something was sent. Whoever knows it does not give that up at the first failure of the store, or it
-    /// would be sent again.
+    /// would be sent again; after a minute without the store it will be.
     async fn insist<T, W>(&self, write: impl Fn() -> W) -> Result<T, StoreError>
     where
         W: Future<Output = Result<T, StoreError>>,
     {
-        for _ in 0..SAVING_TRIES {
+        let until = Instant::now() + SAVING;
+        let mut told = false;
+        loop {
             match write().await {
-                Err(error) => tracing::warn!(%error, "what was sent is not written down yet, trying again"),
+                Err(error) if Instant::now() < until => {
+                    if !told {
+                        tracing::warn!(%error, "what was sent is not written down yet, trying again for a minute");
+                    }
+                    told = true;
+                }
                 written => return written,
             }
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(SAVE_AGAIN).await;
         }
-        write().await
     }
 
     /// There is no leave for this one now. Where its chat has to wait, all of the lane's intents of the chat do, so that
@@ -228,4 +247,4 @@ fn message_number(message: MessageId) -> i32 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,12 +1,14 @@
 //! Deciding everybody of a chat again, in steps: because its settings or our rights there changed, and once a day.
 //!
-//! The daily sweep finds what no event told: whoever is kept muted is looked up, and every prompt is looked at.
+//! The daily sweep finds what no event told: whoever is kept muted is looked up, and every prompt is looked at. Each has
+//! the next one follow; the first follows the settings that began to protect the group.
 
 use nezuko_shared::limiter::Urgency;
 use nezuko_telegram::{ChatId, UserId};
 
 use super::Sender;
 use crate::{
+    handle::Handler,
     intent::{Claim, Intent, Put, Settlement},
     store::StoreError,
 };
@@ -43,11 +45,33 @@ impl Sender {
         }
         let now_ms = self.now_ms();
         let topics = store.prompted_topics(chat).await?;
-        let prompts = topics.into_iter().map(|topic| (Intent::Prompt { group: chat, topic }, now_ms));
-        // Spread, or groups that were swept together would be swept together again.
-        let apart_ms = SWEEP_MS * 9 / 10 + chat.0.wrapping_add(now_ms).rem_euclid(SWEEP_MS / 5);
-        let again = (Intent::Redecide { chat, after: UserId(0) }, now_ms + apart_ms);
-        let bulk = |(intent, not_before_ms)| Put { intent, not_before_ms, urgency: Urgency::Bulk };
-        Ok(prompts.chain([again]).map(bulk).collect())
+        let prompts = topics.into_iter().map(|topic| bulk(Intent::Prompt { group: chat, topic }, now_ms));
+        Ok(prompts.chain([sweep(chat, now_ms, SWEEP_MS * 9 / 10, SWEEP_MS / 5)]).collect())
     }
+}
+
+/// Has every protected group swept within a day of which no intent says so: it was protected by a version that had no
+/// sweeps, or one that runs beside this has ended them.
+///
+/// # Errors
+/// [`StoreError`]: nothing was written.
+pub(crate) async fn seed_sweeps(handler: &Handler) -> Result<(), StoreError> {
+    let mut put = Vec::new();
+    for group in handler.store.unswept_groups().await? {
+        if handler.store.chat(group).await?.chat.facts.is_protected() {
+            put.push(sweep(group, (handler.clock)(), 0, SWEEP_MS));
+        }
+    }
+    if put.is_empty() { Ok(()) } else { handler.put(&put, "").await }
+}
+
+/// Everybody of `chat` again after `least_ms`, and up to `spread_ms` more: groups that were swept together are not swept
+/// together again.
+fn sweep(chat: ChatId, now_ms: i64, least_ms: i64, spread_ms: i64) -> Put {
+    let apart_ms = least_ms + chat.0.wrapping_add(now_ms).rem_euclid(spread_ms);
+    bulk(Intent::Redecide { chat, after: UserId(0) }, now_ms + apart_ms)
+}
+
+const fn bulk(intent: Intent, not_before_ms: i64) -> Put {
+    Put { intent, not_before_ms, urgency: Urgency::Bulk }
 }

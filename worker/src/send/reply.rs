@@ -23,6 +23,8 @@ pub(super) struct Sent {
 
 impl Sender {
     pub(super) async fn reply(&self, claim: &Claim, reply: &Reply) -> Result<(), StoreError> {
+        // Before the limiter is asked: its leave is good for some milliseconds only.
+        self.keep_for_sending(claim).await?;
         if let Err(refused) = self.permits.leave(Budget::Message, claim.urgency, Some(reply.chat)).await {
             return self.put_off(claim, refused).await;
         }

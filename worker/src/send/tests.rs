@@ -23,9 +23,9 @@ use nezuko_telegram::{
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::Sender;
+use super::{SENDING, Sender, seed_sweeps};
 use crate::{
-    facts::{CONFIRM_AFTER_MS, Setting},
+    facts::{CONFIRM_AFTER_MS, ChatFacts, Setting},
     handle::{Handler, Receipt},
     intent::{Claim, Intent, Lane, Put, Reply},
     store::{ChatView, ChatWrites, SqlStore},
@@ -35,7 +35,7 @@ const BOT: BotId = BotId(7_000_000_001);
 const GROUP: ChatId = ChatId(-1_001_000_000_001);
 const CHANNEL: ChatId = ChatId(-1_001_000_000_011);
 const ANN: UserId = UserId(11);
-const NOW: i64 = 1_700_000_000_000;
+pub(crate) const NOW: i64 = 1_700_000_000_000;
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Answers every call so but lookups, which show administrators, and has the store fail from then on where it is told to.
@@ -61,7 +61,7 @@ impl Transport for Telegram {
     }
 }
 
-async fn database() -> Database {
+pub(crate) async fn database() -> Database {
     let database = Database::open("sqlite::memory:").await.unwrap();
     database.migrate().await.unwrap();
     database
@@ -86,7 +86,7 @@ async fn take_in(sender: &Sender, update_id: i64, chat: ChatId, id: i64, status:
     sender.handler.handle(&update, &receipt).await.unwrap();
 }
 
-fn sender(database: &Database, telegram: &Arc<Telegram>) -> Sender {
+pub(crate) fn sender(database: &Database, telegram: Arc<dyn Transport>) -> Sender {
     let handler = Handler {
         store: Arc::new(SqlStore::new(database.clone(), BOT)),
         cache: Arc::new(MemoryCache::default()),
@@ -97,7 +97,7 @@ fn sender(database: &Database, telegram: &Arc<Telegram>) -> Sender {
         wake: Arc::default(),
     };
     let limiter = Arc::new(MemoryLimiter::new(LimiterSettings::default()));
-    Sender::new(handler, Client::new(telegram.clone()), limiter, "me".to_owned())
+    Sender::new(handler, Client::new(telegram), limiter, "me".to_owned())
 }
 
 async fn claim(sender: &Sender, lane: Lane, intents: Vec<Intent>) -> Vec<Claim> {
@@ -111,7 +111,7 @@ async fn a_reply_is_sent_once_though_the_store_fails_just_after() {
     let database = database().await;
     let (status, body) = (200, r#"{"ok":true,"result":{"message_id":7}}"#);
     let telegram = Arc::new(Telegram { status, body, calls: AtomicUsize::new(0), breaks: Some(database.clone()) });
-    let sender = sender(&database, &telegram);
+    let sender = sender(&database, telegram.clone());
     let reply =
         Reply { update_id: UpdateId(1), chat: GROUP, topic: None, message: MessageId(5), html: "hi".to_owned() };
     let claims = claim(&sender, Lane::Messages, vec![Intent::Reply(reply)]).await;
@@ -119,10 +119,13 @@ async fn a_reply_is_sent_once_though_the_store_fails_just_after() {
     let mut work = tokio::spawn(async move { working.carry_out(&claims).await });
     let given_up = timeout(Duration::from_secs(3), &mut work).await;
     assert!(given_up.is_err(), "given up, and sent again later: {given_up:?}");
+    // Nor does another worker send it again when its store is back before ours.
+    let claimed = sqlx::query_scalar::<_, i64>("SELECT claimed_until_ms FROM away").fetch_one(database.pool());
+    assert_eq!(claimed.await.unwrap(), NOW + SENDING.as_millis() as i64);
     sqlx::query("ALTER TABLE away RENAME TO intents").execute(database.pool()).await.unwrap();
     timeout(DEADLINE, work).await.unwrap().unwrap().unwrap();
     assert_eq!(telegram.calls.load(Ordering::Relaxed), 1);
-    assert_eq!(sender.handler.store.open_intents().await.unwrap(), []);
+    assert_eq!(sender.handler.store.open_intents(i64::MAX).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -130,13 +133,13 @@ async fn a_message_that_has_become_too_old_to_be_deleted_takes_no_younger_one_al
     let database = database().await;
     let (status, body) = (400, r#"{"ok":false,"error_code":400,"description":"Bad Request: not enough rights"}"#);
     let telegram = Arc::new(Telegram { status, body, calls: AtomicUsize::new(0), breaks: None });
-    let sender = sender(&database, &telegram);
+    let sender = sender(&database, telegram.clone());
     let deletions = (1..=3).map(|message| Intent::Delete { chat: GROUP, message: MessageId(message) }).collect();
     let mut claims = claim(&sender, Lane::Deletions, deletions).await;
     claims[0].attempts = 48;
     sender.carry_out(&claims).await.unwrap();
     assert_eq!(telegram.calls.load(Ordering::Relaxed), 1);
-    let open = sender.handler.store.open_intents().await.unwrap();
+    let open = sender.handler.store.open_intents(i64::MAX).await.unwrap();
     assert!(open.contains(&("delete".to_owned(), 2)), "{open:?}");
 }
 
@@ -146,7 +149,7 @@ async fn e42_who_cannot_be_muted_for_being_an_administrator_is_looked_up_and_lef
     let (status, body) =
         (400, r#"{"ok":false,"error_code":400,"description":"Bad Request: user is an administrator of the chat"}"#);
     let telegram = Arc::new(Telegram { status, body, calls: AtomicUsize::new(0), breaks: None });
-    let mut sender = sender(&database, &telegram);
+    let mut sender = sender(&database, telegram.clone());
     take_in(&sender, 1, GROUP, BOT.0, "administrator").await;
     take_in(&sender, 2, CHANNEL, BOT.0, "administrator").await;
     take_in(&sender, 3, CHANNEL, ANN.0, "left").await;
@@ -172,6 +175,33 @@ async fn e42_who_cannot_be_muted_for_being_an_administrator_is_looked_up_and_lef
         }
     }
     assert_eq!(telegram.calls.load(Ordering::Relaxed), 2, "nobody has looked");
-    let open = sender.handler.store.open_intents().await.unwrap();
+    let open = sender.handler.store.open_intents(i64::MAX).await.unwrap();
     assert!(open.iter().all(|(kind, _)| kind == "prompt"), "{open:?}");
+}
+
+#[tokio::test]
+async fn a_protected_group_that_nobody_sweeps_is_swept_within_a_day() {
+    let database = database().await;
+    let telegram = Arc::new(Telegram { status: 200, body: "", calls: AtomicUsize::new(0), breaks: None });
+    let sender = sender(&database, telegram.clone());
+    let store = &sender.handler.store;
+    let on = Setting { value: true, update_id: UpdateId(1), received_ms: NOW };
+    // Of all three, the second one is swept already, and the last one is not protected any more.
+    for (group, protected, put) in [(1, true, None), (2, true, Some(NOW)), (3, false, None)] {
+        let chat = ChatId(-group);
+        let put = put.map(|at_ms| Put::urgent(Intent::Redecide { chat, after: UserId(5) }, at_ms));
+        let mut change = |_: &ChatView| {
+            let facts = ChatFacts { protected: Some(Setting { value: protected, ..on }), ..ChatFacts::default() };
+            ChatWrites { facts: Some(facts), links: vec![(CHANNEL, on)], put: put.clone().into_iter().collect() }
+        };
+        store.with_chat(chat, "", NOW, &mut change).await.unwrap();
+    }
+    for _ in 0..2 {
+        seed_sweeps(&sender.handler).await.unwrap();
+        let sweeps = |by_ms| async move { store.open_intents(by_ms).await.unwrap() };
+        assert_eq!(sweeps(NOW).await, [("redecide".to_owned(), 1)]);
+        assert_eq!(sweeps(NOW + 24 * 3_600_000).await, [("redecide".to_owned(), 2)]);
+    }
+    let claims = sender.claim(Lane::Jobs, 10).await.unwrap().concat();
+    assert!(matches!(claims[..], [Claim { intent: Intent::Redecide { after: UserId(5), .. }, generation: 1, .. }]));
 }

@@ -305,10 +305,18 @@ pub trait Store: Send + Sync {
     async fn postpone(&self, lane: Lane, chat: ChatId, now_ms: i64, until_ms: i64) -> Result<(), StoreError>;
 
     /// Prolongs these claims of `holder`, and no others: one whose answer never arrived is nobody's work, and must run out.
+    /// A claim that lasts for longer stays as it is.
     ///
     /// # Errors
     /// [`StoreError`]: they run out.
     async fn renew(&self, holder: &str, claims: &BTreeSet<i64>, until_ms: i64) -> Result<(), StoreError>;
+
+    /// Has this one claimed intent, and no other that was claimed with it, stay claimed until `until_ms` at least, also if
+    /// nobody prolongs it.
+    ///
+    /// # Errors
+    /// [`StoreError`]: it stays as it was.
+    async fn hold(&self, claim: &Claim, until_ms: i64) -> Result<(), StoreError>;
 
     /// Gives back all claims of `holder`.
     ///
@@ -372,6 +380,12 @@ pub trait Store: Send + Sync {
     /// [`StoreError`].
     async fn chats_of_rules(&self) -> Result<Vec<ChatId>, StoreError>;
 
+    /// The groups that require a chat and whose people no open intent has decided again, now or later.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn unswept_groups(&self) -> Result<Vec<ChatId>, StoreError>;
+
     /// When the newest update that was taken in had reached us (Unix milliseconds), as far as that was noted.
     ///
     /// # Errors
@@ -384,11 +398,11 @@ pub trait Store: Send + Sync {
     /// [`StoreError`]; nothing was written.
     async fn note_received(&self, received_ms: i64) -> Result<(), StoreError>;
 
-    /// Counts of open intents by kind.
+    /// Counts of open intents by kind, of those that are due by `due_ms` (Unix milliseconds).
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn open_intents(&self) -> Result<Vec<(String, i64)>, StoreError>;
+    async fn open_intents(&self, due_ms: i64) -> Result<Vec<(String, i64)>, StoreError>;
 
     /// Removes what is past its time: tombstones and processed updates after 48 h, held messages after 24 h, the
     /// verification log after 90 days.

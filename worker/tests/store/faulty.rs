@@ -38,6 +38,7 @@ enum Fault {
     NothingIsGivenBack,
     NothingIsProlonged,
     EveryClaimIsProlonged,
+    WholeBatchesAreHeld,
     DisabledLinksRequire,
     NothingIsEnded,
     TombstonesGoTooSoon,
@@ -68,10 +69,12 @@ enum Fault {
     ReceiptIsForgotten,
     OnlyGroupsAreOfRules,
     OneTopicIsPrompted,
+    EveryGroupIsUnswept,
+    WhatIsNotDueCounts,
 }
 
 /// Each fault with the check that is there for it.
-const FAULTS: [(Fault, &str); 46] = [
+const FAULTS: [(Fault, &str); 49] = [
     (Fault::EffectComesBack, "an_effect_that_is_done_does_not_come_back"),
     (Fault::EffectIsReplaced, "an_effect_is_never_replaced"),
     (Fault::DoneEndsNewerGeneration, "a_newer_generation_outlives_what_was_claimed"),
@@ -87,6 +90,7 @@ const FAULTS: [(Fault, &str); 46] = [
     (Fault::ClaimsTooEarly, "what_is_not_due_is_not_claimed"),
     (Fault::NothingIsGivenBack, "what_is_given_back_can_be_claimed_at_once"),
     (Fault::NothingIsProlonged, "a_prolonged_claim_does_not_run_out"),
+    (Fault::WholeBatchesAreHeld, "one_of_a_batch_can_be_held_for_longer"),
     (Fault::EveryClaimIsProlonged, "a_claim_of_which_its_holder_was_never_told_runs_out"),
     (Fault::DisabledLinksRequire, "a_disabled_link_requires_nothing"),
     (Fault::NothingIsEnded, "ending_removes_state_intents_for_good"),
@@ -118,6 +122,8 @@ const FAULTS: [(Fault, &str); 46] = [
     (Fault::ReceiptIsForgotten, "how_far_updates_have_come_never_goes_back"),
     (Fault::OnlyGroupsAreOfRules, "rules_concern_who_requires_and_who_is_required"),
     (Fault::OneTopicIsPrompted, "every_topic_with_a_prompt_is_found"),
+    (Fault::EveryGroupIsUnswept, "a_group_is_unswept_until_an_intent_says_otherwise"),
+    (Fault::WhatIsNotDueCounts, "open_intents_are_counted_by_kind_when_they_are_due"),
 ];
 
 #[tokio::test]
@@ -428,6 +434,13 @@ impl Store for Faulty {
         self.right.renew(holder, claims, until_ms).await
     }
 
+    async fn hold(&self, claim: &Claim, until_ms: i64) -> Result<(), StoreError> {
+        if self.has(Fault::WholeBatchesAreHeld) {
+            return self.right.renew("one", &[claim.claim].into(), until_ms).await;
+        }
+        self.right.hold(claim, until_ms).await
+    }
+
     async fn release(&self, holder: &str) -> Result<(), StoreError> {
         if self.has(Fault::NothingIsGivenBack) {
             return Ok(());
@@ -489,6 +502,17 @@ impl Store for Faulty {
         Ok(chats)
     }
 
+    async fn unswept_groups(&self) -> Result<Vec<ChatId>, StoreError> {
+        if !self.has(Fault::EveryGroupIsUnswept) {
+            return self.right.unswept_groups().await;
+        }
+        let mut groups = Vec::new();
+        for chat in self.right.chats_of_rules().await? {
+            groups.extend((!self.right.chat(chat).await?.links.is_empty()).then_some(chat));
+        }
+        Ok(groups)
+    }
+
     async fn newest_received_ms(&self) -> Result<Option<i64>, StoreError> {
         if self.has(Fault::ReceiptIsForgotten) {
             return Ok(None);
@@ -504,8 +528,8 @@ impl Store for Faulty {
         self.right.note_received(received_ms).await
     }
 
-    async fn open_intents(&self) -> Result<Vec<(String, i64)>, StoreError> {
-        self.right.open_intents().await
+    async fn open_intents(&self, due_ms: i64) -> Result<Vec<(String, i64)>, StoreError> {
+        self.right.open_intents(if self.has(Fault::WhatIsNotDueCounts) { i64::MAX } else { due_ms }).await
     }
 
     async fn purge(&self, now_ms: i64) -> Result<(), StoreError> {

@@ -161,7 +161,7 @@ impl SqlStore {
         Ok(self.database.of(self.bot, async |rows| query.execute(rows).await.map(drop)).await?)
     }
 
-    /// Gives these claims of `holder` (`None`: all) another end; 0 gives them back.
+    /// Gives these claims of `holder` (`None`: all) a later end; 0 gives them back.
     pub(super) async fn end_claims_once(
         &self,
         holder: &str,
@@ -173,13 +173,15 @@ impl SqlStore {
         // Locked in the order of their keys, as everywhere.
         let statement = match self.database.dialect {
             Dialect::Postgres => {
-                "UPDATE intents SET claimed_until_ms = $3, claimed_by = CASE WHEN $3 > 0 THEN claimed_by ELSE '' END
+                "UPDATE intents SET claimed_by = CASE WHEN $3 > 0 THEN claimed_by ELSE '' END,
+                    claimed_until_ms = CASE WHEN $3 > 0 AND claimed_until_ms > $3 THEN claimed_until_ms ELSE $3 END
                  WHERE bot_id = $1 AND key IN (SELECT key FROM intents WHERE bot_id = $1 AND claimed_by = $2
                     AND ($4 = '' OR $4 LIKE '%,' || CAST(claim AS TEXT) || ',%')
                     AND claimed_until_ms > 0 AND done_ms IS NULL ORDER BY key FOR UPDATE)"
             }
             Dialect::Sqlite => {
-                "UPDATE intents SET claimed_until_ms = $3, claimed_by = CASE WHEN $3 > 0 THEN claimed_by ELSE '' END
+                "UPDATE intents SET claimed_by = CASE WHEN $3 > 0 THEN claimed_by ELSE '' END,
+                    claimed_until_ms = CASE WHEN $3 > 0 AND claimed_until_ms > $3 THEN claimed_until_ms ELSE $3 END
                  WHERE bot_id = $1 AND claimed_by = $2 AND ($4 = '' OR $4 LIKE '%,' || CAST(claim AS TEXT) || ',%')
                     AND claimed_until_ms > 0 AND done_ms IS NULL"
             }

@@ -159,6 +159,18 @@ impl Store for SqlStore {
         run_to_the_end!(self.end_claims_once(holder, Some(claims), until_ms))
     }
 
+    async fn hold(&self, claim: &Claim, until_ms: i64) -> Result<(), StoreError> {
+        let hold = sqlx::query(
+            "UPDATE intents SET claimed_until_ms = $4 WHERE bot_id = $1 AND key = $2 AND claim = $3
+                AND claimed_until_ms > 0 AND claimed_until_ms < $4 AND done_ms IS NULL",
+        )
+        .bind(self.bot.0)
+        .bind(claim.intent.key())
+        .bind(claim.claim)
+        .bind(until_ms);
+        Ok(self.database.of(self.bot, async |rows| hold.execute(rows).await.map(drop)).await?)
+    }
+
     async fn release(&self, holder: &str) -> Result<(), StoreError> {
         run_to_the_end!(self.end_claims_once(holder, None, 0))
     }
@@ -236,6 +248,17 @@ impl Store for SqlStore {
         chats.iter().map(|row| Ok(ChatId(row.try_get(0)?))).collect()
     }
 
+    async fn unswept_groups(&self) -> Result<Vec<ChatId>, StoreError> {
+        let groups = sqlx::query(
+            "SELECT DISTINCT group_id FROM links WHERE bot_id = $1 AND enabled = 1 AND NOT EXISTS
+                (SELECT 1 FROM intents WHERE bot_id = $1 AND done_ms IS NULL AND key = 'redecide:' || CAST(group_id AS TEXT))
+             ORDER BY group_id",
+        )
+        .bind(self.bot.0);
+        let groups = self.database.of(self.bot, async |rows| groups.fetch_all(rows).await).await?;
+        groups.iter().map(|row| Ok(ChatId(row.try_get(0)?))).collect()
+    }
+
     async fn newest_received_ms(&self) -> Result<Option<i64>, StoreError> {
         let newest = sqlx::query("SELECT received_ms FROM bots WHERE bot_id = $1").bind(self.bot.0);
         let row = self.database.of(self.bot, async |rows| newest.fetch_optional(rows).await).await?;
@@ -253,10 +276,12 @@ impl Store for SqlStore {
         Ok(self.database.of(self.bot, async |rows| note.execute(rows).await.map(drop)).await?)
     }
 
-    async fn open_intents(&self) -> Result<Vec<(String, i64)>, StoreError> {
-        let open =
-            sqlx::query("SELECT kind, count(*) FROM intents WHERE bot_id = $1 AND done_ms IS NULL GROUP BY kind")
-                .bind(self.bot.0);
+    async fn open_intents(&self, due_ms: i64) -> Result<Vec<(String, i64)>, StoreError> {
+        let open = sqlx::query(
+            "SELECT kind, count(*) FROM intents WHERE bot_id = $1 AND done_ms IS NULL AND not_before_ms <= $2 GROUP BY kind",
+        )
+        .bind(self.bot.0)
+        .bind(due_ms);
         let open = self.database.of(self.bot, async |rows| open.fetch_all(rows).await).await?;
         open.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }

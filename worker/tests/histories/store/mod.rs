@@ -150,7 +150,7 @@ impl MemoryStore {
 
     /// Kinds of what is left to do.
     pub(crate) fn open(&self) -> BTreeMap<String, i64> {
-        self.tables().open_intents()
+        self.tables().open_intents(i64::MAX)
     }
 
     /// Counts what is decided, in a part of the transactions.
@@ -278,6 +278,10 @@ impl Store for MemoryStore {
         self.statement(|tables| tables.end_claims(holder, Some(claims), until_ms)).await
     }
 
+    async fn hold(&self, claim: &Claim, until_ms: i64) -> Result<(), StoreError> {
+        self.statement(|tables| tables.hold(claim, until_ms)).await
+    }
+
     async fn release(&self, holder: &str) -> Result<(), StoreError> {
         self.statement(|tables| tables.end_claims(holder, None, 0)).await
     }
@@ -325,6 +329,10 @@ impl Store for MemoryStore {
         self.statement(|tables| tables.chats_of_rules()).await
     }
 
+    async fn unswept_groups(&self) -> Result<Vec<ChatId>, StoreError> {
+        self.statement(|tables| tables.unswept_groups()).await
+    }
+
     async fn newest_received_ms(&self) -> Result<Option<i64>, StoreError> {
         self.statement(|tables| tables.received_ms()).await
     }
@@ -333,8 +341,8 @@ impl Store for MemoryStore {
         self.statement(|tables| tables.note_received(received_ms)).await
     }
 
-    async fn open_intents(&self) -> Result<Vec<(String, i64)>, StoreError> {
-        Ok(self.open().into_iter().collect())
+    async fn open_intents(&self, due_ms: i64) -> Result<Vec<(String, i64)>, StoreError> {
+        self.statement(|tables| tables.open_intents(due_ms).into_iter().collect()).await
     }
 
     async fn purge(&self, now_ms: i64) -> Result<(), StoreError> {

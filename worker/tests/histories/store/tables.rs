@@ -307,15 +307,24 @@ impl Tables {
     }
 
     /// Gives these claims of `holder` (`None`: all) another end; 0 gives them back.
+    pub(super) fn hold(&mut self, claim: &Claim, until_ms: i64) {
+        if let Some(row) = self.intents.get_mut(&claim.intent.key()).filter(|row| row.claim == claim.claim)
+            && row.claimed_until_ms > 0
+        {
+            row.claimed_until_ms = row.claimed_until_ms.max(until_ms);
+        }
+    }
+
     pub(super) fn end_claims(&mut self, holder: &str, claims: Option<&BTreeSet<i64>>, until_ms: i64) {
         let is_theirs = |row: &&mut Row| {
             row.claimed_by == holder && row.done_ms.is_none() && claims.is_none_or(|claims| claims.contains(&row.claim))
         };
         for row in self.intents.values_mut().filter(is_theirs) {
-            row.claimed_until_ms = until_ms;
             if until_ms == 0 {
+                row.claimed_until_ms = 0;
                 row.claimed_by.clear();
             }
+            row.claimed_until_ms = row.claimed_until_ms.max(until_ms);
         }
     }
 
@@ -394,9 +403,16 @@ impl Tables {
         self.received_ms = self.received_ms.max(Some(received_ms));
     }
 
-    pub(super) fn open_intents(&self) -> BTreeMap<String, i64> {
+    pub(super) fn unswept_groups(&self) -> Vec<ChatId> {
+        let enabled = self.links.iter().filter(|(_, link)| link.value);
+        let groups: BTreeSet<ChatId> = enabled.map(|((group, _), _)| *group).collect();
+        let sweep = |group: &ChatId| self.intents.get(&Intent::Redecide { chat: *group, after: UserId(0) }.key());
+        groups.into_iter().filter(|group| sweep(group).is_none()).collect()
+    }
+
+    pub(super) fn open_intents(&self, due_ms: i64) -> BTreeMap<String, i64> {
         let mut kinds = BTreeMap::new();
-        for row in self.intents.values().filter(|row| row.done_ms.is_none()) {
+        for row in self.intents.values().filter(|row| row.done_ms.is_none() && row.not_before_ms <= due_ms) {
             *kinds.entry(row.intent.kind().to_owned()).or_default() += 1;
         }
         kinds

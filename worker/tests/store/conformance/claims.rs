@@ -26,6 +26,7 @@ pub(super) fn checks(make: Make<'_>) -> Vec<Check<'_>> {
         what_is_claimed_has_one_holder,
         a_claim_that_ran_out_goes_to_another,
         a_prolonged_claim_does_not_run_out,
+        one_of_a_batch_can_be_held_for_longer,
         a_claim_of_which_its_holder_was_never_told_runs_out,
         what_is_given_back_can_be_claimed_at_once,
         done_ends_a_claim,
@@ -93,12 +94,29 @@ async fn a_prolonged_claim_does_not_run_out(store: &dyn Store) -> Result<()> {
     put(store, mute(BOB), NOW).await?;
     let second = claim_one(store, LANE, "two", NOW).await?;
     store.renew("one", &[first.claim, second.claim].into(), NOW + 60 * SECOND).await?;
+    store.renew("one", &[first.claim].into(), NOW + SECOND).await?;
     let ran_out = claim_one(store, LANE, "three", LATER).await?;
-    ensure!(ran_out.intent == mute(BOB), "somebody else's claim was prolonged: {ran_out:?}");
+    ensure!(ran_out.intent == mute(BOB), "somebody else's claim was prolonged, or one was shortened: {ran_out:?}");
     // What was given back or settled is nobody's, so there is nothing to prolong.
     store.release("one").await?;
     store.renew("one", &[first.claim].into(), NOW + 60 * SECOND).await?;
     claim_one(store, LANE, "three", LATER).await?;
+    Ok(())
+}
+
+async fn one_of_a_batch_can_be_held_for_longer(store: &dyn Store) -> Result<()> {
+    put(store, mute(ANN), NOW).await?;
+    put(store, mute(BOB), NOW).await?;
+    let batch = claim(store, LANE, "one", NOW).await?;
+    let held = batch.iter().find(|claim| claim.intent == mute(ANN)).context("claimed")?;
+    store.hold(held, NOW + 60 * SECOND).await?;
+    store.hold(held, NOW + SECOND).await?;
+    let ran_out = claim_one(store, LANE, "two", LATER).await?;
+    ensure!(ran_out.intent == mute(BOB), "the whole batch was held, or nothing: {ran_out:?}");
+    // What is settled is held by nobody.
+    settle(store, held, Settlement::Retry { not_before_ms: NOW }).await?;
+    store.hold(held, NOW + 60 * SECOND).await?;
+    claim_one(store, LANE, "two", LATER).await?;
     Ok(())
 }
 
@@ -132,7 +150,7 @@ async fn done_ends_a_claim(store: &dyn Store) -> Result<()> {
         settle(store, &claim, Settlement::Done).await?;
         nothing_due(store, lane, LATER).await?;
     }
-    ensure!(store.open_intents().await?.is_empty());
+    ensure!(store.open_intents(i64::MAX).await?.is_empty());
     Ok(())
 }
 
@@ -251,7 +269,7 @@ async fn a_stale_claim_settles_nothing_that_was_made_anew(store: &dyn Store) -> 
         settle(store, &stale, settlement.clone()).await?;
         nothing_due(store, LANE, NOW).await.with_context(|| format!("{settlement:?} frees another's claim"))?;
     }
-    let open = store.open_intents().await?;
+    let open = store.open_intents(i64::MAX).await?;
     ensure!(open == [("member".to_owned(), 1)], "{open:?}");
     Ok(())
 }
@@ -259,10 +277,10 @@ async fn a_stale_claim_settles_nothing_that_was_made_anew(store: &dyn Store) -> 
 async fn a_stale_claim_ends_no_effect(store: &dyn Store) -> Result<()> {
     let (stale, valid) = overtaken(store, deletion(1)).await?;
     settle(store, &stale, Settlement::Done).await?;
-    let open = store.open_intents().await?;
+    let open = store.open_intents(i64::MAX).await?;
     ensure!(open == [("delete".to_owned(), 1)], "{open:?}");
     settle(store, &valid, Settlement::Done).await?;
-    ensure!(store.open_intents().await?.is_empty());
+    ensure!(store.open_intents(i64::MAX).await?.is_empty());
     // What is done stays done, whoever says what.
     settle(store, &valid, Settlement::Retry { not_before_ms: NOW }).await?;
     nothing_due(store, Lane::Deletions, LATER).await

@@ -1,6 +1,7 @@
 //! What is needed to notice an outage and to look at everything after it.
 
 use anyhow::{Result, ensure};
+use nezuko_telegram::UserId;
 use nezuko_worker::{
     intent::{Intent, Lane, Settlement},
     store::{Prompt, Store},
@@ -13,6 +14,7 @@ pub(super) fn checks(make: Make<'_>) -> Vec<Check<'_>> {
         how_far_updates_have_come_never_goes_back,
         rules_concern_who_requires_and_who_is_required,
         every_topic_with_a_prompt_is_found,
+        a_group_is_unswept_until_an_intent_says_otherwise,
     ]
 }
 
@@ -46,5 +48,18 @@ async fn every_topic_with_a_prompt_is_found(store: &dyn Store) -> Result<()> {
     }
     ensure!(store.prompted_topics(GROUP).await? == [None, Some(7)], "{:?}", store.prompted_topics(GROUP).await?);
     ensure!(store.prompted_topics(OTHER_GROUP).await?.is_empty(), "of another group");
+    Ok(())
+}
+
+async fn a_group_is_unswept_until_an_intent_says_otherwise(store: &dyn Store) -> Result<()> {
+    for channel in [CHANNEL, OTHER_CHANNEL] {
+        link(store, GROUP, channel, true).await?;
+    }
+    link(store, OTHER_GROUP, OTHER_CHANNEL, false).await?;
+    ensure!(store.unswept_groups().await? == [GROUP], "{:?}", store.unswept_groups().await?);
+    put(store, Intent::Redecide { chat: OTHER_GROUP, after: UserId(0) }, NOW).await?;
+    ensure!(store.unswept_groups().await? == [GROUP], "another group's");
+    put(store, Intent::Redecide { chat: GROUP, after: UserId(0) }, NOW).await?;
+    ensure!(store.unswept_groups().await?.is_empty(), "it is swept");
     Ok(())
 }
