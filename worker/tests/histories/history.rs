@@ -30,7 +30,7 @@ use crate::{
 
 const BOT: UserId = UserId(7_000_000_001);
 /// A history that takes more steps than this never ends.
-const STEPS: usize = 50_000;
+const STEPS: usize = 15_000;
 /// Workers say that they are alive as often: three times before a claim runs out.
 const KEEP_ALIVE_MS: i64 = 3_000;
 /// A step in which nobody can do anything counts as so many, and takes so long.
