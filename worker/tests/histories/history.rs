@@ -439,7 +439,7 @@ impl<'a> History<'a> {
                 let (cache, bot) = (&self.shared.cache, self.shared.bot);
                 let acquits = |user: UserId| cache.acquits(bot, Chat(Plan::chat(Place::Group).0), Person(user.0));
                 let judge = |ending: &Ending<'_>| match ms {
-                    PROMPTLY_MS => judge::people(ending).and_then(|()| judge::acquittals(ending, acquits)),
+                    PROMPTLY_MS => judge::people(ending).and_then(|()| judge_messages::acquittals(ending, acquits)),
                     _ => judge::people(ending),
                 };
                 self.judge(judge).map_err(|text| format!("{ms} ms after all was quiet {text}"))?;

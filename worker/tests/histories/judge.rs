@@ -46,14 +46,6 @@ pub(crate) fn people(ending: &Ending<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// Whoever is muted is not acquitted by the cache either, if nobody was kept from telling it.
-pub(crate) fn acquittals(ending: &Ending<'_>, acquits: impl Fn(UserId) -> bool) -> Result<(), String> {
-    match ending.plan.people().find(|user| ending.is_muted_by_us(*user) && acquits(*user)) {
-        Some(user) => Err(format!("{user} is muted, and the cache acquits them")),
-        None => Ok(()),
-    }
-}
-
 /// A change of somebody's standing in the group.
 struct Change {
     at_ms: i64,
@@ -135,7 +127,7 @@ impl Ending<'_> {
     }
 
     /// Whether the bot has muted this person, or put back what an admin had lifted in the same moment.
-    fn is_muted_by_us(&self, user: UserId) -> bool {
+    pub(crate) fn is_muted_by_us(&self, user: UserId) -> bool {
         self.world.is_muted_by_bot(Plan::chat(Place::Group), user, self.now_ms)
             && (is_of_bot(self.member(user), self.now_ms) || self.stands(user).is_none())
     }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use loadtest::world::World;
+use loadtest::world::{self, World};
 use nezuko_telegram::{ChatId, Standing, UpdateKind, UserId};
 
 use crate::{
+    judge::Ending,
     plan::{Doing, PEOPLE, Place, Plan, Who},
     queue::{Entry, Queue},
 };
@@ -13,18 +14,11 @@ use crate::{
 /// Telegram's dates are whole seconds: what is two apart is certain to have been in this order.
 const APART_S: i64 = 2;
 
-impl Plan {
-    /// Whether any turn does something like this.
-    pub(crate) fn has(&self, like: impl Fn(Doing) -> bool) -> bool {
-        self.turns.iter().any(|turn| like(turn.doing))
-    }
-
-    /// Whether the bot's rights, the group's settings or ids change on the way.
-    pub(crate) fn changes_rule(&self) -> bool {
-        let of_rule = |doing| {
-            matches!(doing, Doing::BotLosesRights(_) | Doing::BotRegainsRights(_) | Doing::Protects | Doing::Unprotects)
-        };
-        self.basic.is_some() || self.has(of_rule)
+/// Whoever is muted is not acquitted by the cache either, if nobody was kept from telling it.
+pub(crate) fn acquittals(ending: &Ending<'_>, acquits: impl Fn(world::UserId) -> bool) -> Result<(), String> {
+    match ending.plan.people().find(|user| ending.is_muted_by_us(*user) && acquits(*user)) {
+        Some(user) => Err(format!("{user} is muted, and the cache acquits them")),
+        None => Ok(()),
     }
 }
 
