@@ -20,8 +20,10 @@ use support::{
 };
 use tokio::sync::watch;
 
-/// The day in so many parts: one program is replaced at the end of each but the last.
-const PARTS: usize = 6;
+/// The day in so many parts: one program is replaced at the end of each of the first ones, so that there is time for the last.
+const PARTS: usize = 9;
+/// Programs of a fleet.
+const PROGRAMS: usize = 5;
 
 /// As a load balancer does it: the new one gets requests once it is ready, and the old one no more before it is told to go.
 async fn replace_gateway(fleet: &mut Fleet, at: usize, name: &str, telegram: &Switch) {
@@ -44,7 +46,7 @@ async fn replace_worker(fleet: &mut Fleet, name: &str) {
 }
 
 async fn replace_all(fleet: &mut Fleet, telegram: &Switch, mut told: watch::Receiver<Progress>) {
-    for step in 1..PARTS {
+    for step in 1..=PROGRAMS {
         told.wait_for(|progress| progress.acted * PARTS > progress.acts * step).await.unwrap();
         match step {
             1 => replace_gateway(fleet, 0, "gateway-3", telegram).await,

@@ -266,16 +266,16 @@ async fn a_suspect_is_left_for_later_where_something_under_way_does_not_end() {
     gate.are_inside(&[1]).await;
 
     // Nor does another suspect make everybody wait for as long again, or is kept from coming back.
-    let suspects = || vec![delivery(bot, SUSPECT, 3), delivery(bot, 2, 3)];
-    give.send(suspects()).await.unwrap();
+    give.send(vec![delivery(bot, SUSPECT, 3), delivery(bot, 2, 3)]).await.unwrap();
     give.send(vec![delivery(bot, 4, 1)]).await.unwrap();
     gate.are_inside(&[1, 4]).await;
 
     gate.open.add_permits(2);
     gate.are_inside(&[]).await;
-    give.send(suspects()).await.unwrap();
+    give.send(vec![delivery(bot, SUSPECT, 3)]).await.unwrap();
     gate.are_inside(&[SUSPECT]).await;
     gate.open_for_suspect.add_permits(1);
+    give.send(vec![delivery(bot, 2, 3)]).await.unwrap();
     gate.are_inside(&[2]).await;
     gate.open.add_permits(1);
     are_ended(&queue, &[2, SUSPECT, 4]).await;
