@@ -103,7 +103,15 @@ impl Call {
     /// A call that goes out now, after `earlier`.
     #[must_use]
     pub fn new(act: Act, at_ms: i64, earlier: Option<Self>) -> Self {
-        Self { act, at_ms, answered: false, shown: false, earlier_until_ms: earlier.map_or(0, Self::lands_until_ms) }
+        let earlier_until_ms = earlier.map_or(0, Self::hidden_until_ms);
+        Self { act, at_ms, answered: false, shown: false, earlier_until_ms }
+    }
+
+    /// Until when it cannot be told what came of this call or one before it, if nothing has shown it yet (Unix
+    /// milliseconds).
+    fn hidden_until_ms(self) -> i64 {
+        let itself = if self.shown { 0 } else { self.at_ms + LOOKUP_CACHE_MS };
+        itself.max(self.lands_until_ms())
     }
 
     /// Until when this call or one before it may land (Unix milliseconds).
@@ -239,8 +247,8 @@ impl Member {
         let may_be_lifted = call.act == Act::Mute && call.answered;
         let disproves = !shows_effect && !may_be_lifted && asked_ms >= call.at_ms + CONFIRM_AFTER_MS - 1_000;
         if call.shown || proves || disproves || asked_ms >= call.at_ms + LOOKUP_CACHE_MS {
-            // What disproves it may be older than the call: it is asked once more when that cannot be.
-            let cached_until_ms = if disproves { call.at_ms + LOOKUP_CACHE_MS } else { 0 };
+            // What proves or disproves it may be older than the call: it is asked once more when that cannot be.
+            let cached_until_ms = if proves || disproves { call.at_ms + LOOKUP_CACHE_MS } else { 0 };
             let call = Call { shown: true, earlier_until_ms: call.earlier_until_ms.max(cached_until_ms), ..call };
             self.call = Some(call).filter(|call| asked_ms < call.lands_until_ms());
         }
@@ -345,10 +353,16 @@ impl Member {
     /// What limits them at `now_ms`; free where nothing is known.
     #[must_use]
     pub fn limits(&self, mark: Mark, now_ms: i64) -> Now {
+        let event_ms = self.event.map_or(i64::MIN / 2, |event| event.order.ms());
+        let released = |change: Change| change.by_us && change.limits == Limits::Free;
+        let was_released = self.change.is_some_and(|c| released(c) && self.event.is_some_and(|e| e.order == c.order));
+        let muted_since = self.call.is_some_and(|call| call.act == Act::Mute && call.at_ms > event_ms);
         let by_lookup = |lookup: Lookup| {
-            let event_ms = self.event.map_or(i64::MIN / 2, |event| event.order.ms());
-            // A lookup that shows our mute is younger than an event from before that mute went out.
-            let shows_later_mute = mark.is_on(lookup.limits) && lookup.asked_ms > event_ms + CLOCK_SKEW_MS;
+            // A lookup that shows our mute is younger than an event from before that mute went out. After a release of ours
+            // it may show the mute from before it.
+            let shows_later_mute = mark.is_on(lookup.limits)
+                && lookup.asked_ms > event_ms + CLOCK_SKEW_MS
+                && (!was_released || muted_since);
             lookup.asked_ms > event_ms + LOOKUP_CACHE_MS || shows_later_mute
         };
         let limits = match (self.event, self.lookup) {
@@ -361,7 +375,10 @@ impl Member {
             return Now { limits: Limits::Free, ours: false };
         }
         let imposed = self.theirs.is_some_and(|theirs| theirs.limits.restricts_at(now_ms / 1000));
-        let left_over = self.restored == Some(limits) && !imposed && !planted::has(Bug::RestoredIsTheirs);
+        // A call that was held up for long may have put back for ever what was to end soon (E47): its echo says that it is ours.
+        let echoed = self.change.is_some_and(|change| change.by_us && change.limits == limits);
+        let put_back = echoed || self.restored == Some(limits);
+        let left_over = put_back && !imposed && !planted::has(Bug::RestoredIsTheirs);
         Now { limits, ours: mark.is_on(limits) || left_over }
     }
 

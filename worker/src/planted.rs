@@ -65,8 +65,6 @@ bugs! {
     WatchedSinceIgnored = "watched-since-ignored",
     /// Telegram's `ok` is taken for proof.
     OkIsProof = "ok-is-proof",
-    /// A restriction that nothing has shown to be ours is released.
-    ReleaseWithoutProof = "release-without-proof",
     /// A setting that arrives last wins, not the newest.
     SettingByArrival = "setting-by-arrival",
     /// A press is answered from what was known before it.

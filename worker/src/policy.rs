@@ -3,7 +3,7 @@
 use nezuko_telegram::{BotId, ChatId, Limits, Standing, UserId};
 
 use crate::{
-    facts::{Act, ChatFacts, Event, Mark, Member},
+    facts::{Act, Change, ChatFacts, Event, Mark, Member},
     planted::{self, Bug},
 };
 
@@ -231,9 +231,12 @@ pub fn plan(decision: &Decision, member: &Member, mark: Mark, now_ms: i64) -> Pl
     let imposed = member.theirs.filter(|theirs| theirs.limits.restricts_at(now_ms / 1000));
     if let Some(theirs) = imposed.filter(|_| !ledger_ignored) {
         plan.look_again_ms = ends_ms(theirs.limits);
-        // An admin's act and ours can cross: theirs is put back, whether ours muted or released.
-        let lifted = now.limits == Limits::Free && member.change.is_some_and(|c| c.by_us && c.order > theirs.order);
-        let crossed = now.ours || lifted;
+        // An admin's act and ours can cross: theirs is put back, whether ours muted, released or put an earlier one back.
+        let replaced = |c: Change| {
+            let stands = is_put_back(c.limits, theirs.limits, c.order.date);
+            c.by_us && c.order > theirs.order && (now.limits == Limits::Free || (now.limits == c.limits && !stands))
+        };
+        let crossed = now.ours || member.change.is_some_and(replaced);
         let open = called == Some(Act::Restore) || planted::has(Bug::CrossingIgnored);
         plan.act = (crossed && !open).then_some(Act::Restore);
         return plan;
@@ -241,10 +244,10 @@ pub fn plan(decision: &Decision, member: &Member, mark: Mark, now_ms: i64) -> Pl
     if !now.ours {
         plan.look_again_ms = ends_ms(now.limits);
     }
+    let left_over = now.ours && !mark.is_on(now.limits);
     match decision {
         Decision::Restricted { .. } => {
             plan.waiting = now.limits == Limits::Free || now.ours;
-            let left_over = now.ours && !mark.is_on(now.limits);
             let muted =
                 now.limits != Limits::Free && !left_over && !matches!(called, Some(Act::Release | Act::Restore));
             if !muted && called != Some(Act::Mute) {
@@ -252,17 +255,37 @@ pub fn plan(decision: &Decision, member: &Member, mark: Mark, now_ms: i64) -> Pl
             }
         }
         Decision::Free => {
-            let unproven = ledger_ignored || planted::has(Bug::ReleaseWithoutProof);
-            let ours = now.ours || (unproven && now.limits != Limits::Free);
+            let ours = now.ours || (ledger_ignored && now.limits != Limits::Free);
             if ours && called != Some(Act::Release) {
                 plan.act = Some(Act::Release);
             }
         }
         // Who waited goes on waiting while it cannot be known whether they still have to.
         Decision::Unknown => plan.waiting = member.waiting && now.ours,
+        // A ban that we have put back and nobody imposes any more keeps out whoever could be decided about once in.
+        Decision::HandsOff(Reason::Absent) if left_over && matches!(now.limits, Limits::Banned { .. }) => {
+            plan.act = (called != Some(Act::Release)).then_some(Act::Release);
+        }
         Decision::HandsOff(_) => {}
     }
     plan
+}
+
+/// Limits that end sooner than this would end never (E47), so that they are put back for so long, in seconds.
+pub(crate) const SHORTEST_S: i64 = 60;
+
+/// Whether `limits`, which we set at `date` (Unix seconds), are what somebody else had imposed.
+fn is_put_back(limits: Limits, theirs: Limits, date: i64) -> bool {
+    // Clocks differ by a little.
+    let same_end =
+        |end: i64, theirs: i64| end == theirs || (theirs < date + SHORTEST_S + 5 && theirs <= end && theirs > 0);
+    match (limits, theirs) {
+        (Limits::Restricted { until, left }, Limits::Restricted { until: theirs, left: left_by_them }) => {
+            left == left_by_them && same_end(until, theirs)
+        }
+        (Limits::Banned { until }, Limits::Banned { until: theirs }) => same_end(until, theirs),
+        _ => false,
+    }
 }
 
 /// When limits end by themselves and the person is to be looked at again (Unix milliseconds).

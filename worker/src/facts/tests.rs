@@ -305,6 +305,17 @@ mod limits {
             assert_eq!(member.limits(mark(), MS + 3_000).limits, limits, "asked at {asked_ms}");
         }
     }
+
+    #[test]
+    fn after_our_release_a_lookup_may_show_the_mute_from_before_it() {
+        let mut member = after(&[change(BOT.user(), T, muted(ours()), FREE)]);
+        look(&mut member, MS + 5_000, muted(ours()));
+        assert_eq!(member.limits(mark(), MS + 6_000).limits, Limits::Free);
+        member.call = Some(Call::new(Act::Mute, MS + 1_000, None));
+        assert_eq!(member.limits(mark(), MS + 6_000).limits, ours(), "it was muted again");
+        look(&mut member, MS + 60_001, muted(ours()));
+        assert_eq!(Member { call: None, ..member }.limits(mark(), MS + 61_000).limits, ours(), "not from the cache");
+    }
 }
 
 mod calls {
@@ -377,6 +388,11 @@ mod calls {
         assert_eq!((failed.open_call(), failed.confirm_at_ms()), (None, Some(landed_ms + 1_000)));
         failed.call_failed(landed_ms);
         assert_eq!(failed.call, None);
+
+        let answered = Call { answered: true, ..unknown };
+        let mut failed = Member { call: Some(Call::new(Act::Mute, MS + 5_000, Some(answered))), ..Member::default() };
+        failed.call_failed(MS + 6_000);
+        assert_eq!((failed.open_call(), failed.confirm_at_ms()), (None, Some(MS + 61_000)), "whether it was released");
     }
 
     #[test]

@@ -470,12 +470,32 @@ mod plans {
 
         let imposed_anew = imposed(left_over.clone(), restored);
         assert_eq!(planned(&Decision::Free, &imposed_anew).act, None, "that is an admin's again");
-        let other = by_others(T + 61);
-        assert_eq!(
-            planned(&Decision::Free, &Member { restored: Some(other), ..left_over }).act,
-            None,
-            "not what we did"
-        );
+        let other = Member { restored: Some(by_others(T + 61)), change: None, ..left_over };
+        assert_eq!(planned(&Decision::Free, &other).act, None, "not what we did");
+    }
+
+    #[test]
+    fn what_was_put_back_so_late_that_it_never_ends_is_lifted() {
+        let never_ends = by_others(0);
+        let change = |by_us| Some(Change { order: order(T - 40, 8), limits: never_ends, by_us });
+        let lifted = imposed(limited(never_ends), Limits::Free);
+        let late = Member { restored: Some(by_others(T - 20)), change: change(true), ..lifted };
+        assert_eq!(planned(&Decision::Free, &late).act, Some(Act::Release));
+        assert_eq!(planned(&Decision::Free, &Member { change: change(false), ..late }).act, None, "an admin's");
+    }
+
+    #[test]
+    fn a_ban_that_was_put_back_after_an_admin_had_lifted_it_is_lifted_also_from_outside() {
+        let banned = Limits::Banned { until: 0 };
+        let absent = Decision::HandsOff(Reason::Absent);
+        let left_over = Member { restored: Some(banned), ..imposed(limited(banned), Limits::Free) };
+        assert_eq!(planned(&absent, &left_over).act, Some(Act::Release));
+        assert_eq!(planned(&absent, &called(left_over.clone(), Act::Release)).act, None, "on its way");
+        assert_eq!(planned(&absent, &imposed(left_over.clone(), banned)).act, None, "an admin's");
+        assert_eq!(planned(&absent, &Member { restored: None, ..left_over }).act, None, "not what we did");
+        let muted = by_others(0);
+        let left_over = Member { restored: Some(muted), ..imposed(limited(muted), Limits::Free) };
+        assert_eq!(planned(&absent, &left_over).act, None, "decided when they come back");
     }
 
     #[test]
@@ -487,6 +507,24 @@ mod plans {
         assert_eq!(planned(&Decision::Free, &lifted(true, order(T - 50, 7))).act, Some(Act::Restore));
         assert_eq!(planned(&Decision::Free, &lifted(false, order(T - 50, 7))).act, None, "lifted by somebody else");
         assert_eq!(planned(&Decision::Free, &lifted(true, order(T - 70, 5))).act, None, "ours was before theirs");
+    }
+
+    #[test]
+    fn what_our_putting_back_has_crossed_is_put_back() {
+        let put_back = |limits, imposed_by_them| {
+            let change = Some(Change { order: order(T - 50, 7), limits, by_us: true });
+            planned(&Decision::Free, &Member { change, ..imposed(limited(limits), imposed_by_them) }).act
+        };
+        let banned = Limits::Banned { until: 0 };
+        assert_eq!(put_back(by_others(T + 600), banned), Some(Act::Restore), "they were banned meanwhile");
+        assert_eq!(put_back(banned, by_others(T + 600)), Some(Act::Restore), "and here muted");
+        assert_eq!(put_back(by_others(T + 600), by_others(0)), Some(Act::Restore), "for longer");
+        assert_eq!(put_back(by_others(T + 600), by_others(T + 600)), None);
+        assert_eq!(
+            put_back(by_others(T + 11), by_others(T + 5)),
+            None,
+            "it was about to end, and could not end so soon"
+        );
     }
 
     fn some_limits() -> impl Strategy<Value = Limits> {

@@ -12,7 +12,7 @@ use crate::{
     facts::{Act, CONFIRM_AFTER_MS, Call, LOOKUP_CACHE_MS, Lookup},
     intent::{Claim, Intent, Put, Settlement},
     planted::{self, Bug},
-    policy::Decision,
+    policy::{Decision, SHORTEST_S},
     store::{LedgerEntry, Settle, StoreError, Verification},
 };
 
@@ -217,7 +217,7 @@ impl Sender {
 
 /// The same limits, ending late enough for Telegram not to take the end for "for ever" (E47).
 fn not_for_ever(limits: Limits, now_ms: i64) -> Limits {
-    let at_least = |until: i64| if until == 0 { 0 } else { until.max(now_ms / 1000 + 60) };
+    let at_least = |until: i64| if until == 0 { 0 } else { until.max(now_ms / 1000 + SHORTEST_S) };
     match limits {
         Limits::Free => Limits::Free,
         Limits::Restricted { until, left } => Limits::Restricted { until: at_least(until), left },

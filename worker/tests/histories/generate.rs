@@ -33,8 +33,12 @@ pub(crate) struct Trouble {
     pub(crate) haste: f64,
     /// Lookups may be old, or the bot not be told of its own acts.
     pub(crate) dull: f64,
-    /// A turn is about the bot's rights or the group's settings.
-    pub(crate) rule: f64,
+    /// A turn is about the bot's rights.
+    pub(crate) rights: f64,
+    /// A turn is about the group's settings.
+    pub(crate) settings: f64,
+    /// A turn is an admin's act upon a person.
+    pub(crate) admins: f64,
     /// A turn brings an update that fails for its own sake.
     pub(crate) poison: f64,
     /// A basic group becomes a supergroup.
@@ -56,7 +60,9 @@ impl Trouble {
         patience: 0.2,
         haste: 0.0,
         dull: 0.0,
-        rule: 0.0,
+        rights: 0.0,
+        settings: 0.0,
+        admins: 0.0,
         poison: 0.0,
         upgrade: 0.0,
     };
@@ -73,7 +79,9 @@ impl Trouble {
             forget: part(self.forget),
             transaction: part(self.transaction),
             acknowledgement: part(self.acknowledgement),
-            rule: part(self.rule),
+            rights: part(self.rights),
+            settings: part(self.settings),
+            admins: part(self.admins),
             poison: part(self.poison),
             ..self
         }
@@ -84,7 +92,8 @@ impl Trouble {
 pub(crate) fn plan(seed: u64, most: Trouble) -> Plan {
     let rng = &mut SmallRng::seed_from_u64(seed);
     let trouble = most.some(rng);
-    let people = if rng.random_bool(0.7) { 2 } else { 1 };
+    let hasty = rng.random_bool(trouble.haste);
+    let people = if rng.random_bool(0.7) && !hasty { 2 } else { 1 };
     let required: Vec<[bool; 2]> =
         (0..rng.random_range(1..=2)).map(|_| [rng.random_bool(0.4), rng.random_bool(0.4)]).collect();
     let skewed = rng.random_bool(0.5);
@@ -106,8 +115,7 @@ pub(crate) fn plan(seed: u64, most: Trouble) -> Plan {
         faults: Vec::new(),
         schedule: rng.random(),
     };
-    let hasty = rng.random_bool(trouble.haste);
-    for _ in 0..rng.random_range(4..18) {
+    for _ in 0..rng.random_range(4..if hasty { 8 } else { 18 }) {
         let turn = if hasty { hasty_turn(&plan, rng) } else { turn(&plan, &trouble, rng) };
         plan.turns.push(turn);
     }
@@ -137,16 +145,20 @@ fn turn(plan: &Plan, trouble: &Trouble, rng: &mut SmallRng) -> Turn {
     Turn { doing: doing(plan, trouble, rng), steps, pause_ms }
 }
 
+/// Whoever leaves a channel may write so soon after it that nobody has muted them yet.
 fn hasty_turn(plan: &Plan, rng: &mut SmallRng) -> Turn {
     let required = Place::Required(rng.random_range(0..plan.required.len()));
+    let left = plan.turns.last().is_some_and(|turn| matches!(turn.doing, Doing::Leaves(..)));
     let who = rng.random_range(0..plan.people);
-    let doing = match rng.random_range(0..7) {
-        0..=1 => Doing::Joins(who, Place::Group),
-        2 => Doing::Joins(who, required),
+    let doing = match rng.random_range(0..6) {
+        _ if left && rng.random_bool(0.6) => Doing::Writes(who),
+        _ if plan.turns.is_empty() => Doing::Joins(who, Place::Group),
+        0 => Doing::Joins(who, Place::Group),
+        1..=2 => Doing::Joins(who, required),
         3..=4 => Doing::Leaves(who, required),
         _ => Doing::Writes(who),
     };
-    let pause_ms = if rng.random_bool(0.4) { 3_000 } else { 0 };
+    let pause_ms = if rng.random_bool(0.6) { 3_000 } else { 0 };
     Turn { doing, steps: rng.random_range(0..8), pause_ms }
 }
 
@@ -155,16 +167,21 @@ fn doing(plan: &Plan, trouble: &Trouble, rng: &mut SmallRng) -> Doing {
     if rng.random_bool(trouble.poison) {
         return Doing::Poison(*[1, 2, 4, u32::MAX].choose(rng).expect("invariant: not empty"));
     }
-    if rng.random_bool(trouble.rule) {
+    if rng.random_bool(trouble.rights) {
         let place = if rng.random_bool(0.5) { Place::Group } else { required };
-        return match rng.random_range(0..8) {
-            0..=1 => Doing::BotLosesRights(place),
-            2..=3 => Doing::BotRegainsRights(place),
-            4..=5 => Doing::Protects,
-            _ => Doing::Unprotects,
-        };
+        return if rng.random_bool(0.5) { Doing::BotLosesRights(place) } else { Doing::BotRegainsRights(place) };
+    }
+    if rng.random_bool(trouble.settings) {
+        return if rng.random_bool(0.5) { Doing::Protects } else { Doing::Unprotects };
     }
     let who = rng.random_range(0..plan.people);
+    if rng.random_bool(trouble.admins) {
+        return match rng.random_range(0..8) {
+            0..=3 => Doing::IsMuted(who, *[0, 60, 3600].choose(rng).expect("invariant: not empty")),
+            4..=6 => Doing::IsUnmuted(who),
+            _ => Doing::IsBanned(who),
+        };
+    }
     match rng.random_range(0..22) {
         0..=3 => Doing::Joins(who, Place::Group),
         4 => Doing::Leaves(who, Place::Group),

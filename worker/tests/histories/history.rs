@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use nezuko_telegram::{BotId, ChatId as Chat, UpdateId, parse_update};
+use nezuko_telegram::{BotId, ChatId as Chat, UpdateId, UserId as Person, parse_update};
 use nezuko_worker::{
     facts::Setting,
     handle::Receipt,
@@ -30,13 +30,18 @@ use crate::{
 
 const BOT: UserId = UserId(7_000_000_001);
 /// A history that takes more steps than this never ends.
-const STEPS: usize = 50_000;
+const STEPS: usize = 15_000;
 /// Workers say that they are alive as often: three times before a claim runs out.
 const KEEP_ALIVE_MS: i64 = 3_000;
+/// A step in which nobody can do anything counts as so many, and takes so long.
+const IDLE: u32 = 10;
+const IDLE_MS: i64 = 50;
 /// In shorter pauses everybody stands still where they are; in longer ones workers go on.
 const FROZEN_MS: i64 = 3_000;
-/// A wrong state stands no longer than this once the fleet has nothing to do.
-const PROMPTLY_MS: i64 = 30_000;
+/// A wrong state stands no longer than this once the fleet has nothing to do: not until a lookup asks what came of a call.
+const PROMPTLY_MS: i64 = 4_000;
+/// The same where workers died, stood still or had no store.
+const HELD_UP_MS: i64 = 30_000;
 /// Until after the second look at a call that was never echoed, and after timed restrictions of an hour.
 const REST_MS: i64 = 3 * 3_600_000;
 
@@ -79,6 +84,8 @@ struct History<'a> {
     kept_alive_ms: i64,
     /// When workers died or stood still, so that what they had in hand was held up.
     held_up: Vec<i64>,
+    /// When the cache forgot everything, in the order of what happened to entries.
+    forgotten: Vec<u64>,
 }
 
 /// Runs a plan. The clock of `runtime` is paused, and this thread is in its context.
@@ -92,9 +99,22 @@ pub(crate) fn run(plan: &Plan, runtime: &Runtime) -> Result<Extent, Box<Violatio
     outcome.map(|()| extent).map_err(|text| Box::new(Violation { text, story: history.story(), extent }))
 }
 
-/// Whether everybody must be as they must promptly, because Telegram did what it was asked and told so.
-fn is_prompt(plan: &Plan) -> bool {
-    plan.echoes && !plan.changes_rule() && !plan.faults.iter().any(|fault| matches!(fault, Fault::Call { .. }))
+/// Within how much time everybody must be as they must once the fleet has nothing to do, if Telegram did what it was asked
+/// and told so.
+fn promptly_ms(plan: &Plan) -> Option<i64> {
+    let ends_meanwhile = |doing| matches!(doing, Doing::IsMuted(_, 1..=60));
+    let calls_fail = plan.faults.iter().any(|fault| matches!(fault, Fault::Call { .. }));
+    // An echo that seems older than its call is not taken for its echo, and a lookup has to tell.
+    let skewed = plan.workers.iter().any(|skew_ms| *skew_ms != 0);
+    if !plan.echoes || skewed || plan.has(ends_meanwhile) || plan.changes_rule() || calls_fail {
+        return None;
+    }
+    let held_up = |fault: &Fault| matches!(fault, Fault::Step { .. } | Fault::Transaction { .. });
+    Some(if plan.faults.iter().any(held_up) { HELD_UP_MS } else { PROMPTLY_MS })
+}
+
+fn is_awake(workers: &[Worker], consumer: usize, now_ms: i64) -> bool {
+    workers.iter().any(|worker| worker.consumer == consumer && worker.stalled_until_ms <= now_ms)
 }
 
 /// Whether an answer may never have reached the one who asked for it, or two have done one thing.
@@ -148,6 +168,7 @@ impl<'a> History<'a> {
             poisoned: Vec::new(),
             kept_alive_ms: BEGIN_MS,
             held_up: Vec::new(),
+            forgotten: Vec::new(),
         };
         history.protect();
         history
@@ -200,7 +221,9 @@ impl<'a> History<'a> {
             return Ok(());
         }
         self.judge(judge::judge)?;
-        self.shared.telegram.with(|world, _| judge_messages::judge(self.plan, world, &self.shared.queue))
+        self.shared
+            .telegram
+            .with(|world, _| judge_messages::judge(self.plan, world, &self.shared.queue, &self.forgotten))
     }
 
     fn turn(&mut self, turn: &Turn) {
@@ -212,13 +235,20 @@ impl<'a> History<'a> {
         count("act", turn.doing.word(), if act.is_some_and(|done| done.is_ok()) { "done" } else { "not possible" });
         self.receive();
         self.poison = None;
-        for _ in 0..turn.steps {
-            self.go_on();
+        let mut steps = turn.steps;
+        while steps > 0 {
+            let went_on = self.go_on();
+            if !went_on {
+                self.advance(IDLE_MS);
+            }
+            steps = steps.saturating_sub(if went_on { 1 } else { IDLE });
         }
         let until_ms = self.shared.telegram.now_ms() + turn.pause_ms;
         while self.shared.telegram.now_ms() < until_ms {
-            if turn.pause_ms <= FROZEN_MS || !self.go_on() {
-                let next_ms = self.next_ms().unwrap_or(until_ms).min(until_ms);
+            let frozen = turn.pause_ms <= FROZEN_MS;
+            if frozen || !self.go_on() {
+                let next_ms = if frozen { self.shared.telegram.lands_ms() } else { self.next_ms() };
+                let next_ms = next_ms.unwrap_or(until_ms).min(until_ms);
                 self.advance(next_ms - self.shared.telegram.now_ms());
             }
         }
@@ -228,11 +258,16 @@ impl<'a> History<'a> {
     fn next_ms(&self) -> Option<i64> {
         let now_ms = self.shared.telegram.now_ms();
         let stalls = self.workers.iter().map(|worker| worker.stalled_until_ms).filter(|until_ms| *until_ms > now_ms);
-        let queue_ms = self.shared.queue.next_ms();
-        let next_ms =
-            [queue_ms, self.tasks.ready_ms(), self.shared.store.next_due_ms(), self.shared.telegram.lands_ms()];
+        let awake = self.workers.iter().filter(|worker| worker.stalled_until_ms <= now_ms);
+        // Something is due by the clock that is furthest ahead.
+        let of_workers = awake.map(|worker| worker.skew_ms).max().map(|ahead_ms| {
+            let tasks_ms = self.tasks.ready_ms(|consumer| is_awake(&self.workers, consumer, now_ms));
+            let due_ms = self.shared.store.next_due_ms().map(|due_ms| due_ms - ahead_ms);
+            [self.shared.queue.next_ms(), tasks_ms, due_ms]
+        });
+        let next_ms = of_workers.into_iter().flatten().chain([self.shared.telegram.lands_ms()]);
         // Something may be due by another clock than that of the worker that could do it.
-        next_ms.into_iter().flatten().chain(stalls).min().map(|next_ms| next_ms.max(now_ms + 20))
+        next_ms.flatten().chain(stalls).min().map(|next_ms| next_ms.max(now_ms + 20))
     }
 
     /// The queue takes in what Telegram has sent.
@@ -321,47 +356,48 @@ impl<'a> History<'a> {
             Accident::CacheForgets => {
                 count("fault", "step", "the cache forgets");
                 self.shared.cache.forget();
+                self.forgotten.push(self.shared.queue.happened());
             }
         }
         false
     }
 
     /// A worker that does not stand still.
-    fn somebody(&mut self) -> Option<Worker> {
+    fn somebody(&mut self) -> Option<usize> {
         let now_ms = self.shared.telegram.now_ms();
-        let awake: Vec<&Worker> = self.workers.iter().filter(|worker| worker.stalled_until_ms <= now_ms).collect();
-        awake.choose(&mut self.rng).map(|worker| (*worker).clone())
+        let first = self.rng.random_range(0..self.workers.len());
+        let from_first = (first..self.workers.len()).chain(0..first);
+        from_first.into_iter().find(|index| self.workers[*index].stalled_until_ms <= now_ms)
     }
 
     fn start_taking_in(&mut self) -> bool {
         let now_ms = self.shared.telegram.now_ms();
         let entries = self.shared.queue.to_be_had(now_ms);
         let Some(entry) = entries.choose(&mut self.rng).copied() else { return false };
-        let Some(worker) = self.somebody() else { return false };
+        let Some(index) = self.somebody() else { return false };
+        let worker = &self.workers[index];
         let delivered = self.shared.queue.deliver(entry, worker.consumer, now_ms);
         // What it has in hand it does not take up again.
         if worker.takes(entry) {
-            self.tasks.start(worker.consumer, false, worker.take_in(delivered));
+            self.tasks.start(worker.consumer, false, worker.clone().take_in(delivered));
         }
         true
     }
 
     fn start_sending(&mut self) -> bool {
         let now_ms = self.shared.telegram.now_ms();
-        let Some(worker) = self.somebody() else { return false };
+        let Some(index) = self.somebody() else { return false };
+        let worker = &self.workers[index];
         let lanes = self.shared.store.due_lanes(now_ms + worker.skew_ms);
         let Some(lane) = lanes.choose(&mut self.rng).copied() else { return false };
-        self.tasks.start(worker.consumer, lane == Lane::Answers, worker.send(lane));
+        self.tasks.start(worker.consumer, lane == Lane::Answers, worker.clone().send(lane));
         true
     }
 
     fn poll(&mut self, panics: bool) -> bool {
         let now_ms = self.shared.telegram.now_ms();
         let workers = &self.workers;
-        let is_awake = |consumer: usize| {
-            workers.iter().any(|worker| worker.consumer == consumer && worker.stalled_until_ms <= now_ms)
-        };
-        let polled = self.tasks.poll_one(now_ms, panics, is_awake);
+        let polled = self.tasks.poll_one(now_ms, panics, |consumer| is_awake(workers, consumer, now_ms));
         if polled {
             self.receive();
         }
@@ -387,7 +423,7 @@ impl<'a> History<'a> {
         self.receive();
         let end_ms = self.shared.telegram.now_ms() + REST_MS;
         let mut drained_ms = None;
-        let mut judged = !is_prompt(self.plan);
+        let mut promptly_ms = promptly_ms(self.plan);
         while self.steps < STEPS {
             if self.go_on() {
                 continue;
@@ -398,11 +434,19 @@ impl<'a> History<'a> {
                 drained_ms.get_or_insert(now_ms);
             }
             let next_ms = self.next_ms().unwrap_or(end_ms);
-            if !judged && drained_ms.is_some_and(|drained_ms| next_ms > drained_ms + PROMPTLY_MS) {
-                judged = true;
-                self.judge(judge::people).map_err(|text| format!("{PROMPTLY_MS} ms after all was quiet {text}"))?;
+            let is_late = |ms: &mut i64| drained_ms.is_some_and(|drained_ms| next_ms > drained_ms + *ms);
+            if let Some(ms) = promptly_ms.take_if(is_late) {
+                let (cache, bot) = (&self.shared.cache, self.shared.bot);
+                let acquits = |user: UserId| cache.acquits(bot, Chat(Plan::chat(Place::Group).0), Person(user.0));
+                let judge = |ending: &Ending<'_>| match ms {
+                    PROMPTLY_MS => judge::people(ending).and_then(|()| judge_messages::acquittals(ending, acquits)),
+                    _ => judge::people(ending),
+                };
+                self.judge(judge).map_err(|text| format!("{ms} ms after all was quiet {text}"))?;
             }
             if next_ms >= end_ms {
+                // What was put back may end a little later than what an admin had imposed.
+                self.advance(end_ms - now_ms);
                 return Ok(());
             }
             self.advance(next_ms - now_ms);

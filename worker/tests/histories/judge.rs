@@ -6,6 +6,8 @@ use crate::plan::{Delivery, Fault, OWNER, Place, Plan};
 
 /// Telegram forgets a press after so long.
 const PRESS_MS: i64 = 150_000;
+/// What is this far apart happened in this order by everybody's clock.
+const APART_MS: i64 = 2_100;
 /// Of what lasts longer than admins' restrictions here do it is known that the bot imposed it, seconds.
 const OF_BOT_S: i64 = 7_200;
 
@@ -30,6 +32,7 @@ pub(crate) fn judge(ending: &Ending<'_>) -> Result<(), String> {
     }
     ending.settings()?;
     ending.presses()?;
+    ending.answers()?;
     ending.help()?;
     ending.prompts()
 }
@@ -57,6 +60,15 @@ struct Change {
 /// for ever or for an hour at most here, the bot's own for the better part of a year.
 fn is_of_bot(member: Member, now_ms: i64) -> bool {
     matches!(member, Member::Restricted { until, .. } if member.is_muted() && until > now_ms / 1000 + OF_BOT_S)
+}
+
+/// What limits somebody, and until when.
+const fn limits(member: Member) -> Option<(bool, i64)> {
+    match member {
+        Member::Restricted { until, .. } => Some((false, until)),
+        Member::Kicked { until } => Some((true, until)),
+        _ => None,
+    }
 }
 
 impl Ending<'_> {
@@ -91,7 +103,8 @@ impl Ending<'_> {
         let (mut allowed, mut muted_by_bot) = (false, false);
         for Change { at_ms, by, old, new, .. } in self.changes(user) {
             let by_bot = by == self.world.bot().id;
-            if !by_bot && by != user && (old.is_muted() != new.is_muted() || old.is_admin() != new.is_admin()) {
+            // Who imposes anything after having lifted the bot's mute has taken that back.
+            if !by_bot && by != user && (limits(old) != limits(new) || old.is_admin() != new.is_admin()) {
                 allowed = muted_by_bot && old.is_muted() && !new.is_muted() && !new.is_admin();
             }
             if by != user {
@@ -102,9 +115,28 @@ impl Ending<'_> {
         allowed
     }
 
-    fn is_muted_by_us(&self, user: UserId) -> bool {
-        is_of_bot(self.member(user), self.now_ms)
-            && self.world.is_muted_by_bot(Plan::chat(Place::Group), user, self.now_ms)
+    /// What an admin has imposed on this person and nobody has lifted since, nor has it expired.
+    fn stands(&self, user: UserId) -> Option<Member> {
+        let bot = self.world.bot().id;
+        let by_others = self.changes(user).rev().find(|change| change.by != user && change.by != bot)?;
+        let ends = match by_others.new {
+            Member::Restricted { until, .. } | Member::Kicked { until } => until,
+            _ => return None,
+        };
+        (ends == 0 || ends > self.now_ms / 1000).then_some(by_others.new)
+    }
+
+    /// Whether the bot has muted this person, or put back what an admin had lifted in the same moment.
+    pub(crate) fn is_muted_by_us(&self, user: UserId) -> bool {
+        self.world.is_muted_by_bot(Plan::chat(Place::Group), user, self.now_ms)
+            && (is_of_bot(self.member(user), self.now_ms) || self.stands(user).is_none())
+    }
+
+    /// Whether the bot has banned this person although nobody imposes it: it had put that back.
+    fn is_banned_by_us(&self, user: UserId) -> bool {
+        let last = self.changes(user).rev().find(|change| change.by != user);
+        let by_us = last.is_some_and(|change| change.by == self.world.bot().id);
+        by_us && matches!(self.member(user), Member::Kicked { .. }) && self.stands(user).is_none()
     }
 
     /// Whether the bot can know what is to hold for this person: it was told what others did to them, and where it has
@@ -125,6 +157,7 @@ impl Ending<'_> {
         let free = member.is_admin() || joined || !self.protected || self.is_allowed(user);
         let by_others = member.is_muted() && !muted;
         match (free, muted) {
+            _ if self.is_banned_by_us(user) => Err(format!("{user} is banned, and nobody imposes it")),
             (true, true) => Err(format!("{user} is muted and should be free: {member:?}")),
             (false, false) if member.is_in() && !by_others => {
                 Err(format!("{user} is free and should be muted: {member:?}"))
@@ -136,17 +169,9 @@ impl Ending<'_> {
     /// What an admin has imposed stands, unless it has expired or an admin has lifted it. (That ours crosses theirs for a
     /// moment cannot be helped: Telegram has no compare-and-set.)
     fn imposed(&self, user: UserId) -> Result<(), String> {
-        let bot = self.world.bot().id;
-        let by_others = self.changes(user).rev().find(|change| change.by != user && change.by != bot);
-        let imposed = by_others.map(|change| change.new);
-        let stands = match imposed {
-            Some(Member::Restricted { until, .. } | Member::Kicked { until }) => {
-                until == 0 || until > self.now_ms / 1000
-            }
-            _ => false,
-        };
+        let imposed = self.stands(user);
         let member = self.member(user);
-        if stands && !member.is_muted() && !matches!(member, Member::Kicked { .. }) {
+        if imposed.is_some() && !member.is_muted() && !matches!(member, Member::Kicked { .. }) {
             return Err(format!("what was imposed on {user} does not stand: {imposed:?}"));
         }
         Ok(())
@@ -243,6 +268,46 @@ impl Ending<'_> {
                 && !self.history().any(|entry| answered(&entry.what))
             {
                 return Err(format!("press {query} was never answered"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this person had been in every required chat for a while at `at_ms`, and never left one.
+    fn had_joined(&self, user: UserId, at_ms: i64) -> bool {
+        let in_since = |index: usize| {
+            let chat = Plan::chat(Place::Required(index));
+            self.history().find_map(|entry| match entry.what {
+                Happened::Founded { chat: of, user: whose, .. } if (of, whose) == (chat, user) => Some(entry.at_ms),
+                Happened::Changed { chat: of, user: whose, .. } if (of, whose) == (chat, user) => Some(entry.at_ms),
+                _ => None,
+            })
+        };
+        let left = |entry: &Entry| match entry.what {
+            Happened::Changed { chat, user: whose, new, .. } => {
+                whose == user && !self.plan.is(Place::Group, chat) && !new.is_in()
+            }
+            _ => false,
+        };
+        let mut required = 0..self.plan.required.len();
+        required.all(|index| in_since(index).is_some_and(|since_ms| since_ms + APART_MS <= at_ms))
+            && !self.history().any(left)
+    }
+
+    /// Whoever presses after having joined is never told to join, whether or not the bot has been told of it.
+    fn answers(&self) -> Result<(), String> {
+        let calls_fail = self.plan.faults.iter().any(|fault| matches!(fault, Fault::Call { .. }));
+        if calls_fail || self.plan.stale_lookups_ms > 0 || self.plan.changes_rule() {
+            return Ok(());
+        }
+        for entry in self.history() {
+            let Happened::Pressed { query, user, .. } = entry.what else { continue };
+            let told_to_join = |what: &Happened| match what {
+                Happened::Answered { query: of, text } => *of == query && text.starts_with("You have not joined"),
+                _ => false,
+            };
+            if self.had_joined(user, entry.at_ms) && self.history().any(|entry| told_to_join(&entry.what)) {
+                return Err(format!("press {query} was answered with what was known before it"));
             }
         }
         Ok(())

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use loadtest::world::World;
+use loadtest::world::{self, World};
 use nezuko_telegram::{ChatId, Standing, UpdateKind, UserId};
 
 use crate::{
+    judge::Ending,
     plan::{Doing, PEOPLE, Place, Plan, Who},
     queue::{Entry, Queue},
 };
@@ -13,42 +14,36 @@ use crate::{
 /// Telegram's dates are whole seconds: what is two apart is certain to have been in this order.
 const APART_S: i64 = 2;
 
-impl Plan {
-    /// Whether any turn does something like this.
-    pub(crate) fn has(&self, like: impl Fn(Doing) -> bool) -> bool {
-        self.turns.iter().any(|turn| like(turn.doing))
-    }
-
-    /// Whether the bot's rights, the group's settings or ids change on the way.
-    pub(crate) fn changes_rule(&self) -> bool {
-        let of_rule = |doing| {
-            matches!(doing, Doing::BotLosesRights(_) | Doing::BotRegainsRights(_) | Doing::Protects | Doing::Unprotects)
-        };
-        self.basic.is_some() || self.has(of_rule)
+/// Whoever is muted is not acquitted by the cache either, if nobody was kept from telling it.
+pub(crate) fn acquittals(ending: &Ending<'_>, acquits: impl Fn(world::UserId) -> bool) -> Result<(), String> {
+    match ending.plan.people().find(|user| ending.is_muted_by_us(*user) && acquits(*user)) {
+        Some(user) => Err(format!("{user} is muted, and the cache acquits them")),
+        None => Ok(()),
     }
 }
 
 /// No message stands whose writer had left a required chat for good, if that was taken in before the message was read.
-pub(crate) fn judge(plan: &Plan, world: &World, queue: &Queue) -> Result<(), String> {
+/// A cache that had forgotten everything in between may have been told last what was decided first.
+pub(crate) fn judge(plan: &Plan, world: &World, queue: &Queue, forgotten: &[u64]) -> Result<(), String> {
     if plan.changes_rule() {
         return Ok(());
     }
     for who in 0..plan.people {
         let exempts = |doing| matches!(doing, Doing::IsPromoted(of) | Doing::IsUnmuted(of) if of == who);
         if !plan.has(exempts) {
-            queue.with(|entries| judge_writer(world, entries, who))?;
+            queue.with(|entries| judge_writer(world, entries, forgotten, who))?;
         }
     }
     Ok(())
 }
 
-fn judge_writer(world: &World, entries: &[Entry], who: Who) -> Result<(), String> {
+fn judge_writer(world: &World, entries: &[Entry], forgotten: &[u64], who: Who) -> Result<(), String> {
     let user = UserId(PEOPLE[who].0.0);
     let group = Plan::chat(Place::Group);
     for entry in entries {
         let UpdateKind::Message(message) = &entry.update.kind else { continue };
         let is_theirs = message.from.as_ref().is_some_and(|from| from.id == user);
-        if !is_theirs || !has_left(entries, user, ChatId(group.0), entry, message.date) {
+        if !is_theirs || !has_left((entries, forgotten), user, ChatId(group.0), entry, message.date) {
             continue;
         }
         let stands =
@@ -62,7 +57,7 @@ fn judge_writer(world: &World, entries: &[Entry], who: Who) -> Result<(), String
 
 /// Whether the last that is ever told of this person in some required chat is that they left it, well before the message
 /// was written, and was taken in before that was read.
-fn has_left(entries: &[Entry], user: UserId, group: ChatId, of: &Entry, date: i64) -> bool {
+fn has_left((entries, forgotten): (&[Entry], &[u64]), user: UserId, group: ChatId, of: &Entry, date: i64) -> bool {
     let read = entries.iter().filter(|entry| entry.update.id == of.update.id).filter_map(|entry| entry.read_at).min();
     let mut last: BTreeMap<ChatId, (&Entry, i64, bool)> = BTreeMap::new();
     for entry in entries {
@@ -78,7 +73,9 @@ fn has_left(entries: &[Entry], user: UserId, group: ChatId, of: &Entry, date: i6
     }
     let was_told = |event: &Entry| {
         let copies = entries.iter().filter(|entry| entry.update.id == event.update.id);
-        copies.filter_map(|copy| copy.ended_at.zip(read)).any(|(ended, read)| ended < read)
+        let mut times = copies.filter_map(|copy| Some((copy.read_at?, copy.ended_at?, read?)));
+        let is_kept = |from: u64, to: u64| !forgotten.iter().any(|at| (from..to).contains(at));
+        times.any(|(told, ended, read)| ended < read && is_kept(told, read))
     };
     last.values().any(|(event, left, is_in)| !is_in && left + APART_S <= date && was_told(event))
 }

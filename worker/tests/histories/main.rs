@@ -39,7 +39,9 @@ const MOST: Trouble = Trouble {
     acknowledgement: 0.2,
     haste: 0.1,
     dull: 0.5,
-    rule: 0.3,
+    rights: 0.2,
+    settings: 0.2,
+    admins: 0.3,
     poison: 0.1,
     upgrade: 0.3,
     ..Trouble::NONE

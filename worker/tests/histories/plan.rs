@@ -168,6 +168,19 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Whether any turn does something like this.
+    pub(crate) fn has(&self, like: impl Fn(Doing) -> bool) -> bool {
+        self.turns.iter().any(|turn| like(turn.doing))
+    }
+
+    /// Whether the bot's rights, the group's settings or ids change on the way.
+    pub(crate) fn changes_rule(&self) -> bool {
+        let of_rule = |doing| {
+            matches!(doing, Doing::BotLosesRights(_) | Doing::BotRegainsRights(_) | Doing::Protects | Doing::Unprotects)
+        };
+        self.basic.is_some() || self.has(of_rule)
+    }
+
     /// All chats.
     pub(crate) fn places(&self) -> impl Iterator<Item = Place> {
         (0..self.required.len()).map(Place::Required).chain([Place::Group])

@@ -13,7 +13,11 @@ use nezuko_shared::{
 };
 use nezuko_telegram::{BotId, ChatId, UserId};
 
-use crate::{coverage::count, scheduler::step, telegram::Telegram};
+use crate::{
+    coverage::count,
+    scheduler::{run_alone, step},
+    telegram::Telegram,
+};
 
 /// The cache in memory, shared by all workers; it may forget everything.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +26,11 @@ pub(crate) struct SharedCache(Arc<Mutex<Arc<MemoryCache>>>);
 impl SharedCache {
     fn now(&self) -> Arc<MemoryCache> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether somebody's messages are not looked at.
+    pub(crate) fn acquits(&self, bot: BotId, chat: ChatId, user: UserId) -> bool {
+        run_alone(self.now().acquitted(bot, &[(chat, user)])).is_ok_and(|known| known == [true])
     }
 
     pub(crate) fn forget(&self) {

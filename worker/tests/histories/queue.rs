@@ -276,6 +276,11 @@ impl Queue {
         Ok(())
     }
 
+    /// How much has happened to entries so far.
+    pub(crate) fn happened(&self) -> u64 {
+        self.entries().happened
+    }
+
     /// Hands out every entry in the order in which they came.
     pub(crate) fn with<R>(&self, look: impl FnOnce(&[Entry]) -> R) -> R {
         look(&self.entries().all)

@@ -33,7 +33,8 @@ const TICK: Duration = Duration::from_millis(5);
 /// After an act a worker ends where it stands, as a probability.
 const KILL: f64 = 0.2;
 /// What goes wrong besides.
-const TROUBLE: Trouble = Trouble { call: 0.2, duplicate: 0.8, dull: 0.3, rule: 0.2, upgrade: 0.2, ..Trouble::NONE };
+const TROUBLE: Trouble =
+    Trouble { call: 0.2, duplicate: 0.8, dull: 0.3, rights: 0.2, settings: 0.2, upgrade: 0.2, ..Trouble::NONE };
 /// Until after the second look at a call that was never echoed, and after timed restrictions of an hour.
 const REST_MS: i64 = 3 * 3_600_000;
 

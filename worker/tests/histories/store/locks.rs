@@ -8,7 +8,10 @@ use std::{
 
 use nezuko_telegram::{ChatId, UserId};
 
-use crate::{coverage::count, scheduler::step};
+use crate::{
+    coverage::count,
+    scheduler::{release, wait_for_release},
+};
 
 /// What is locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,7 +64,7 @@ impl Locks {
             if !std::mem::replace(&mut waited, true) {
                 count("lock", "waited for", if matches!(key, Key::Person(_)) { "a person" } else { "a chat" });
             }
-            step().await;
+            wait_for_release().await;
         }
     }
 }
@@ -71,5 +74,6 @@ impl Drop for Held {
         let mut held = self.locks.held();
         let holders = held.get_mut(&self.key).expect("invariant: what is held is known");
         *holders = if self.mode == Mode::Shared { *holders - 1 } else { 0 };
+        release();
     }
 }

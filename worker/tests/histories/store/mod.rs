@@ -185,9 +185,9 @@ impl Store for MemoryStore {
         step().await;
         let fails = self.fails();
         let before_the_lock = planted::has(Bug::LockWithRead).then(|| self.tables().clone());
-        let _person = self.locks.take(Key::Person(scope.user), Mode::Exclusive).await;
+        let person = self.locks.take(Key::Person(scope.user), Mode::Exclusive).await;
         let around = self.tables().around(scope.chat);
-        let _chats =
+        let chats =
             if planted::has(Bug::ChatsNotLocked) { Vec::new() } else { self.lock_chats(around, Mode::Shared).await };
         step().await;
         let (rev, seen_before) = self.tables().begin_person(scope);
@@ -206,6 +206,8 @@ impl Store for MemoryStore {
             return Err(away());
         }
         self.tables().write_person(scope, &writes);
+        drop((person, chats));
+        step().await;
         if fails.is_some() { Err(away()) } else { Ok(()) }
     }
 
