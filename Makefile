@@ -49,8 +49,8 @@ bench-limiter: ## Eight processes send as much as they may: never over 30 messag
 	cargo bench --quiet --package nezuko-worker --bench limiter -- --seconds $(or $(SECONDS),60)
 
 .PHONY: simulate
-simulate: ## Search generated histories of the protocol on every core: 10 minutes, or make simulate MINUTES=60
-	NEZUKO_HISTORY_SECONDS=$$((60 * $(or $(MINUTES),10))) cargo test --release --package nezuko-worker --test histories \
+simulate: ## Search generated histories of the protocol on every core: 10 minutes, or make simulate MINUTES=60 FROM=100000
+	NEZUKO_HISTORY_SEED=$(or $(FROM),0) NEZUKO_HISTORY_SECONDS=$$((60 * $(or $(MINUTES),10))) cargo test --release --package nezuko-worker --test histories \
 		whatever_happens -- --nocapture
 
 .PHONY: matrix

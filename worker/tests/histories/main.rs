@@ -55,11 +55,11 @@ fn number(variable: &str) -> Option<u64> {
 /// How many histories are searched where nobody asks for more: the same ones on every machine.
 const ENOUGH: u64 = 3_000;
 
-/// The one seed that is asked for; all, as many as there is time for; or the first ones.
+/// The one seed that is asked for; that and all after it, as many as there is time for; or the first ones.
 fn seeds() -> Range<u64> {
     match (number("NEZUKO_HISTORY_SEED"), number("NEZUKO_HISTORY_SECONDS")) {
-        (Some(seed), _) => seed..seed + 1,
-        (None, Some(_)) => 0..u64::MAX,
+        (Some(seed), None) => seed..seed + 1,
+        (seed, Some(_)) => seed.unwrap_or(0)..u64::MAX,
         (None, None) => 0..ENOUGH,
     }
 }
