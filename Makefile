@@ -72,6 +72,15 @@ helm-test: ## Check the chart and the plain manifests: every profile rendered, s
 k8s: ## Write the plain manifests in k8s/, which are made from the chart
 	@.ci/helm-tools python helm/tests/plain_manifests.py
 
+.PHONY: dashboards
+dashboards: ## Write the dashboards in helm/nezuko/dashboards, which are made by helm/tests/dashboards.py
+	@.ci/helm-tools python helm/tests/dashboards.py
+
+.PHONY: dashboards-check
+dashboards-check: ## Ask everything that dashboards and alerts ask of a real Prometheus beside a real fleet, until all is answered
+	@cargo build --quiet --package nezuko-gateway --package nezuko-worker --package nezuko-loadtest --bins
+	@NEZUKO_PROGRAMS=$(TARGET)/debug .ci/with-servers .ci/helm-tools python helm/tests/check_dashboards.py
+
 .PHONY: build
 build: ## Build the optimised programs into target/release
 	cargo build --release --workspace --bins
