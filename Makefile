@@ -58,14 +58,14 @@ matrix: ## Run the conformance suites on PostgreSQL 15 and 18, Redis 7 and Valke
 	@.ci/matrix
 
 .PHONY: check
-check: ## Formatting, lints, documentation and scripts; every warning is an error
+check: helm-test ## Formatting, lints, documentation, scripts and what SREs are given; every warning is an error
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
 	@for script in .ci/*; do head -n 1 "$$script" | grep -q bash || continue; echo "bash -n $$script"; bash -n "$$script"; done
 
 .PHONY: helm-test
-helm-test: ## Check the chart and the plain manifests: every profile rendered, schemas, policy, overlays, refused values
+helm-test: ## Check chart, manifests, compose.yaml, alerts, dashboards and documents: rendered, held against schemas, tried
 	@.ci/helm-tools python -m unittest discover --start-directory helm/tests
 
 .PHONY: k8s
