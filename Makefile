@@ -69,7 +69,7 @@ helm-test: ## Check chart, manifests, compose.yaml, alerts, dashboards and docum
 	@.ci/helm-tools python -m unittest discover --start-directory helm/tests
 
 .PHONY: k8s
-k8s: ## Write the plain manifests in k8s/, which are made from the chart
+k8s: ## Write the plain manifests in k8s/ and the alerts of compose.yaml, which are made from the chart
 	@.ci/helm-tools python helm/tests/plain_manifests.py
 
 .PHONY: dashboards

@@ -41,11 +41,17 @@ def burning(name):
     def share(late, total):
         return [series(good, f"0+{total - late}x400", le="2.0"), series(count, f"0+{total}x400")]
 
+    def suddenly(well):
+        """All is well for so many minutes, and then everything is late."""
+        return [series(good, f"0+10x{well} {10 * well}x100", le="2.0"), series(count, f"0+10x{well + 100}")]
+
     # It was bad for 50 minutes and has been well for ten.
     ended = [series(good, "0x50 1+10x10", le="2.0"), series(count, "0+10x60")]
     fired = [{**FLEET, **BOT}]
     fast = [
         ("two in five are late", share(4, 10), 70, fired),
+        ("everything has been late for 20 minutes", suddenly(100), 120, fired),
+        ("everything has been late for 16 minutes", suddenly(100), 116, []),
         ("one in four is late", share(10, 40), 70, []),
         ("nearly nobody comes", [series(good, "0x400", le="2.0"), series(count, "0x20 1x20 2x20 3x300")], 70, []),
         ("it is over", ended, 60, []),
@@ -53,6 +59,8 @@ def burning(name):
     ]
     slow = [
         ("one in eight is late", share(5, 40), 370, fired),
+        ("everything has been late for 38 minutes", suddenly(400), 438, fired),
+        ("everything has been late for 34 minutes", suddenly(400), 434, []),
         ("one in twenty is late, which is the budget", share(2, 40), 370, []),
         ("it is over", [series(good, "0x300 1+10x60", le="2.0"), series(count, "0+10x360")], 360, []),
     ]

@@ -1,12 +1,14 @@
-"""Makes the plain manifests in k8s/ from the chart, so that there is one place to change: `make k8s` writes them, a test compares."""
+"""Makes the plain manifests in k8s/ and the alerts of compose.yaml from the chart, so that there is one place to change: `make k8s`
+writes them, tests compare."""
 
 import sys
 
 import yaml
 
-from chart import ROOT, merged, render
+from chart import ROOT, find, merged, render
 
 K8S = ROOT / "k8s"
+COMPOSE_ALERTS = ROOT / "compose/alerts.yaml"
 HEADER = "# Made from helm/nezuko by `make k8s`; a test compares the two.\n"
 # What only overlays/prod has: it needs operators, a metrics server and an ingress controller.
 PROD = ("HorizontalPodAutoscaler", "Ingress", "PrometheusRule", "ScaledObject", "ServiceMonitor")
@@ -29,10 +31,18 @@ def made():
     return {path: HEADER + yaml.safe_dump_all(entries, sort_keys=False, width=1000) for path, entries in files.items()}
 
 
+def compose_alerts():
+    """The same rules as a file for a Prometheus without operator."""
+    rule = find(render(values("values.yaml", "values-prod.yaml")), "PrometheusRule", "nezuko-metrics")
+    return HEADER + yaml.safe_dump(rule["spec"], sort_keys=False, width=1000)
+
+
 def main():
     for path, text in made().items():
         (K8S / path).write_text(text)
         print(f"k8s/{path}", file=sys.stderr)
+    COMPOSE_ALERTS.write_text(compose_alerts())
+    print(COMPOSE_ALERTS.relative_to(ROOT), file=sys.stderr)
 
 
 if __name__ == "__main__":
