@@ -72,7 +72,12 @@ MUTES, ANSWERS = burning("nezuko_join_to_mute_seconds"), burning("nezuko_press_t
 CASES = {
     "NezukoNoGateway": [
         ("there are workers alone", [program("worker")], 10, [{**FLEET, "app_kubernetes_io_component": "gateway"}]),
-        ("there is one of another fleet", [program("gateway", namespace="other")], 10, [{**FLEET, "app_kubernetes_io_component": "gateway"}]),
+        (
+            "there is one of another fleet",
+            [program("gateway", namespace="other")],
+            10,
+            [{**FLEET, "app_kubernetes_io_component": "gateway"}],
+        ),
         ("there is one", [program("gateway")], 10, []),
         ("one is replaced within three minutes", [program("gateway", "1x5 stale _ 1x10")], 8, []),
     ],
@@ -118,7 +123,12 @@ CASES = {
             110,
             [{**BOT, "reason": "handler_failed"}],
         ),
-        ("another one", [series("nezuko_dead_letters_total", "3x100 4x100", reason="undecodable")], 110, [{**BOT, "reason": "undecodable"}]),
+        (
+            "another one",
+            [series("nezuko_dead_letters_total", "3x100 4x100", reason="undecodable")],
+            110,
+            [{**BOT, "reason": "undecodable"}],
+        ),
         ("the last one was two hours ago", [series("nezuko_dead_letters_total", "_x10 1x200", reason="handler_failed")], 180, []),
         ("Prometheus was away", [series("nezuko_dead_letters_total", "3x60 _x30 3x100", reason="handler_failed")], 150, []),
     ],

@@ -93,7 +93,10 @@ class Prometheus:
     def __init__(self, programs, scraped, rules):
         directory = Path(programs.directory)
         static = [
-            {"targets": [f"127.0.0.1:{port}"], "labels": {"namespace": "nezuko", "service": "nezuko-metrics", "app_kubernetes_io_component": component}}
+            {
+                "targets": [f"127.0.0.1:{port}"],
+                "labels": {"namespace": "nezuko", "service": "nezuko-metrics", "app_kubernetes_io_component": component},
+            }
             for component, port in scraped
         ]
         config = {

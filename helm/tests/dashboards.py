@@ -48,7 +48,11 @@ def panel(title, description, unit, queries, kind="timeseries", width=8, above=N
         steps = [{"color": "green", "value": None}, {"color": "red", "value": above}]
         defaults["thresholds"] = {"mode": "absolute", "steps": steps}
     if kind == "timeseries":
-        defaults["custom"] = {"fillOpacity": 10, "showPoints": "never", **({"thresholdsStyle": {"mode": "line"}} if above is not None else {})}
+        defaults["custom"] = {
+            "fillOpacity": 10,
+            "showPoints": "never",
+            **({"thresholdsStyle": {"mode": "line"}} if above is not None else {}),
+        }
     source = {"type": "prometheus", "uid": "$datasource"}
     targets = [
         {"refId": chr(ord("A") + index), "datasource": source, "expr": expression, "legendFormat": legend or "__auto"}
@@ -60,7 +64,9 @@ def panel(title, description, unit, queries, kind="timeseries", width=8, above=N
         "description": description,
         "datasource": source,
         "fieldConfig": {"defaults": {"unit": unit, "min": 0, **defaults}, "overrides": []},
-        "options": {"reduceOptions": {"calcs": ["lastNotNull"]}} if kind == "stat" else {"legend": {"displayMode": "list", "placement": "bottom"}},
+        "options": {"reduceOptions": {"calcs": ["lastNotNull"]}}
+        if kind == "stat"
+        else {"legend": {"displayMode": "list", "placement": "bottom"}},
         "gridPos": {"w": width, "h": 4 if kind == "stat" else 8},
         "targets": targets,
     }
@@ -68,60 +74,266 @@ def panel(title, description, unit, queries, kind="timeseries", width=8, above=N
 
 FLEET_STATE = backlog("bot_id")
 FLEET = [
-    panel("Gateways", "Gateways that Prometheus sees.", "none", [(f'count(nezuko_build_info{{{ALL},app_kubernetes_io_component="gateway"}})', "")], "stat", 4),
-    panel("Workers", "Workers that Prometheus sees.", "none", [(f'count(nezuko_build_info{{{ALL},app_kubernetes_io_component="worker"}})', "")], "stat", 4),
-    panel("Backlog", "Updates of all bots that wait or are in work.", "short", [(f"sum({FLEET_STATE['unread']} + {FLEET_STATE['pending']})", "")], "stat", 4),
-    panel("Given up", "Dead letters in the chosen time. `nezuko-worker dlq list` shows them.", "none", [(rise("nezuko_dead_letters_total"), "")], "stat", 4, above=1),
-    panel("Silences", "Silences in the chosen time so long that Telegram has dropped updates.", "none", [(rise("nezuko_outages_total"), "")], "stat", 4, above=1),
-    panel("Queues lost", "Times in the chosen time that a queue had vanished from Redis.", "none", [(rise("nezuko_queue_groups_lost_total"), "")], "stat", 4, above=1),
-    panel("Webhook requests", "By answer. `unavailable` is a 503, after which Telegram comes again.", "reqps", [(rate("nezuko_webhook_requests_total", "outcome"), "{{outcome}}")]),
-    panel("Reasons for 503", "docs/failure.md explains each.", "reqps", [(rate("nezuko_webhook_unavailable_total", "reason"), "{{reason}}")]),
+    panel(
+        "Gateways",
+        "Gateways that Prometheus sees.",
+        "none",
+        [(f'count(nezuko_build_info{{{ALL},app_kubernetes_io_component="gateway"}})', "")],
+        "stat",
+        4,
+    ),
+    panel(
+        "Workers",
+        "Workers that Prometheus sees.",
+        "none",
+        [(f'count(nezuko_build_info{{{ALL},app_kubernetes_io_component="worker"}})', "")],
+        "stat",
+        4,
+    ),
+    panel(
+        "Backlog",
+        "Updates of all bots that wait or are in work.",
+        "short",
+        [(f"sum({FLEET_STATE['unread']} + {FLEET_STATE['pending']})", "")],
+        "stat",
+        4,
+    ),
+    panel(
+        "Given up",
+        "Dead letters in the chosen time. `nezuko-worker dlq list` shows them.",
+        "none",
+        [(rise("nezuko_dead_letters_total"), "")],
+        "stat",
+        4,
+        above=1,
+    ),
+    panel(
+        "Silences",
+        "Silences in the chosen time so long that Telegram has dropped updates.",
+        "none",
+        [(rise("nezuko_outages_total"), "")],
+        "stat",
+        4,
+        above=1,
+    ),
+    panel(
+        "Queues lost",
+        "Times in the chosen time that a queue had vanished from Redis.",
+        "none",
+        [(rise("nezuko_queue_groups_lost_total"), "")],
+        "stat",
+        4,
+        above=1,
+    ),
+    panel(
+        "Webhook requests",
+        "By answer. `unavailable` is a 503, after which Telegram comes again.",
+        "reqps",
+        [(rate("nezuko_webhook_requests_total", "outcome"), "{{outcome}}")],
+    ),
+    panel(
+        "Reasons for 503", "docs/failure.md explains each.", "reqps", [(rate("nezuko_webhook_unavailable_total", "reason"), "{{reason}}")]
+    ),
     panel("Webhook answers", "From the head of a request to its answer.", "s", quantiles("nezuko_webhook_duration_seconds")),
-    panel("Backlog by bot", "Unread: no worker has it. Pending: a worker has it in hand.", "short", [(query, f"{{{{bot_id}}}} {name}") for name, query in FLEET_STATE.items()]),
-    panel("Waiting at Telegram", "Updates that Telegram could not deliver yet.", "short", [(f"max by (bot_id) (nezuko_webhook_pending_updates{{{BOTS}}})", "{{bot_id}}")]),
-    panel("Updates ended", "By outcome. `acquitted` are messages of people whom the cache knows to be free.", "ops", [(rate("nezuko_updates_total", "outcome"), "{{outcome}}")]),
-    panel("Delivered again", "Entries taken over from silent workers, and updates that were seen before.", "ops", [(rate("nezuko_updates_reclaimed_total"), "taken over"), (rate("bot_duplicate_updates_total"), "seen before")]),
-    panel("Senders known by the cache", "Share of senders whom the database need not decide.", "percentunit", [(f"{rate('bot_cache_hits_total')} / ({rate('bot_cache_hits_total')} + {rate('bot_cache_misses_total')})", "known")], max=1),
-    panel("Statements of the database", "The slowest of twenty and the median, by what they are for.", "s", quantiles("db_query_duration_seconds", "query_type")),
-    panel("Breakers", "0: calls are made. 1: they are refused. 2: one at a time goes as a probe.", "none", [(f"max by (dependency, app_kubernetes_io_component) (nezuko_breaker_state{{{ALL}}})", "{{dependency}} for a {{app_kubernetes_io_component}}")], above=1),
-    panel("Calls refused by breakers", "Calls not made because the server is away.", "ops", [(rate("nezuko_breaker_refusals_total", "dependency", selector=ALL), "{{dependency}}")]),
-    panel("Clocks", "By how much at least a machine's clock is ahead of Telegram's; 2 s are tolerated.", "s", [(f"nezuko_clock_skew_seconds{{{ALL}}}", "{{instance}}")], min=None),
-    panel("Programs by version", "During a rollout there are two.", "none", [(f"count by (version, revision) (nezuko_build_info{{{ALL}}})", "{{version}} {{revision}}")], width=12),
-    panel("Running since", "Programs that end again and again stay low.", "s", [(f"time() - min by (instance) (bot_start_time_seconds{{{ALL}}})", "{{instance}}")], width=12),
+    panel(
+        "Backlog by bot",
+        "Unread: no worker has it. Pending: a worker has it in hand.",
+        "short",
+        [(query, f"{{{{bot_id}}}} {name}") for name, query in FLEET_STATE.items()],
+    ),
+    panel(
+        "Waiting at Telegram",
+        "Updates that Telegram could not deliver yet.",
+        "short",
+        [(f"max by (bot_id) (nezuko_webhook_pending_updates{{{BOTS}}})", "{{bot_id}}")],
+    ),
+    panel(
+        "Updates ended",
+        "By outcome. `acquitted` are messages of people whom the cache knows to be free.",
+        "ops",
+        [(rate("nezuko_updates_total", "outcome"), "{{outcome}}")],
+    ),
+    panel(
+        "Delivered again",
+        "Entries taken over from silent workers, and updates that were seen before.",
+        "ops",
+        [(rate("nezuko_updates_reclaimed_total"), "taken over"), (rate("bot_duplicate_updates_total"), "seen before")],
+    ),
+    panel(
+        "Senders known by the cache",
+        "Share of senders whom the database need not decide.",
+        "percentunit",
+        [(f"{rate('bot_cache_hits_total')} / ({rate('bot_cache_hits_total')} + {rate('bot_cache_misses_total')})", "known")],
+        max=1,
+    ),
+    panel(
+        "Statements of the database",
+        "The slowest of twenty and the median, by what they are for.",
+        "s",
+        quantiles("db_query_duration_seconds", "query_type"),
+    ),
+    panel(
+        "Breakers",
+        "0: calls are made. 1: they are refused. 2: one at a time goes as a probe.",
+        "none",
+        [
+            (
+                f"max by (dependency, app_kubernetes_io_component) (nezuko_breaker_state{{{ALL}}})",
+                "{{dependency}} for a {{app_kubernetes_io_component}}",
+            )
+        ],
+        above=1,
+    ),
+    panel(
+        "Calls refused by breakers",
+        "Calls not made because the server is away.",
+        "ops",
+        [(rate("nezuko_breaker_refusals_total", "dependency", selector=ALL), "{{dependency}}")],
+    ),
+    panel(
+        "Clocks",
+        "By how much at least a machine's clock is ahead of Telegram's; 2 s are tolerated.",
+        "s",
+        [(f"nezuko_clock_skew_seconds{{{ALL}}}", "{{instance}}")],
+        min=None,
+    ),
+    panel(
+        "Programs by version",
+        "During a rollout there are two.",
+        "none",
+        [(f"count by (version, revision) (nezuko_build_info{{{ALL}}})", "{{version}} {{revision}}")],
+        width=12,
+    ),
+    panel(
+        "Running since",
+        "Programs that end again and again stay low.",
+        "s",
+        [(f"time() - min by (instance) (bot_start_time_seconds{{{ALL}}})", "{{instance}}")],
+        width=12,
+    ),
 ]
 
 SENDING = [
-    panel("Messages", "Let go by the limiter; Telegram allows a bot 30 a second.", "ops", [(rate("nezuko_limiter_grants_total", "bot_id", selector=f'{BOTS},budget="message"'), "{{bot_id}}")], above=30),
-    panel("Calls let go", "By budget and urgency.", "ops", [(rate("nezuko_limiter_grants_total", "budget, urgency"), "{{budget}} {{urgency}}")]),
-    panel("Calls told to wait", "By budget and urgency. Under a backlog each waiting worker asks again for each grant.", "ops", [(rate("nezuko_limiter_denials_total", "budget, urgency"), "{{budget}} {{urgency}}")]),
+    panel(
+        "Messages",
+        "Let go by the limiter; Telegram allows a bot 30 a second.",
+        "ops",
+        [(rate("nezuko_limiter_grants_total", "bot_id", selector=f'{BOTS},budget="message"'), "{{bot_id}}")],
+        above=30,
+    ),
+    panel(
+        "Calls let go",
+        "By budget and urgency.",
+        "ops",
+        [(rate("nezuko_limiter_grants_total", "budget, urgency"), "{{budget}} {{urgency}}")],
+    ),
+    panel(
+        "Calls told to wait",
+        "By budget and urgency. Under a backlog each waiting worker asks again for each grant.",
+        "ops",
+        [(rate("nezuko_limiter_denials_total", "budget, urgency"), "{{budget}} {{urgency}}")],
+    ),
     panel("Waiting for the limiter", "How long calls waited until they were let go.", "s", quantiles("bot_rate_limit_delay_seconds")),
     panel("Pauses asked for by Telegram", "429s, of a chat or of the bot.", "ops", [(rate("nezuko_limiter_pauses_total", "of"), "{{of}}")]),
-    panel("Grants that came too late", "Thrown away: Redis is far or slow.", "ops", [(rate("nezuko_limiter_late_grants_total", "budget"), "{{budget}}")]),
+    panel(
+        "Grants that came too late",
+        "Thrown away: Redis is far or slow.",
+        "ops",
+        [(rate("nezuko_limiter_late_grants_total", "budget"), "{{budget}}")],
+    ),
     panel("Calls of the Bot API", "By method.", "ops", [(rate("bot_api_calls_total", "method"), "{{method}}")]),
-    panel("Failed calls", "By method and kind of error.", "ops", [(rate("bot_api_errors_total", "method, error_type"), "{{method}} {{error_type}}")]),
-    panel("Telegram's breaker", "0: calls are made. 1: they are refused. 2: one at a time goes as a probe.", "none", [(f'max by (bot_id) (nezuko_breaker_state{{{BOTS},dependency="telegram"}})', "{{bot_id}}")], above=1),
-    panel("Intents that are due", "What is wanted and not done yet, by kind.", "short", [(f"sum by (kind) (max by (bot_id, kind) (nezuko_intents_waiting{{{BOTS}}}))", "{{kind}}")], width=24),
+    panel(
+        "Failed calls",
+        "By method and kind of error.",
+        "ops",
+        [(rate("bot_api_errors_total", "method, error_type"), "{{method}} {{error_type}}")],
+    ),
+    panel(
+        "Telegram's breaker",
+        "0: calls are made. 1: they are refused. 2: one at a time goes as a probe.",
+        "none",
+        [(f'max by (bot_id) (nezuko_breaker_state{{{BOTS},dependency="telegram"}})', "{{bot_id}}")],
+        above=1,
+    ),
+    panel(
+        "Intents that are due",
+        "What is wanted and not done yet, by kind.",
+        "short",
+        [(f"sum by (kind) (max by (bot_id, kind) (nezuko_intents_waiting{{{BOTS}}}))", "{{kind}}")],
+        width=24,
+    ),
 ]
 
 PRODUCT = [
-    panel("Muted in time", "Share of joins in the chosen time after which the mute came within 2 s as it is seen, which is surely within 2 s; 95 % are promised (docs/slo.md).", "percentunit", in_time("nezuko_join_to_mute_seconds", "2.0"), "stat", 6, max=1),
-    panel("Answered in time", "Share of presses in the chosen time that were answered within 2 s; 95 % are promised (docs/slo.md).", "percentunit", in_time("nezuko_press_to_answer_seconds", "2.0"), "stat", 6, max=1),
-    panel("Muted", "People muted in the chosen time.", "short", [(rate("nezuko_mutes_total", window="$__range", function="increase"), "")], "stat", 6),
-    panel("Freed", "People freed in the chosen time.", "short", [(rate("nezuko_releases_total", window="$__range", function="increase"), "")], "stat", 6),
-    panel("Join to mute", "Telegram dates joins in whole seconds, so that they are seen to be half a second too long on average.", "s", quantiles("nezuko_join_to_mute_seconds"), width=12),
+    panel(
+        "Muted in time",
+        "Share of joins in the chosen time after which the mute came within 2 s as it is seen, which is surely within 2 s; 95 % are promised (docs/slo.md).",
+        "percentunit",
+        in_time("nezuko_join_to_mute_seconds", "2.0"),
+        "stat",
+        6,
+        max=1,
+    ),
+    panel(
+        "Answered in time",
+        "Share of presses in the chosen time that were answered within 2 s; 95 % are promised (docs/slo.md).",
+        "percentunit",
+        in_time("nezuko_press_to_answer_seconds", "2.0"),
+        "stat",
+        6,
+        max=1,
+    ),
+    panel(
+        "Muted",
+        "People muted in the chosen time.",
+        "short",
+        [(rate("nezuko_mutes_total", window="$__range", function="increase"), "")],
+        "stat",
+        6,
+    ),
+    panel(
+        "Freed",
+        "People freed in the chosen time.",
+        "short",
+        [(rate("nezuko_releases_total", window="$__range", function="increase"), "")],
+        "stat",
+        6,
+    ),
+    panel(
+        "Join to mute",
+        "Telegram dates joins in whole seconds, so that they are seen to be half a second too long on average.",
+        "s",
+        quantiles("nezuko_join_to_mute_seconds"),
+        width=12,
+    ),
     panel("Press to answer", "From the press reaching the gateway.", "s", quantiles("nezuko_press_to_answer_seconds"), width=12),
-    panel("Mutes and releases", "By bot.", "ops", [(rate("nezuko_mutes_total", "bot_id"), "{{bot_id}} muted"), (rate("nezuko_releases_total", "bot_id"), "{{bot_id}} freed")]),
+    panel(
+        "Mutes and releases",
+        "By bot.",
+        "ops",
+        [(rate("nezuko_mutes_total", "bot_id"), "{{bot_id}} muted"), (rate("nezuko_releases_total", "bot_id"), "{{bot_id}} freed")],
+    ),
     panel("Presses", "By what was answered.", "ops", [(rate("nezuko_presses_total", "outcome"), "{{outcome}}")]),
     panel("Decisions", "About people, by status.", "ops", [(rate("bot_verifications_total", "status"), "{{status}}")]),
-    panel("Prompts", "New ones, changed ones, and those that nobody needs any longer.", "ops", [(rate("nezuko_prompts_total", "action"), "{{action}}")]),
-    panel("Deletions and replies", "Messages deleted, and commands answered.", "ops", [(rate("nezuko_messages_deleted_total"), "deleted"), (rate("nezuko_replies_total"), "replies")]),
+    panel(
+        "Prompts",
+        "New ones, changed ones, and those that nobody needs any longer.",
+        "ops",
+        [(rate("nezuko_prompts_total", "action"), "{{action}}")],
+    ),
+    panel(
+        "Deletions and replies",
+        "Messages deleted, and commands answered.",
+        "ops",
+        [(rate("nezuko_messages_deleted_total"), "deleted"), (rate("nezuko_replies_total"), "replies")],
+    ),
     panel("Updates", "By kind.", "ops", [(rate("nezuko_updates_total", "kind"), "{{kind}}")]),
 ]
 
 
 def placed(panels):
     """Beside each other, and below where there is no room; those of a line are equally high."""
-    x = y = 0
+    x = y = height = 0
     for number, each in enumerate(panels, start=1):
         grid = each["gridPos"]
         if x + grid["w"] > WIDTH:
@@ -156,7 +368,9 @@ def dashboard(name, title, panels):
         "editable": True,
         "time": {"from": "now-6h", "to": "now"},
         "refresh": "30s",
-        "links": [{"type": "dashboards", "title": "Nezuko", "tags": ["nezuko"], "asDropdown": False, "keepTime": True, "includeVars": True}],
+        "links": [
+            {"type": "dashboards", "title": "Nezuko", "tags": ["nezuko"], "asDropdown": False, "keepTime": True, "includeVars": True}
+        ],
         "templating": {
             "list": [
                 {"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus"},
