@@ -8,7 +8,6 @@ import yaml
 from chart import ROOT, find, merged, render
 
 K8S = ROOT / "k8s"
-COMPOSE_ALERTS = ROOT / "compose/alerts.yaml"
 HEADER = "# Made from helm/nezuko by `make k8s`; a test compares the two.\n"
 # What only overlays/prod has: it needs operators, a metrics server and an ingress controller.
 PROD = ("HorizontalPodAutoscaler", "Ingress", "PrometheusRule", "ScaledObject", "ServiceMonitor")
@@ -28,21 +27,15 @@ def made():
         files.setdefault(f"base/{entry['metadata']['labels']['app.kubernetes.io/component']}.yaml", []).append(entry)
     for entry in prod:
         files.setdefault(f"overlays/prod/{entry['kind'].lower()}.yaml", []).append(entry)
+    # The same rules for a Prometheus without operator, which takes a file.
+    files["compose/alerts.yaml"] = [find(prod, "PrometheusRule", "nezuko-metrics")["spec"]]
     return {path: HEADER + yaml.safe_dump_all(entries, sort_keys=False, width=1000) for path, entries in files.items()}
-
-
-def compose_alerts():
-    """The same rules as a file for a Prometheus without operator."""
-    rule = find(render(values("values.yaml", "values-prod.yaml")), "PrometheusRule", "nezuko-metrics")
-    return HEADER + yaml.safe_dump(rule["spec"], sort_keys=False, width=1000)
 
 
 def main():
     for path, text in made().items():
         (K8S / path).write_text(text)
         print(f"k8s/{path}", file=sys.stderr)
-    COMPOSE_ALERTS.write_text(compose_alerts())
-    print(COMPOSE_ALERTS.relative_to(ROOT), file=sys.stderr)
 
 
 if __name__ == "__main__":
