@@ -58,19 +58,28 @@ matrix: ## Run the conformance suites on PostgreSQL 15 and 18, Redis 7 and Valke
 	@.ci/matrix
 
 .PHONY: check
-check: ## Formatting, lints, documentation and scripts; every warning is an error
+check: helm-test ## Formatting, lints, documentation, scripts and what SREs are given; every warning is an error
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
 	@for script in .ci/*; do head -n 1 "$$script" | grep -q bash || continue; echo "bash -n $$script"; bash -n "$$script"; done
 
 .PHONY: helm-test
-helm-test: ## Check the chart and the plain manifests: every profile rendered, schemas, policy, overlays, refused values
+helm-test: ## Check chart, manifests, compose.yaml, alerts, dashboards and documents: rendered, held against schemas, tried
 	@.ci/helm-tools python -m unittest discover --start-directory helm/tests
 
 .PHONY: k8s
-k8s: ## Write the plain manifests in k8s/, which are made from the chart
+k8s: ## Write the plain manifests in k8s/ and the alerts of compose.yaml, which are made from the chart
 	@.ci/helm-tools python helm/tests/plain_manifests.py
+
+.PHONY: dashboards
+dashboards: ## Write the dashboards in helm/nezuko/dashboards, which are made by helm/tests/dashboards.py
+	@.ci/helm-tools python helm/tests/dashboards.py
+
+.PHONY: dashboards-check
+dashboards-check: ## Ask everything that dashboards and alerts ask of a real Prometheus beside a real fleet, until all is answered
+	@cargo build --quiet --package nezuko-gateway --package nezuko-worker --package nezuko-loadtest --bins
+	@NEZUKO_PROGRAMS=$(TARGET)/debug .ci/with-servers .ci/helm-tools python helm/tests/check_dashboards.py
 
 .PHONY: build
 build: ## Build the optimised programs into target/release

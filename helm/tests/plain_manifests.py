@@ -1,10 +1,11 @@
-"""Makes the plain manifests in k8s/ from the chart, so that there is one place to change: `make k8s` writes them, a test compares."""
+"""Makes the plain manifests in k8s/ and the alerts of compose.yaml from the chart, so that there is one place to change: `make k8s`
+writes them, tests compare."""
 
 import sys
 
 import yaml
 
-from chart import ROOT, merged, render
+from chart import ROOT, find, merged, render
 
 K8S = ROOT / "k8s"
 HEADER = "# Made from helm/nezuko by `make k8s`; a test compares the two.\n"
@@ -26,6 +27,8 @@ def made():
         files.setdefault(f"base/{entry['metadata']['labels']['app.kubernetes.io/component']}.yaml", []).append(entry)
     for entry in prod:
         files.setdefault(f"overlays/prod/{entry['kind'].lower()}.yaml", []).append(entry)
+    # The same rules for a Prometheus without operator, which takes a file.
+    files["compose/alerts.yaml"] = [find(prod, "PrometheusRule", "nezuko-metrics")["spec"]]
     return {path: HEADER + yaml.safe_dump_all(entries, sort_keys=False, width=1000) for path, entries in files.items()}
 
 

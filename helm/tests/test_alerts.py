@@ -1,73 +1,130 @@
-"""Alerts and the scaling query against the metrics that the programs have."""
+"""Alerts and the scaling query: that they ask for what there is, and that each fires when it must and not when it must not."""
 
+import os
 import re
+import subprocess
+import tempfile
 import unittest
+from pathlib import Path
 
-import promql_parser
+import yaml
 
+from alert_cases import CASES
 from chart import ROOT, find, merged, profile, render
+from promql import unknown
 
-SERIES = re.compile(r"\b([a-z_]+)\{([^}]*)\}")
-
-
-def documented():
-    """Every series that docs/metrics.md promises, with its labels."""
-    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([^|]*) \|", (ROOT / "docs/metrics.md").read_text(), re.MULTILINE)
-    shown = {}
-    for name, kind, labels in rows:
-        labels = set(re.findall(r"`(\w+)`", labels)) | {"bot_id"}
-        suffixes = ("_bucket", "_sum", "_count") if kind == "histogram" else ("",)
-        shown.update({name + suffix: labels for suffix in suffixes})
-    return shown
+# From the script that runs the tests.
+PROMTOOL = os.environ.get("PROMTOOL", "")
+RUNBOOK_URL = "https://git.example.org/nezuko/docs/runbook.md"
 
 
-class Alerts(unittest.TestCase):
+def groups(values=None):
+    values = merged(profile("ha"), {"prometheusRule": {"runbookUrl": RUNBOOK_URL}}, values or {})
+    return find(render(values), "PrometheusRule", "nezuko-metrics")["spec"]["groups"]
+
+
+def rules(values=None):
+    """Recordings and alerts by their names."""
+    every = [rule for group in groups(values) for rule in group["rules"]]
+    return {rule["record"]: rule for rule in every if "record" in rule}, {rule["alert"]: rule for rule in every if "alert" in rule}
+
+
+def filled(text, labels):
+    """What Prometheus makes of an annotation."""
+    return re.sub(r"{{ \$labels\.(\w+) }}", lambda found: labels[found[1]], text)
+
+
+class Rules(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        objects = render(profile("ha"))
-        (group,) = find(objects, "PrometheusRule", "nezuko-metrics")["spec"]["groups"]
-        cls.rules = group["rules"]
-        (trigger,) = find(objects, "ScaledObject", "nezuko-worker")["spec"]["triggers"]
-        cls.expressions = [rule["expr"] for rule in cls.rules] + [trigger["metadata"]["query"]]
-
-    def test_prometheus_understands_every_expression(self):
-        for expression in self.expressions:
-            with self.subTest(expression):
-                promql_parser.parse(expression)
-        with self.assertRaises(ValueError):
-            promql_parser.parse(self.expressions[0] + ")")
+        cls.recordings, cls.alerts = rules()
 
     def test_only_metrics_and_labels_that_exist_are_asked_for(self):
-        shown = documented()
-        # What the ServiceMonitor and Kubernetes add.
-        added = {"namespace", "service", "app_kubernetes_io_component"}
-        for expression in self.expressions:
-            series = SERIES.findall(expression)
-            self.assertTrue(series, expression)
-            for name, selector in series:
-                with self.subTest(name):
-                    self.assertIn(name, shown)
-                    self.assertLessEqual(set(re.findall(r"(\w+)=", selector)), shown[name] | added)
-            for grouped in re.findall(r"by \(([^)]*)\)", expression):
-                known = set().union(*(shown[name] for name, _ in series)) | added | {"le"}
-                self.assertLessEqual(set(re.split(r",\s*", grouped)), known)
+        (trigger,) = find(render(profile("ha")), "ScaledObject", "nezuko-worker")["spec"]["triggers"]
+        every = [rule["expr"] for rule in (*self.recordings.values(), *self.alerts.values())]
+        for expression in (*every, trigger["metadata"]["query"]):
+            self.assertEqual(list(unknown(expression, self.recordings)), [])
+
+    def test_what_does_not_exist_is_noticed(self):
+        for wrong in ("sum(nezuko_mute_total)", 'nezuko_mutes_total{chat="1"}', "sum by (chat) (nezuko_mutes_total)", "time()"):
+            self.assertEqual(len(list(unknown(wrong))), 1, wrong)
+        with self.assertRaises(ValueError):
+            list(unknown("nezuko_mutes_total)"))
 
     def test_each_alert_has_a_weight_and_says_what_to_look_at(self):
-        self.assertEqual(len({rule["alert"] for rule in self.rules}), len(self.rules))
-        for rule in self.rules:
-            with self.subTest(rule["alert"]):
+        self.assertEqual(len(self.alerts) + len(self.recordings), sum(len(group["rules"]) for group in groups()), "a name is used twice")
+        for name, rule in self.alerts.items():
+            with self.subTest(name):
                 self.assertIn(rule["labels"]["severity"], ("critical", "warning"))
                 self.assertTrue(rule["annotations"]["summary"] and rule["annotations"]["description"])
-                # A label in the text must be left by the expression.
-                for label in re.findall(r"\$labels\.(\w+)", str(rule["annotations"])):
-                    self.assertRegex(rule["expr"], rf"by \([^)]*\b{label}\b")
+
+    def test_each_alert_leads_to_its_section_of_the_runbook(self):
+        headings = re.findall(r"^### (\w+)$", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE)
+        self.assertEqual([heading for heading in headings if heading.startswith("Nezuko")], list(self.alerts))
+        for name, rule in self.alerts.items():
+            self.assertEqual(rule["annotations"]["runbook_url"], f"{RUNBOOK_URL}#{name.lower()}")
+        _, without = rules({"prometheusRule": {"runbookUrl": ""}})
+        self.assertEqual([name for name, rule in without.items() if "runbook_url" in rule["annotations"]], [])
 
     def test_the_backlog_s_alerts_follow_its_limit(self):
-        values = merged(profile("ha"), {"settings": {"MAX_BACKLOG": 2000000}})
-        (group,) = find(render(values), "PrometheusRule", "nezuko-metrics")["spec"]["groups"]
-        by_name = {rule["alert"]: rule["expr"] for rule in group["rules"]}
-        self.assertTrue(by_name["NezukoBacklog"].endswith("> 200000"))
-        self.assertTrue(by_name["NezukoBacklogAlmostFull"].endswith("> 1600000"))
+        _, alerts = rules({"settings": {"MAX_BACKLOG": 2000000}})
+        self.assertTrue(alerts["NezukoBacklog"]["expr"].endswith("> 200000"))
+        self.assertTrue(alerts["NezukoBacklogAlmostFull"]["expr"].endswith("> 1600000"))
+
+    def test_every_alert_is_tried_in_both_directions(self):
+        self.assertEqual(set(CASES), set(self.alerts))
+        for name, cases in CASES.items():
+            self.assertEqual({bool(fired) for _, _, _, fired in cases}, {True, False}, name)
+
+
+@unittest.skipUnless(PROMTOOL or os.environ.get("CI") == "true", "SKIPPED: no promtool")
+class Firing(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        if not PROMTOOL:
+            raise AssertionError("no promtool, and nothing may be skipped where CI=true")
+        cls.recordings, cls.alerts = rules()
+
+    def promtool(self, command, **files):
+        with tempfile.TemporaryDirectory() as directory:
+            for name, content in files.items():
+                Path(directory, f"{name}.yaml").write_text(yaml.safe_dump(content))
+            done = subprocess.run([PROMTOOL, *command], cwd=directory, capture_output=True, text=True)
+        return done.returncode, done.stdout + done.stderr
+
+    def tried(self, alert, cases):
+        """What promtool says of these cases, by the alert and what it is made from alone, which is faster than by all rules."""
+        rule = self.alerts[alert]
+        needed = [recording for name, recording in self.recordings.items() if name in rule["expr"]] + [rule]
+        tests = []
+        for note, series, minute, fired in cases:
+            expected = [
+                {
+                    "exp_labels": {**labels, **rule["labels"]},
+                    "exp_annotations": {key: filled(text, labels) for key, text in rule["annotations"].items()},
+                }
+                for labels in fired
+            ]
+            asked = {"eval_time": f"{minute}m", "alertname": alert, "exp_alerts": expected}
+            tests.append({"name": note, "interval": "1m", "input_series": series, "alert_rule_test": [asked]})
+        tests = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": tests}
+        return self.promtool(["test", "rules", "tests.yaml"], rules={"groups": [{"name": "tried", "rules": needed}]}, tests=tests)
+
+    def test_prometheus_takes_the_rules(self):
+        status, said = self.promtool(["check", "rules", "rules.yaml"], rules={"groups": groups()})
+        self.assertEqual(status, 0, said)
+
+    def test_alerts_fire_when_they_must_and_only_then(self):
+        for name, cases in CASES.items():
+            with self.subTest(name):
+                status, said = self.tried(name, cases)
+                self.assertEqual(status, 0, said)
+
+    def test_an_alert_that_does_not_do_so_is_noticed(self):
+        note, series, minute, _ = CASES["NezukoBacklog"][0]
+        for fired in ([], [{"bot_id": "43"}]):
+            status, said = self.tried("NezukoBacklog", [(note, series, minute, fired)])
+            self.assertEqual(status, 1, said)
 
 
 if __name__ == "__main__":

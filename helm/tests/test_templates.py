@@ -220,6 +220,15 @@ class Notes(unittest.TestCase):
             self.assertIn(part, notes)
         self.assertIn("https://bot.example.org/webhook/<bot id>", render_files(profile("secure"))["NOTES.txt"])
 
+    def test_they_say_whether_anybody_is_told_when_something_fails(self):
+        url = {"prometheusRule": {"runbookUrl": "https://git.example.org/runbook.md"}}
+        for values, said in (
+            (profile("minimal"), "nobody is told"),
+            (profile("ha"), "alerts carry no link"),
+            (merged(profile("ha"), url), "Alerts link to https://git.example.org/runbook.md."),
+        ):
+            self.assertIn(said, render_files(values)["NOTES.txt"])
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -38,6 +38,11 @@ WRONG = {
         "/serviceMonitor/enabled",
     ),
     "alerts without anything to count": ({"prometheusRule": {"enabled": True}}, "/serviceMonitor/enabled"),
+    "a runbook that names a section": (
+        merged(profile("ha"), {"prometheusRule": {"runbookUrl": "https://git.example.org/runbook.md#alerts"}}),
+        "/prometheusRule/runbookUrl",
+    ),
+    "dashboards that no sidecar finds": ({"dashboards": {"labels": {"grafana_dashboard": None}}}, "/dashboards/labels"),
     "Redis streams of no bot": (
         {"worker": {"autoscaling": merged(REDIS_STREAMS, {"redisStreams": {"botIds": []}})}},
         "/worker/autoscaling/redisStreams/botIds",

@@ -1,0 +1,128 @@
+"""Documents against what they speak of."""
+
+import re
+import stat
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+import yaml
+
+from chart import ROOT
+from promql import documented
+from test_dashboards import every
+from test_images import COMPOSE, DOCKERFILE
+
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+def anchors(document):
+    """The ends of the addresses of its headings, as they are made where it is shown."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def blocks(document, language="sh"):
+    """Its code, by the heading above."""
+    found = {}
+    for section in re.split(r"^#+ ", document.read_text(), flags=re.MULTILINE)[1:]:
+        heading, _, text = section.partition("\n")
+        found[heading] = re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return found
+
+
+class Links(unittest.TestCase):
+    def test_links_lead_to_files_and_headings(self):
+        for document in DOCUMENTS:
+            for target in re.findall(r"\]\((?!https?://)([^)]+)\)", document.read_text()):
+                with self.subTest(f"{document.name}: {target}"):
+                    path, _, heading = target.partition("#")
+                    there = (document.parent / path).resolve() if path else document
+                    self.assertTrue(there.exists())
+                    if heading:
+                        self.assertIn(heading, anchors(there))
+
+    def test_the_readme_names_every_document(self):
+        readme = (ROOT / "README.md").read_text()
+        self.assertEqual([path.name for path in (ROOT / "docs").glob("*.md") if f"docs/{path.name}" not in readme], [])
+
+
+class Runbook(unittest.TestCase):
+    text = (ROOT / "docs/runbook.md").read_text()
+
+    def test_it_knows_every_reason_for_a_dead_letter(self):
+        reasons = set(re.findall(r'give_up\(delivery, "(\w+)"', (ROOT / "worker/src/consume.rs").read_text()))
+        self.assertTrue(reasons)
+        self.assertEqual([reason for reason in reasons if f"| `{reason}` |" not in self.text], [])
+
+    def test_it_knows_every_reason_for_a_503(self):
+        (doubts,) = re.findall(r"Doubt {(.*?)\n    }", (ROOT / "shared/src/telemetry/metrics.rs").read_text(), re.DOTALL)
+        reasons = set(re.findall(r'= "(\w+)"', doubts))
+        self.assertTrue(reasons)
+        self.assertEqual([reason for reason in reasons if f"| `{reason}` |" not in self.text], [])
+
+    def test_it_and_the_objectives_name_metrics_that_exist(self):
+        names = {re.sub("_(bucket|count|sum)$", "", name) for name in documented()}
+        for name in ("runbook.md", "slo.md"):
+            named = set(re.findall(r"\b(?:nezuko|bot|db)_\w+(?:_total|_seconds|_info)\b", (ROOT / "docs" / name).read_text()))
+            self.assertTrue(named)
+            self.assertEqual(named - names, set(), name)
+
+    def test_it_names_panels_that_exist(self):
+        titles = {panel["title"] for dashboard in every().values() for panel in dashboard["panels"]}
+        for title in ("Reasons for 503", "Statements of the database", "Intents that are due", "Failed calls", "Delivered again"):
+            self.assertIn(f"*{title}*", self.text.replace("\n", " "))
+            self.assertIn(title, titles)
+
+
+class OnOneMachine(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.path = ROOT / "docs/compose.md"
+        cls.compose = yaml.safe_load(COMPOSE.read_text())
+
+    def test_its_secrets_are_those_that_compose_mounts_each_for_its_reader_alone(self):
+        (script,) = blocks(self.path)["Secrets"]
+        # Whoever runs this test may not give files away.
+        stub = 'sudo() { if [ "$1" = chown ]; then echo "$*" >> ../given; else "$@"; fi; }\n'
+        with tempfile.TemporaryDirectory() as directory:
+            subprocess.run(["bash", "-euo", "pipefail", "-c", stub + script], cwd=directory, input="42:token\n", text=True, check=True)
+            made = {path.name: path for path in Path(directory, "secrets").iterdir()}
+            self.assertEqual({f"./secrets/{name}" for name in made}, {entry["file"] for entry in self.compose["secrets"].values()})
+            self.assertEqual({stat.S_IMODE(path.stat().st_mode) for path in made.values()}, {0o400})
+            self.assertEqual(stat.S_IMODE(Path(directory, "secrets").stat().st_mode), 0o700)
+            content = {name: path.read_text() for name, path in made.items()}
+            given = [line.split() for line in Path(directory, "given").read_text().splitlines()]
+        self.assertEqual(content["bot-token"], "42:token")
+        self.assertEqual(content["database-url"], f"postgres://nezuko:{content['database-password']}@postgres/nezuko")
+        for name in ("webhook-secret", "database-password", "grafana-password"):
+            self.assertRegex(content[name], r"^[A-Za-z0-9_-]{43}$")
+        owners = {name: user for _, user, *names in given for name in names}
+        (user,) = re.findall(r"^USER (\d+):", DOCKERFILE.read_text(), re.MULTILINE)
+        for service in ("gateway", "worker", "migrate"):
+            for name in self.compose["services"][service]["secrets"]:
+                self.assertEqual(owners[name], user)
+        # Of the image grafana/grafana; PostgreSQL reads its own as root, before it becomes another user.
+        self.assertEqual(owners["grafana-password"], "472")
+        self.assertNotIn("database-password", owners)
+
+    def test_secrets_and_dumps_are_kept_out_of_the_repository(self):
+        for name in ("secrets/bot-token", "nezuko-2026-01-31.dump", ".env"):
+            self.assertEqual(subprocess.run(["git", "check-ignore", "--quiet", name], cwd=ROOT).returncode, 0, name)
+
+    def test_it_speaks_of_services_that_there_are(self):
+        for name in ("compose.md", "runbook.md"):
+            text = (ROOT / "docs" / name).read_text()
+            commands = re.findall(r"docker compose (?:exec|logs|restart)((?: [\w./-]+)+)", text)
+            self.assertTrue(commands or name != "compose.md")
+            for command in commands:
+                words = [word for word in command.split() if not word.startswith("-")]
+                if words:
+                    self.assertIn(words[0], self.compose["services"], command)
+        settings = set(re.findall(r"\b(NEZUKO_\w+)=", self.path.read_text()))
+        self.assertEqual(settings, {name for name in re.findall(r"\${(NEZUKO_\w+)", COMPOSE.read_text())} - {"NEZUKO_VERSION"})
+
+
+if __name__ == "__main__":
+    unittest.main()
