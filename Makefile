@@ -61,7 +61,7 @@ matrix: ## Run the conformance suites on PostgreSQL 15 and 18, Redis 7 and Valke
 check: helm-test ## Formatting, lints, documentation, scripts and what SREs are given; every warning is an error
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps --document-private-items --quiet
 	@for script in .ci/*; do head -n 1 "$$script" | grep -q bash || continue; echo "bash -n $$script"; bash -n "$$script"; done
 
 .PHONY: helm-test
