@@ -11,7 +11,7 @@ use nezuko_ports::free_port;
 
 /// Its superuser, and that one's password.
 const USER: &str = "nezuko";
-/// See [`USER`].
+/// That of the user whom the server is made with.
 pub const PASSWORD: &str = "password-of-the-owner";
 
 /// A running server, gone with its directory when this is dropped.
