@@ -21,6 +21,12 @@ demo-distributed: ## Watch a fleet with two bots over a real Redis and PostgreSQ
 	@cargo build --package nezuko-gateway --package nezuko-worker --package nezuko-loadtest
 	@.ci/with-servers $(TARGET)/debug/nezuko-loadtest demo --distributed
 
+.PHONY: week
+week: ## Play a week of 20 groups with everything they can have, in some minutes each: one process, then a fleet; or make week SEED=2
+	@cargo build --quiet --workspace --features nezuko/planted-bugs --bins
+	@$(TARGET)/debug/nezuko-loadtest week --seed $(or $(SEED),1)
+	@.ci/with-servers $(TARGET)/debug/nezuko-loadtest week --seed $(or $(SEED),1) --distributed
+
 .PHONY: fixtures
 fixtures: ## Send collected updates through the program: make fixtures FILE=updates.jsonl, one JSON object a line
 	@test -n "$(FILE)" || { echo "which file? make fixtures FILE=updates.jsonl" >&2; exit 64; }
@@ -43,26 +49,39 @@ bench-urgency: ## How long people wait in a raid of 5,000, beside a long work an
 	cargo build --release --package nezuko-gateway --package nezuko-worker --bins
 	.ci/with-servers cargo bench --quiet --package nezuko-loadtest --bench urgency
 
+.PHONY: bench-product
+bench-product: ## How long decisions and commands take, how often the cache knows, over a generated day (2 minutes)
+	cargo bench --package nezuko-worker --bench verification --no-run
+	cargo bench --package nezuko-loadtest --bench targets --no-run
+	cargo build --release --package nezuko-gateway --package nezuko-worker --bins
+	.ci/with-servers cargo bench --quiet --package nezuko-worker --bench verification
+	.ci/with-servers cargo bench --quiet --package nezuko-loadtest --bench targets
+
 .PHONY: bench-limiter
 bench-limiter: ## Eight processes send as much as they may: never over 30 messages/s, hardly under; 10 minutes, or 9 × SECONDS=20
 	cargo bench --package nezuko-worker --bench limiter --no-run
 	cargo bench --quiet --package nezuko-worker --bench limiter -- --seconds $(or $(SECONDS),60)
+
+.PHONY: upgrade-check
+upgrade-check: ## Replace the programs and the schema of another commit by these under load: make upgrade-check FROM=v0.1.0
+	@.ci/upgrade-check "$(FROM)"
 
 .PHONY: simulate
 simulate: ## Search generated histories of the protocol on every core: 10 minutes, or make simulate MINUTES=60 FROM=100000
 	NEZUKO_HISTORY_SEED=$(or $(FROM),0) NEZUKO_HISTORY_SECONDS=$$((60 * $(or $(MINUTES),10))) cargo test --release --package nezuko-worker --test histories \
 		whatever_happens -- --nocapture
 
+.PHONY: mutants
+mutants: ## Change facts, policy and settings in every small way, and name the changes that no unit test notices (half an hour)
+	@.ci/mutants
+
 .PHONY: matrix
 matrix: ## Run the conformance suites on PostgreSQL 15 and 18, Redis 7 and Valkey 8
 	@.ci/matrix
 
 .PHONY: check
-check: helm-test ## Formatting, lints, documentation, scripts and what SREs are given; every warning is an error
-	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --all-features -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps --document-private-items --quiet
-	@for script in .ci/*; do head -n 1 "$$script" | grep -q bash || continue; echo "bash -n $$script"; bash -n "$$script"; done
+check: ## Formatting, lints, documentation, scripts and what SREs are given; every warning is an error
+	@.ci/check
 
 .PHONY: helm-test
 helm-test: ## Check chart, manifests, compose.yaml, alerts, dashboards and documents: rendered, held against schemas, tried
@@ -77,8 +96,8 @@ dashboards: ## Write the dashboards in helm/nezuko/dashboards, which are made by
 	@.ci/helm-tools python helm/tests/dashboards.py
 
 .PHONY: dashboards-check
-dashboards-check: ## Ask everything that dashboards and alerts ask of a real Prometheus beside a real fleet, until all is answered
-	@cargo build --quiet --package nezuko-gateway --package nezuko-worker --package nezuko-loadtest --bins
+dashboards-check: ## Ask all that dashboards and alerts ask of a real Prometheus beside a real fleet; promtool looks at the metrics
+	@cargo build --quiet --package nezuko --package nezuko-gateway --package nezuko-worker --package nezuko-loadtest --bins
 	@NEZUKO_PROGRAMS=$(TARGET)/debug .ci/with-servers .ci/helm-tools python helm/tests/check_dashboards.py
 
 .PHONY: build
@@ -96,3 +115,4 @@ fmt: ## Format the code
 .PHONY: docs
 docs: ## Write the documents that are made from the code
 	REWRITE_DOCS=1 cargo test --quiet --package nezuko-shared --lib -- documents_match
+	REWRITE_DOCS=1 cargo test --quiet --package nezuko-worker --lib -- documents_match

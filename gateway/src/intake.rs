@@ -1,15 +1,13 @@
 //! From bytes that Telegram sent to the queue: what is an update is stored, what is none is set aside.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use nezuko_shared::{
+    clock::unix_ms,
     envelope::Envelope,
     queue::{Backlog, Memory, Producer, QueueError},
-    telemetry::trace::Traceparent,
+    telemetry::trace,
 };
 use nezuko_telegram::{BotId, UpdateId};
 use tokio::time::timeout;
@@ -47,8 +45,8 @@ impl Intake {
         Self { bot, producer }
     }
 
-    /// Stores an update, or sets aside what is none.
-    pub(crate) async fn take(&self, payload: Bytes) -> Result<Taken, NotTaken> {
+    /// Stores an update, or sets aside what is none. What follows from the update is of the trace of `entry`.
+    pub(crate) async fn take(&self, payload: Bytes, entry: &trace::Entry) -> Result<Taken, NotTaken> {
         let Peek { update_id, routing_key } = match peek(&payload) {
             Ok(peek) => peek,
             Err(not_an_update) => {
@@ -59,12 +57,13 @@ impl Intake {
                 };
             }
         };
+        entry.span.note("nezuko.update_id", update_id.0);
         let envelope = Envelope {
             bot: self.bot,
             update_id,
             routing_key,
             received_ms: unix_ms(),
-            traceparent: Traceparent::fresh(),
+            traceparent: entry.traceparent.clone(),
             payload,
         };
         match in_time(self.producer.push(&envelope)).await {
@@ -93,9 +92,4 @@ impl Intake {
 /// A push that is given up may still have taken effect; the update then comes again as a duplicate, which is harmless.
 async fn in_time<T>(work: impl Future<Output = Result<T, QueueError>>) -> Result<T, QueueError> {
     timeout(PUSH_TIMEOUT, work).await.unwrap_or_else(|_| Err(QueueError::Unavailable("no answer in time".into())))
-}
-
-pub(crate) fn unix_ms() -> i64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
 }

@@ -33,7 +33,7 @@ use nezuko_shared::{
     ops::{Ops, Part, Readiness},
     queue::Producer,
     redis_pool::Redis,
-    telemetry::metrics::Metrics,
+    telemetry::{Program, metrics::Metrics},
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -171,7 +171,7 @@ pub async fn run(
     producer: Arc<dyn Producer>,
     metrics: Metrics,
     turns: Option<&Redis>,
-    revision: &'static str,
+    program: Program,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let readiness = Readiness::default();
@@ -187,14 +187,14 @@ pub async fn run(
         webhook = %webhook_port.local_addr()?,
         ops = %ops_port.local_addr()?,
         version = env!("CARGO_PKG_VERSION"),
-        revision,
+        revision = program.revision,
         "gateway is listening"
     );
 
     let telegram = BotApi::new(settings);
     telegram.show_in(&metrics);
     let gateway = Gateway::new(settings, &telegram, producer, &metrics, &readiness, turns, shutdown)?;
-    let ops = Ops { program: "nezuko-gateway", revision, readiness, metrics };
+    let ops = Ops { program, readiness, metrics, scaling: None };
     let examining = async {
         match turns {
             Some(redis) => examine::keep_looking(async || examine::redis(redis).await).await,

@@ -11,27 +11,29 @@ use nezuko_shared::{
     queue::redis::RedisProducer,
     redis_pool::Redis,
     shutdown,
-    telemetry::metrics::Metrics,
+    telemetry::{Program, metrics::Metrics},
 };
 
 /// Takes Telegram bots' updates by webhook and stores them in Redis, where nezuko-worker takes them.
 ///
 /// Any number of gateways may run beside each other. Each answers Telegram's POST /webhook/<bot id> on PORT when, and only
-/// when, Redis has the update, and tells of itself on OPS_PORT (/live /ready /health /metrics /version). TLS ends in front
-/// of it. SIGTERM finishes what is in hand.
+/// when, Redis has the update, and tells of itself on OPS_PORT (/live /ready /health /metrics /version /log-level). TLS ends
+/// in front of it. SIGTERM finishes what is in hand.
 #[derive(Parser)]
 #[command(name = "nezuko-gateway", version = VERSION, after_long_help = program::settings_help())]
 struct Cli {}
 
+const PROGRAM: Program = Program { name: "nezuko-gateway", revision: REVISION };
+
 fn main() -> ExitCode {
     let Cli {} = Cli::parse();
-    program::start(|| Settings::from_env(Role::Gateway), serve)
+    program::start(PROGRAM, || Settings::from_env(Role::Gateway), serve)
 }
 
 /// On one thread: what is received together is then written to Redis together, which saves a third of the processor time. More
 /// cores are used by more gateways.
 #[tokio::main(flavor = "current_thread")]
-async fn serve(settings: &Settings) -> anyhow::Result<()> {
+async fn serve(settings: &Settings, metrics: Metrics) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal().context("cannot listen to signals")?;
     let redis = settings.profile.redis().expect("invariant: the fleet's settings have Redis");
     let redis = Redis::new(redis.expose())?;
@@ -39,7 +41,6 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
         Some(replicas) => RedisProducer::waiting_for(&redis, replicas),
         None => RedisProducer::new(&redis),
     };
-    let metrics = Metrics::new(settings.bots[0].id, REVISION);
     redis.show_in(&metrics);
-    nezuko_gateway::run(settings, Arc::new(producer), metrics, Some(&redis), REVISION, shutdown).await
+    nezuko_gateway::run(settings, Arc::new(producer), metrics, Some(&redis), PROGRAM, shutdown).await
 }

@@ -6,9 +6,15 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use nezuko_shared::{bot_api::BotApi, telemetry::metrics::PollOutcome};
+use nezuko_shared::{
+    bot_api::BotApi,
+    telemetry::{
+        metrics::PollOutcome,
+        trace::{Entry, KeyValue, SpanKind},
+    },
+};
 use nezuko_telegram::{CallError, Client, ErrorClass, Unsuitable, UpdateId};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     bot::Bot,
@@ -78,7 +84,9 @@ impl Poller {
             return Ok(PollOutcome::Empty);
         }
         for update in updates {
-            match self.bot.intake.take(Bytes::copy_from_slice(update.get().as_bytes())).await {
+            let about = || ("getUpdates".into(), vec![KeyValue::new("nezuko.bot_id", self.bot.id.0)]);
+            let entry = Entry::new(SpanKind::Server, None, Instant::now().into_std(), about);
+            match self.bot.intake.take(Bytes::copy_from_slice(update.get().as_bytes()), &entry).await {
                 Ok(Taken::Stored(id)) => *offset = Some(UpdateId(id.0 + 1)),
                 Ok(Taken::Quarantined(reason)) => {
                     tracing::warn!(bot_id = self.bot.id.0, reason, "something that is no update set aside");

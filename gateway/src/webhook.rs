@@ -14,10 +14,13 @@ use axum::{
     Router,
     body::Body,
     extract::{Path, Request, State},
-    http::{Method, Response},
+    http::{HeaderMap, Method, Response},
     routing::any,
 };
-use nezuko_shared::telemetry::metrics::{Doubt, Metrics, WebhookOutcome};
+use nezuko_shared::telemetry::{
+    metrics::{Doubt, Metrics, WebhookOutcome},
+    trace::{Entry, KeyValue, Span, SpanKind},
+};
 use nezuko_telegram::{BotId, UpdateId};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -48,12 +51,13 @@ pub(crate) struct Webhook {
     stray_log: RefusalLog,
 }
 
-/// What a log line says beside the answer.
+/// What a log line and a trace say beside the answer.
 #[derive(Default)]
 struct About {
     reason: String,
     trace_id: Option<String>,
     update_id: Option<UpdateId>,
+    span: Span,
 }
 
 impl Webhook {
@@ -85,11 +89,11 @@ impl Webhook {
             about.reason = "unknown bot or path".into();
             return finish(NOBODY, &self.strays, &self.stray_log, Answer::Unknown, start, &about);
         };
-        let answer = self.take_in(bot, request, &mut about).await;
+        let answer = self.take_in(bot, request, start, &mut about).await;
         finish(bot.id, &bot.metrics, &bot.refusals, answer, start, &about)
     }
 
-    async fn take_in(&self, bot: &Bot, request: Request, about: &mut About) -> Answer {
+    async fn take_in(&self, bot: &Bot, request: Request, start: Instant, about: &mut About) -> Answer {
         if request.method() != Method::POST {
             about.reason = "not a POST".into();
             return Answer::Method;
@@ -103,6 +107,9 @@ impl Webhook {
                 return Answer::Unauthorized;
             }
         }
+        // Not before the secret was right: nobody else says what is recorded.
+        let entry = enter(bot.id, request.headers(), start);
+        about.span = entry.span.clone();
         let body = request.into_body();
         if body::announces_too_much(&body) {
             about.reason = "announced as too large".into();
@@ -115,7 +122,7 @@ impl Webhook {
             return doubtful(doubt, about);
         }
         match timeout(BODY_TIMEOUT, body::read(body)).await {
-            Ok(Ok(payload)) => store(bot, payload, about).await,
+            Ok(Ok(payload)) => store(bot, payload, &entry, about).await,
             Ok(Err(BodyError::TooLarge)) => {
                 about.reason = "too large".into();
                 Answer::TooLarge
@@ -125,8 +132,21 @@ impl Webhook {
     }
 }
 
-async fn store(bot: &Bot, payload: bytes::Bytes, about: &mut About) -> Answer {
-    match bot.intake.take(payload).await {
+/// The trace of a request, which goes on with that of the proxy in front if it has one.
+fn enter(bot: BotId, headers: &HeaderMap, start: Instant) -> Entry {
+    let incoming = headers.get("traceparent").and_then(|value| value.to_str().ok());
+    Entry::new(SpanKind::Server, incoming, start, || {
+        let about = vec![
+            KeyValue::new("http.request.method", "POST"),
+            KeyValue::new("http.route", "/webhook/{bot}"),
+            KeyValue::new("nezuko.bot_id", bot.0),
+        ];
+        ("POST /webhook/{bot}".into(), about)
+    })
+}
+
+async fn store(bot: &Bot, payload: bytes::Bytes, entry: &Entry, about: &mut About) -> Answer {
+    match bot.intake.take(payload, entry).await {
         Ok(Taken::Stored(_)) => Answer::Stored,
         Ok(Taken::Quarantined(reason)) => {
             about.reason = reason.into();
@@ -155,10 +175,15 @@ fn finish(
         metrics.webhook_doubt(doubt);
     }
     if outcome != WebhookOutcome::Stored {
-        let About { reason, trace_id, update_id } = about;
+        let About { reason, trace_id, update_id, .. } = about;
         refusals.write(Refusal { bot, outcome, reason, trace_id: trace_id.as_deref(), update_id: *update_id });
     }
-    answer.response()
+    let response = answer.response();
+    about.span.note("http.response.status_code", i64::from(response.status().as_u16()));
+    if let Answer::Unavailable(doubt) = answer {
+        about.span.fail(doubt.as_str());
+    }
+    response
 }
 
 async fn unnamed(State(webhook): State<Arc<Webhook>>, request: Request) -> Response<Body> {

@@ -117,8 +117,13 @@ async fn the_operations_port_tells_the_truth() {
     .await;
 
     ask(gateway.webhook, telegram_post("/webhook", "{\"update_id\":1}")).await.unwrap();
+    let accepting = "Accept: application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: h\r\n{accepting}\r\nConnection: close\r\n\r\n");
+    let open = ask(gateway.ops, request).await.unwrap();
+    assert_eq!(open.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
+    assert!(open.body.ends_with("# EOF\n"), "{}", open.body);
     let metrics = get("/metrics").await;
-    assert_eq!(metrics.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
+    assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     let build = format!("nezuko_build_info{{version=\"{}\",revision=\"{revision}\"}} 1\n", env!("CARGO_PKG_VERSION"));
     assert!(metrics.body.contains(&build), "{}", metrics.body);
     let stored = format!("nezuko_webhook_requests_total{{bot_id=\"{bot}\",outcome=\"stored\"}} 1\n");

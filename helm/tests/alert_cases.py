@@ -24,6 +24,10 @@ def breaker(dependency, values, **labels):
     return series("nezuko_breaker_state", values, dependency=dependency, app_kubernetes_io_component="worker", **labels)
 
 
+def dropped(exporter, values):
+    return series("nezuko_telemetry_dropped_total", values, exporter=exporter, app_kubernetes_io_component="worker", bot_id="0")
+
+
 def backlog(unread, pending="0x60", **labels):
     return [series("nezuko_queue_unread", unread, **labels), series("nezuko_queue_pending", pending, **labels)]
 
@@ -175,6 +179,23 @@ CASES = {
         ("it is ahead", [series("nezuko_clock_skew_seconds", "2.5x30", bot_id="0")], 15, [{"instance": "one"}]),
         ("it is behind", [series("nezuko_clock_skew_seconds", "-2.5x30", bot_id="0")], 15, [{"instance": "one"}]),
         ("it is off as much as is tolerated", [series("nezuko_clock_skew_seconds", "-2x30", bot_id="0")], 15, []),
+    ],
+    "NezukoTelemetryDropped": [
+        (
+            "the collector has been away for an hour",
+            [dropped("traces", "0x10 5+5x80")],
+            70,
+            [{"exporter": "traces", "app_kubernetes_io_component": "worker"}],
+        ),
+        (
+            "three errors in an hour were not told",
+            [dropped("errors", "0x10 1x20 2x20 3x40")],
+            70,
+            [{"exporter": "errors", "app_kubernetes_io_component": "worker"}],
+        ),
+        ("the collector was replaced", [dropped("traces", "0x10 500x80")], 50, []),
+        ("it was away yesterday", [dropped("traces", "500x90")], 80, []),
+        ("everything is taken", [dropped("traces", "0x90"), dropped("errors", "0x90")], 80, []),
     ],
     "NezukoMutesBurnFast": MUTES[0],
     "NezukoMutesBurnSlow": MUTES[1],

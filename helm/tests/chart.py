@@ -19,7 +19,12 @@ REQUIRED = {
     "database": {"runtime": {"existingSecret": "database-runtime"}, "owner": {"existingSecret": "database-owner"}},
 }
 SEVERAL_BOTS = {"bot": {"existingSecret": ""}, "botsFile": {"existingSecret": "nezuko-bots"}}
+PROMETHEUS = {
+    "worker": {"autoscaling": {"enabled": True, "mode": "prometheus", "prometheus": {"serverAddress": "http://prometheus.monitoring:9090"}}},
+    "serviceMonitor": {"enabled": True},
+}
 REDIS_STREAMS = {
+    "enabled": True,
     "mode": "redis-streams",
     "redisStreams": {"addresses": ["redis.example.org:6379"], "botIds": [123456789, 7000000001]},
 }
@@ -28,7 +33,7 @@ NAMESPACE = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name"
 # What a profile leaves to its user.
 COMPLETIONS = {
     "minimal": {},
-    "ha": {"worker": {"autoscaling": {"prometheus": {"serverAddress": "http://prometheus.monitoring:9090"}}}},
+    "ha": {},
     "secure": {
         "image": {"digest": "sha256:" + "0" * 64},
         "settings": {"WEBHOOK_URL": "https://bot.example.org"},
@@ -75,6 +80,14 @@ def variants():
     for kind in ("sentinel", "cluster"):
         redis = {"redisStreams": {"kind": kind, "sentinelMaster": "nezuko", "authentication": "redis", "tls": True}}
         found[f"scaled by a Redis {kind}"] = merged(REQUIRED, {"worker": {"autoscaling": merged(REDIS_STREAMS, redis)}})
+    found["scaled by Prometheus"] = merged(REQUIRED, PROMETHEUS)
+    found["traces and reports"] = merged(
+        REQUIRED,
+        {
+            "settings": {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.monitoring:4318", "OTEL_TRACES_SAMPLER_ARG": 0.1},
+            "sentry": {"existingSecret": "sentry"},
+        },
+    )
     found["nothing that is optional"] = merged(
         REQUIRED, {"migrate": {"enabled": False}, "networkPolicy": {"enabled": False}, "database": {"owner": {"existingSecret": ""}}}
     )

@@ -1,16 +1,22 @@
-"""Asks everything that dashboards and alerts ask of a real Prometheus that scrapes a real fleet, until each query is answered.
+"""Asks everything that dashboards and alerts ask of a real Prometheus that scrapes a real fleet, until each query has had an answer
+that is not zero; and has promtool look at the metrics of all three programs.
 
-Expects REDIS_URL and DATABASE_URL (.ci/with-servers), PROMETHEUS (.ci/helm-tools), and the programs in NEZUKO_PROGRAMS. A gateway and
-two workers guard the groups of a simulated day. What a day does not bring is triggered: a request with a wrong secret, one that is
-no update, one that no worker can read (a dead letter), and in the end a Telegram that is away (failed calls).
+Expects REDIS_URL and DATABASE_URL (.ci/with-servers), PROMETHEUS and PROMTOOL (.ci/helm-tools), and the programs in NEZUKO_PROGRAMS.
+A gateway and two workers guard the groups of a simulated day, without a collector for their traces. What a day does not bring is
+triggered: a request with a wrong secret, one that is no update, one that no worker can read (a dead letter), updates that come twice,
+a Redis that stutters, hangs and is emptied, workers that hang, and in the end a Telegram that asks for pauses and goes away.
 """
 
+import http.server
+import itertools
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -25,11 +31,29 @@ from test_dashboards import every, queries
 BOT = "7000000001"
 TOKEN = f"{BOT}:a-token-that-opens-nothing-anywhere"
 SECRET = "secret-of-a-simulated-telegram"
-# The day is broken off when all but the last queries have been answered.
-DAY_SECONDS = 60
+WORKERS = ("worker-1", "worker-2")
+SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"
+# It goes on while the first misfortunes happen.
+DAY_SECONDS = 120
 PATIENCE_SECONDS = 150
-# Failed calls: only Telegram's going away brings them.
-LAST = "bot_api_errors_total"
+# What is zero here, and why that is well.
+QUIET = {
+    "nezuko_outages_total": "a silence takes a day",
+    "nezuko_clock_skew_seconds": "all have one clock",
+    "nezuko_webhook_pending_updates": "gateways look every ten minutes",
+}
+# What a day alone does not show.
+MISFORTUNES = (
+    "nezuko_limiter_late_grants_total",
+    "nezuko_webhook_unavailable_total",
+    "nezuko_queue_unread",
+    "nezuko_updates_reclaimed_total",
+    "nezuko_queue_groups_lost_total",
+    "nezuko_limiter_pauses_total",
+    "nezuko_breaker_state",
+    "nezuko_breaker_refusals_total",
+    "bot_api_errors_total",
+)
 # One scrape a second, so that short windows hold enough of them.
 VALUES = {"$__rate_interval": "20s", "$__range": "1m", "$namespace": "nezuko", "$bot": BOT}
 
@@ -58,6 +82,33 @@ def until(what, holds):
         time.sleep(0.2)
 
 
+def tell_redis(command, answer=b"+OK"):
+    address = urllib.parse.urlparse(os.environ["REDIS_URL"])
+    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+        connection.sendall(f"{command}\r\n".encode())
+        answered = connection.recv(64)
+    if answered != answer + b"\r\n":
+        raise SystemExit(f"Redis answered {command} by {answered}, not by {answer}")
+
+
+class Overloaded(http.server.BaseHTTPRequestHandler):
+    """A Telegram that asks every caller for a pause."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = json.dumps({"ok": False, "error_code": 429, "description": "Too Many Requests", "parameters": {"retry_after": 1}})
+        self.send_response(429)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    do_GET = do_POST
+
+    def log_message(self, *_):
+        pass
+
+
 class Programs:
     """What was started, to be ended together; each writes what it says into the directory."""
 
@@ -70,6 +121,7 @@ class Programs:
     def __exit__(self, *_):
         for program in self.running.values():
             program.terminate()
+            program.send_signal(signal.SIGCONT)
         for program in self.running.values():
             try:
                 program.wait(30)
@@ -94,10 +146,10 @@ class Prometheus:
         directory = Path(programs.directory)
         static = [
             {
-                "targets": [f"127.0.0.1:{port}"],
-                "labels": {"namespace": "nezuko", "service": "nezuko-metrics", "app_kubernetes_io_component": component},
+                "targets": [address],
+                "labels": {"namespace": "nezuko", "service": "nezuko-metrics", "app_kubernetes_io_component": name.split("-")[0]},
             }
-            for component, port in scraped
+            for name, address in scraped.items()
         ]
         config = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
@@ -125,75 +177,170 @@ class Prometheus:
         return answer["data"]
 
     def answers(self, query):
-        """Whether there is an answer that is a number."""
+        """Whether there is an answer that is a number, and one that is not zero where that can be had."""
+        quiet = any(name in query for name in QUIET)
         # A zero of its own would hide that nothing else answers.
         found = self.ask("query", query=query.replace(" or vector(0)", ""))["result"]
-        return any(each["value"][1] != "NaN" for each in found)
+        return any(value != "NaN" and (quiet or float(value) != 0) for value in (each["value"][1] for each in found))
+
+
+def program(name):
+    return str(Path(os.environ["NEZUKO_PROGRAMS"], name).resolve())
+
+
+def started(programs, name, path, **settings):
+    """Starts one of ours and returns the address of its operations port, when that answers."""
+    address = f"127.0.0.1:{free_port()}"
+    programs.start(name, program(path), BIND="127.0.0.1", OPS_PORT=address.split(":")[1], **settings)
+    programs.until_ready(name, f"http://{address}/ready")
+    return address
 
 
 def start_fleet(programs, telegram):
-    directory = Path(os.environ["NEZUKO_PROGRAMS"]).resolve()
+    """The address of the webhook, and that of each program's operations port."""
+    webhook = free_port()
+    nobody = f"127.0.0.1:{free_port()}"
     common = {
         "BOT_TOKEN": TOKEN,
         "WEBHOOK_SECRET": SECRET,
-        "BIND": "127.0.0.1",
         "TELEGRAM_API_URL": f"http://{telegram}",
         "REDIS_URL": os.environ["REDIS_URL"],
         "DATABASE_URL": os.environ["DATABASE_URL"],
+        "RECLAIM_IDLE_MS": "2000",
+        # What cannot be sent is counted.
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{nobody}",
+        "OTEL_TRACES_SAMPLER_ARG": "1",
+        "SENTRY_DSN": f"http://key@{nobody}/1",
     }
-    webhook, scraped = free_port(), []
-    for name, program, settings in (
-        ("gateway", "nezuko-gateway", {"PORT": str(webhook), "WEBHOOK_URL": f"http://127.0.0.1:{webhook}"}),
-        ("worker-1", "nezuko-worker", {"PORT": "0", "WORKER_NAME": "worker-1"}),
-        ("worker-2", "nezuko-worker", {"PORT": "0", "WORKER_NAME": "worker-2"}),
-    ):
-        ops = free_port()
-        programs.start(name, str(directory / program), **common, **settings, OPS_PORT=str(ops))
-        programs.until_ready(name, f"http://127.0.0.1:{ops}/ready")
-        scraped.append((program.removeprefix("nezuko-"), ops))
+    gateway = {"PORT": str(webhook), "WEBHOOK_URL": f"http://127.0.0.1:{webhook}"}
+    scraped = {"gateway": started(programs, "gateway", "nezuko-gateway", **common, **gateway)}
+    for name in WORKERS:
+        scraped[name] = started(programs, name, "nezuko-worker", **common, PORT="0", WORKER_NAME=name)
     return f"http://127.0.0.1:{webhook}/webhook/{BOT}", scraped
 
 
+def start_alone(programs):
+    """The address of the operations port of the one-process program, which has nobody to talk to."""
+    nobody = f"http://127.0.0.1:{free_port()}"
+    database = f"sqlite://{programs.directory}/alone.sqlite"
+    return {"nezuko": started(programs, "nezuko", "nezuko", BOT_TOKEN=TOKEN, TELEGRAM_API_URL=nobody, DATABASE_URL=database)}
+
+
+class Questions:
+    """Every query of the dashboards, and those that have had no answer yet."""
+
+    def __init__(self, prometheus):
+        self.prometheus = prometheus
+        self.asked = dict(pair for dashboard in every().values() for pair in numbered(dashboard))
+        self.silent = dict(self.asked)
+
+    def until_answered(self, *parts, but=(), meanwhile=lambda: None):
+        """Those that have one of these parts, or all but those that have one."""
+        has = {title: any(part in query for part in parts or but) for title, query in self.silent.items()}
+        awaited = {title: query for title, query in self.silent.items() if has[title] == bool(parts)}
+
+        def answered():
+            meanwhile()
+            for title in [title for title, query in awaited.items() if self.prometheus.answers(query)]:
+                del awaited[title], self.silent[title]
+            return not awaited
+
+        until(lambda: "\n".join(f"{title}: {query}" for title, query in awaited.items()), answered)
+
+
+def ask_for_pauses(address):
+    """Takes the place of Telegram there, until it is shut down."""
+    host, port = address.split(":")
+    telegram = http.server.ThreadingHTTPServer((host, int(port)), Overloaded)
+    threading.Thread(target=telegram.serve_forever, daemon=True).start()
+    return telegram
+
+
+def command(person):
+    """An update with a command of somebody in their private chat."""
+    about = {"id": person, "first_name": "Ann"}
+    message = {
+        "message_id": 1,
+        "date": int(time.time()),
+        "chat": {**about, "type": "private"},
+        "from": {**about, "is_bot": False},
+        "text": "/help",
+        "entities": [{"type": "bot_command", "offset": 0, "length": 5}],
+    }
+    return json.dumps({"update_id": 1_000_000_000 + person, "message": message}).encode()
+
+
+def complaints(addresses):
+    """What promtool finds in the metrics of programs: names, units, what is not described."""
+    for name, address in addresses.items():
+        status, page = fetch(f"http://{address}/metrics")
+        found = subprocess.run([os.environ["PROMTOOL"], "check", "metrics"], input=page, capture_output=True)
+        if status != 200 or found.returncode != 0:
+            yield f"{name}: {status} {(found.stdout + found.stderr).decode()}"
+
+
 def main():
-    asked = dict(pair for dashboard in every().values() for pair in numbered(dashboard))
+    # It is emptied later on.
+    tell_redis("DBSIZE", b":0")
     with tempfile.TemporaryDirectory(prefix="nezuko-dashboards-") as directory, Programs(directory) as programs:
         telegram = f"127.0.0.1:{free_port()}"
-        simulator = [str(Path(os.environ["NEZUKO_PROGRAMS"], "nezuko-loadtest").resolve()), "verify", "--token", TOKEN, "--secret", SECRET]
+        simulator = [program("nezuko-loadtest"), "verify", "--token", TOKEN, "--secret", SECRET, "--duplicate-one-in", "20"]
         programs.start("telegram", *simulator, "--listen", telegram, "--seconds", str(DAY_SECONDS))
         until(lambda: "the simulated Telegram does not listen", lambda: fetch(f"http://{telegram}/")[0] != 0)
         webhook, scraped = start_fleet(programs, telegram)
         prometheus = Prometheus(programs, scraped, groups())
+        questions = Questions(prometheus)
 
-        header = {"X-Telegram-Bot-Api-Secret-Token": SECRET}
-        triggers = [
-            ("a wrong secret", 401, fetch(webhook, b"{}", **{**header, "X-Telegram-Bot-Api-Secret-Token": "wrong"})),
-            ("no update", 200, fetch(webhook, b"no update", **header)),
-            ("an update that no worker can read", 200, fetch(webhook, b'{"update_id":1,"message":7}', **header)),
-        ]
-        for what, wanted, (status, body) in triggers:
+        def post(what, wanted, body, secret=SECRET):
+            status, answer = fetch(webhook, body, **{SECRET_HEADER: secret})
             if status != wanted:
-                raise SystemExit(f"{what} was answered {status} instead of {wanted}: {body.decode()}")
+                raise SystemExit(f"{what} was answered {status} instead of {wanted}: {answer.decode()}")
 
-        silent = dict(asked)
+        post("a wrong secret", 401, b"{}", "wrong")
+        post("no update", 200, b"no update")
+        post("an update that no worker can read", 200, b'{"update_id":1,"message":7}')
 
-        def all_but_the_last():
-            for title in [title for title, query in silent.items() if prometheus.answers(query)]:
-                del silent[title]
-            return all(LAST in query for query in silent.values())
+        questions.until_answered(but=MISFORTUNES)
 
-        until(lambda: "\n".join(f"{title}: {query}" for title, query in silent.items()), all_but_the_last)
-        if not silent:
-            raise SystemExit(f"{LAST} was there before Telegram had gone: what is this trigger for?")
+        people = itertools.count(1000)
+
+        def ask():
+            # Not always taken: some of what happens is that it is not.
+            fetch(webhook, command(next(people)), **{SECRET_HEADER: SECRET})
+
+        def ask_while_redis_stutters():
+            tell_redis("CLIENT PAUSE 300")
+            ask()
+
+        questions.until_answered("nezuko_limiter_late_grants_total", meanwhile=ask_while_redis_stutters)
+        tell_redis("CLIENT PAUSE 4000")
+        questions.until_answered("nezuko_webhook_unavailable_total", meanwhile=ask)
+        for worker in WORKERS:
+            programs.running[worker].send_signal(signal.SIGSTOP)
+        questions.until_answered("nezuko_queue_unread", meanwhile=ask)
+        # The entries of the other one are taken over.
+        programs.running[WORKERS[0]].send_signal(signal.SIGCONT)
+        questions.until_answered("nezuko_updates_reclaimed_total", meanwhile=ask)
+        programs.running[WORKERS[1]].send_signal(signal.SIGCONT)
+        tell_redis("FLUSHALL")
+        questions.until_answered("nezuko_queue_groups_lost_total")
         programs.running["telegram"].kill()
-        until(lambda: "\n".join(silent), lambda: all_but_the_last() and not silent)
+        programs.running["telegram"].wait()
+        overloaded = ask_for_pauses(telegram)
+        questions.until_answered("nezuko_limiter_pauses_total", meanwhile=ask)
+        overloaded.shutdown()
+        overloaded.server_close()
+        questions.until_answered(meanwhile=ask)
 
         rules = [rule for group in prometheus.ask("rules")["groups"] for rule in group["rules"]]
         wrong = [f"{rule['name']}: {rule.get('lastError')}" for rule in rules if rule["health"] != "ok"]
         firing = {rule["name"] for rule in rules if rule.get("state") == "firing"}
-        if wrong or "NezukoDeadLetters" not in firing:
-            raise SystemExit("\n".join(wrong) or f"a dead letter was made, and these alerts fire: {firing}")
-        named = set(re.findall(r"(\w+){", " ".join(asked.values())))
-        print(f"{len(asked)} queries over {len(named)} series answered; {len(rules)} rules evaluated, firing: {', '.join(sorted(firing))}")
+        if wrong or not {"NezukoDeadLetters", "NezukoQueueLost"} <= firing:
+            raise SystemExit("\n".join(wrong) or f"a dead letter was made and a queue lost, and these alerts fire: {firing}")
+        if found := list(complaints(scraped | start_alone(programs))):
+            raise SystemExit("\n".join(found))
+        named = set(re.findall(r"(\w+){", " ".join(questions.asked.values())))
+        print(f"{len(questions.asked)} queries over {len(named)} series answered; {len(rules)} rules evaluated, firing: {', '.join(sorted(firing))}")
 
 
 def numbered(dashboard):

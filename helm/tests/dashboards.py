@@ -202,14 +202,18 @@ FLEET = [
         "During a rollout there are two.",
         "none",
         [(f"count by (version, revision) (nezuko_build_info{{{ALL}}})", "{{version}} {{revision}}")],
-        width=12,
     ),
     panel(
         "Running since",
         "Programs that end again and again stay low.",
         "s",
         [(f"time() - min by (instance) (bot_start_time_seconds{{{ALL}}})", "{{instance}}")],
-        width=12,
+    ),
+    panel(
+        "Telemetry dropped",
+        "Spans (traces) and reports (errors) that nobody took. Empty where there is neither a collector nor Sentry.",
+        "ops",
+        [(rate("nezuko_telemetry_dropped_total", "exporter", selector=ALL), "{{exporter}}")],
     ),
 ]
 

@@ -9,8 +9,15 @@ from chart import ROOT, find, merged, render
 
 K8S = ROOT / "k8s"
 HEADER = "# Made from helm/nezuko by `make k8s`; a test compares the two.\n"
-# What only overlays/prod has: it needs operators, a metrics server and an ingress controller.
-PROD = ("HorizontalPodAutoscaler", "Ingress", "PrometheusRule", "ScaledObject", "ServiceMonitor")
+# What only overlays/prod has: it needs operators, a metrics server, an ingress controller and a Grafana.
+PROD = ("ConfigMap", "HorizontalPodAutoscaler", "Ingress", "PrometheusRule", "ScaledObject", "ServiceMonitor")
+
+
+class Dumper(yaml.SafeDumper):
+    """Writes texts of several lines, the dashboards, line by line."""
+
+
+Dumper.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None))
 
 
 def values(*names):
@@ -29,7 +36,7 @@ def made():
         files.setdefault(f"overlays/prod/{entry['kind'].lower()}.yaml", []).append(entry)
     # The same rules for a Prometheus without operator, which takes a file.
     files["compose/alerts.yaml"] = [find(prod, "PrometheusRule", "nezuko-metrics")["spec"]]
-    return {path: HEADER + yaml.safe_dump_all(entries, sort_keys=False, width=1000) for path, entries in files.items()}
+    return {path: HEADER + yaml.dump_all(entries, Dumper=Dumper, sort_keys=False, width=1000) for path, entries in files.items()}
 
 
 def main():

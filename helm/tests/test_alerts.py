@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from alert_cases import CASES
-from chart import ROOT, find, merged, profile, render
+from chart import PROMETHEUS, REQUIRED, ROOT, find, merged, profile, render
 from promql import unknown
 
 # From the script that runs the tests.
@@ -40,7 +40,7 @@ class Rules(unittest.TestCase):
         cls.recordings, cls.alerts = rules()
 
     def test_only_metrics_and_labels_that_exist_are_asked_for(self):
-        (trigger,) = find(render(profile("ha")), "ScaledObject", "nezuko-worker")["spec"]["triggers"]
+        (trigger,) = find(render(merged(REQUIRED, PROMETHEUS)), "ScaledObject", "nezuko-worker")["spec"]["triggers"]
         every = [rule["expr"] for rule in (*self.recordings.values(), *self.alerts.values())]
         for expression in (*every, trigger["metadata"]["query"]):
             self.assertEqual(list(unknown(expression, self.recordings)), [])

@@ -1,5 +1,6 @@
 """The plain manifests: made from the chart, and built by a real kustomize."""
 
+import json
 import os
 import shlex
 import subprocess
@@ -10,6 +11,7 @@ import yaml
 from chart import ROOT, find
 from manifests import dangling, invalid
 from plain_manifests import K8S, made
+from test_dashboards import every
 
 OVERLAYS = sorted(path.name for path in (K8S / "overlays").iterdir())
 # `kustomize build` or `kubectl kustomize`, from the script that runs the tests.
@@ -63,6 +65,12 @@ class Overlays(unittest.TestCase):
         for name in ("nezuko-gateway", "nezuko-worker"):
             self.assertEqual(find(self.built["dev"], "Deployment", name)["spec"]["replicas"], 1)
             self.assertNotIn("replicas", find(self.built["prod"], "Deployment", name)["spec"])
+
+    def test_a_sidecar_of_grafana_finds_the_dashboards_of_the_chart_in_prod(self):
+        found = [entry for entry in self.built["prod"] if entry["kind"] == "ConfigMap"]
+        content = {path: json.loads(text) for entry in found for path, text in entry["data"].items()}
+        self.assertEqual(content, {f"nezuko-{name}.json": dashboard for name, dashboard in every().items()})
+        self.assertEqual({entry["metadata"]["labels"]["grafana_dashboard"] for entry in found}, {"1"})
 
     def test_every_pod_has_the_overlay_s_image_and_settings(self):
         for overlay, setting in (("dev", "LOG_LEVEL"), ("prod", "WEBHOOK_URL")):

@@ -5,7 +5,7 @@ import unittest
 
 import yaml
 
-from chart import CHART, REQUIRED, REDIS_STREAMS, ROOT, SEVERAL_BOTS, find, merged, pods, profile, render, render_files
+from chart import CHART, PROMETHEUS, REQUIRED, REDIS_STREAMS, ROOT, SEVERAL_BOTS, find, merged, pods, profile, render, render_files
 
 
 def container(objects, component):
@@ -75,7 +75,7 @@ class Settings(unittest.TestCase):
     def test_the_chart_knows_every_setting_of_the_programs(self):
         documented = set(re.findall(r"^\| `([A-Z_]+)`", (ROOT / "docs/configuration.md").read_text(), re.MULTILINE))
         taken = set(yaml.safe_load((CHART / "values.schema.json").read_text())["properties"]["settings"]["properties"])
-        secret = {"BOT_TOKEN", "BOTS_FILE", "WEBHOOK_SECRET", "WEBHOOK_SECRET_PREVIOUS", "DATABASE_URL", "REDIS_URL"}
+        secret = {"BOT_TOKEN", "BOTS_FILE", "WEBHOOK_SECRET", "WEBHOOK_SECRET_PREVIOUS", "DATABASE_URL", "REDIS_URL", "SENTRY_DSN"}
         # Ports and names are the pods' own; a fleet does not poll.
         fixed = {"BIND", "PORT", "OPS_PORT", "WORKER_NAME", "POLLING_FALLBACK"}
         self.assertEqual(taken | secret | fixed, documented, "add what is missing to `settings` in values.schema.json")
@@ -144,8 +144,28 @@ class Scaling(unittest.TestCase):
     def triggers(self, values):
         return find(render(merged(REQUIRED, values)), "ScaledObject", "nezuko-worker")["spec"]["triggers"]
 
-    def test_prometheus_counts_the_backlog_once_however_many_processes_show_it(self):
+    def test_workers_say_themselves_how_much_waits(self):
         objects = render(profile("ha"), namespace="bots", release="main")
+        (trigger,) = find(objects, "ScaledObject", "main-nezuko-worker")["spec"]["triggers"]
+        self.assertEqual(trigger["type"], "metrics-api")
+        self.assertEqual(
+            trigger["metadata"],
+            {"url": "http://main-nezuko-worker.bots.svc:9090/scaling", "format": "json", "valueLocation": "backlog", "targetValue": "500"},
+        )
+        service = find(objects, "Service", "main-nezuko-worker")["spec"]
+        self.assertEqual([(port["port"], port["targetPort"]) for port in service["ports"]], [(9090, "ops")])
+        labels = find(objects, "Deployment", "main-nezuko-worker")["spec"]["template"]["metadata"]["labels"]
+        self.assertLessEqual(service["selector"].items(), labels.items())
+        answer = (ROOT / "shared/src/ops/scaling.rs").read_text()
+        self.assertIn(f'"{trigger["metadata"]["valueLocation"]}": ', answer)
+
+    def test_workers_are_as_many_as_the_values_say_where_nobody_scales_them(self):
+        objects = render(REQUIRED)
+        self.assertEqual(find(objects, "Deployment", "nezuko-worker")["spec"]["replicas"], 2)
+        self.assertFalse([each for each in objects if each["kind"] == "ScaledObject"])
+
+    def test_prometheus_counts_the_backlog_once_however_many_processes_show_it(self):
+        objects = render(merged(REQUIRED, PROMETHEUS), namespace="bots", release="main")
         (trigger,) = find(objects, "ScaledObject", "main-nezuko-worker")["spec"]["triggers"]
         series = '{namespace="bots",service="main-nezuko-metrics"}'
         query = f"sum(max by (bot_id) (nezuko_queue_unread{series}) + max by (bot_id) (nezuko_queue_pending{series}))"
@@ -198,6 +218,23 @@ class Network(unittest.TestCase):
         self.assertEqual(self.reached({}, "gateway"), [dns, redis, telegram])
         self.assertEqual(self.reached({}, "worker"), [dns, redis, postgres, telegram])
         self.assertEqual(self.reached({}, "migrate"), [dns, postgres])
+
+    def test_a_collector_and_sentry_are_reached_where_there_are_some(self):
+        telemetry = {
+            "settings": {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.monitoring:4318"},
+            "sentry": {"existingSecret": "sentry"},
+        }
+        for component in ("gateway", "worker"):
+            self.assertEqual(self.reached(telemetry, component)[-2:], [((4318,), None), ((443,), None)])
+        self.assertEqual(self.reached(telemetry, "migrate"), self.reached({}, "migrate"))
+
+    def test_the_dsn_of_sentry_is_a_file_like_other_secrets(self):
+        objects = render(merged(REQUIRED, {"sentry": {"existingSecret": "errors"}}))
+        for name in ("nezuko-gateway", "nezuko-worker"):
+            pod = find(objects, "Deployment", name)["spec"]["template"]["spec"]
+            self.assertIn({"name": "SENTRY_DSN_FILE", "value": "/etc/nezuko/secrets/SENTRY_DSN"}, pod["containers"][0]["env"])
+            (secrets,) = [volume["projected"]["sources"] for volume in pod["volumes"] if volume["name"] == "secrets"]
+            self.assertIn("errors", [source["secret"]["name"] for source in secrets])
 
     def test_lists_of_peers_narrow_it_down(self):
         peers = [{"ipBlock": {"cidr": "10.0.0.0/8"}}]

@@ -4,7 +4,7 @@ import unittest
 
 import helm_python as helm
 
-from chart import REDIS_STREAMS, REQUIRED, SEVERAL_BOTS, merged, profile, render
+from chart import PROMETHEUS, REDIS_STREAMS, REQUIRED, SEVERAL_BOTS, merged, profile, render
 
 WRONG = {
     "nothing is given": ({"image": {"repository": ""}}, "/image/repository"),
@@ -28,13 +28,13 @@ WRONG = {
     "a misspelt value": ({"gatewey": {}}, "gatewey"),
     "no worker at all": ({"worker": {"replicas": 0}}, "/worker/replicas"),
     "workers that scale to none": ({"worker": {"autoscaling": {"minReplicas": 0}}}, "/worker/autoscaling/minReplicas"),
-    "an unknown way to scale": ({"worker": {"autoscaling": {"mode": "metrics-api"}}}, "/worker/autoscaling/mode"),
+    "an unknown way to scale": ({"worker": {"autoscaling": {"mode": "none"}}}, "/worker/autoscaling/mode"),
     "Prometheus without its address": (
-        {"worker": {"autoscaling": {"mode": "prometheus"}}, "serviceMonitor": {"enabled": True}},
+        merged(PROMETHEUS, {"worker": {"autoscaling": {"prometheus": {"serverAddress": ""}}}}),
         "/worker/autoscaling/prometheus/serverAddress",
     ),
     "Prometheus without anything to scrape": (
-        merged(profile("ha"), {"serviceMonitor": {"enabled": False}, "prometheusRule": {"enabled": False}}),
+        merged(PROMETHEUS, {"serviceMonitor": {"enabled": False}}),
         "/serviceMonitor/enabled",
     ),
     "alerts without anything to count": ({"prometheusRule": {"enabled": True}}, "/serviceMonitor/enabled"),
@@ -43,6 +43,12 @@ WRONG = {
         "/prometheusRule/runbookUrl",
     ),
     "dashboards that no sidecar finds": ({"dashboards": {"labels": {"grafana_dashboard": None}}}, "/dashboards/labels"),
+    "traces that no policy lets out": (
+        merged(profile("secure"), {"settings": {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}}),
+        "networkPolicy.collectorTo",
+    ),
+    "reports that no policy lets out": (merged(profile("secure"), {"sentry": {"existingSecret": "sentry"}}), "networkPolicy.sentryTo"),
+    "more traces than there are": ({"settings": {"OTEL_TRACES_SAMPLER_ARG": 2}}, "/settings/OTEL_TRACES_SAMPLER_ARG"),
     "Redis streams of no bot": (
         {"worker": {"autoscaling": merged(REDIS_STREAMS, {"redisStreams": {"botIds": []}})}},
         "/worker/autoscaling/redisStreams/botIds",

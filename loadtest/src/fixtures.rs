@@ -83,7 +83,7 @@ pub async fn fixtures(file: &Path, programs: &Path) -> anyhow::Result<bool> {
 async fn send(lines: Vec<String>, programs: &Path, dir: &Path) -> anyhow::Result<Taken> {
     let world = World::new(World::bot_account(BOT, "nezuko_fixture_bot"));
     let simulator = Simulator::start(world, Options::new(TOKEN)).await?;
-    let Alone { program, webhook, secret, metrics, .. } = Alone::start(programs, dir, TOKEN, &simulator).await?;
+    let Alone { program, webhook, secret, metrics, .. } = Alone::start(programs, dir, TOKEN, &simulator, &[]).await?;
     let mut taken = Taken { lines: lines.len() as u64, ..Taken::default() };
     let options = ReplayOptions {
         url: webhook.parse()?,

@@ -4,7 +4,7 @@
 //! - [`simulator`]: HTTP around the world: the Bot API and the webhook's delivery.
 //! - [`generate`]: seeded scenarios of people's acts, and plain streams of updates.
 //! - [`drive`]: plays a scenario against running programs.
-//! - [`oracle`]: compares the world with what PRODUCT.md promises.
+//! - [`oracle`]: compares the world with what docs/product.md promises.
 //! - [`replay`]: posts a stream of updates to a webhook, without a world behind it.
 //! - [`fixtures`]: sends collected updates through the program `nezuko`.
 //! - [`demo`]: all of it around the real programs, one process or a fleet.

@@ -12,10 +12,10 @@ use std::{
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use loadtest::{
-    demo::{self, DemoOptions, Servers},
+    demo::{self, DemoOptions, Servers, WeekOptions},
     drive::{PlayOptions, Run},
     fixtures::fixtures,
-    generate::{DayPlan, Scenario, day, stream},
+    generate::{DayPlan, Scenario, WeekPlan, day, stream, varied_day, week},
     replay::{ReplayOptions, replay},
     simulator::{Options, Simulator},
     world::{Act, UserId},
@@ -41,6 +41,9 @@ enum Command {
     Verify(Verify),
     /// Shows the programs at work over a day of several groups, and judges them.
     Demo(Demo),
+    /// Plays a week of 20 groups with all that they can have, in minutes, and judges the programs. They must have been built
+    /// with the feature `planted-bugs`, which lets their clock be put ahead.
+    Week(Week),
     /// Sends updates from a file through the program `nezuko`. Exit code 1: it did not take in every one.
     Fixtures(Fixtures),
 }
@@ -81,6 +84,12 @@ struct Generate {
     /// The bot's id.
     #[arg(long, default_value_t = 7_000_000_001)]
     bot: i64,
+    /// A day in groups with other settings than usual, and with what is rarer.
+    #[arg(long, conflicts_with = "updates")]
+    varied: bool,
+    /// A week of 20 groups with all that they can have, for `week`.
+    #[arg(long, conflicts_with_all = ["updates", "varied"])]
+    week: bool,
     /// So many plain updates for `replay` instead of a scenario for `verify`.
     #[arg(long)]
     updates: Option<usize>,
@@ -140,6 +149,25 @@ struct Demo {
 }
 
 #[derive(Args)]
+struct Week {
+    /// Where the programs are; beside this one without.
+    #[arg(long)]
+    programs: Option<PathBuf>,
+    /// What the week is made from.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many minutes pass from one leap of the clock to the next.
+    #[arg(long, default_value_t = 180)]
+    step: u64,
+    /// Two days with less in them.
+    #[arg(long)]
+    quick: bool,
+    /// A gateway and two workers instead of one process, over the servers of REDIS_URL and DATABASE_URL, which are filled.
+    #[arg(long)]
+    distributed: bool,
+}
+
+#[derive(Args)]
 struct Fixtures {
     /// Updates, one JSON object a line.
     #[arg(long)]
@@ -157,6 +185,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         Command::Replay(options) => replay_file(options).await.map(|()| true),
         Command::Verify(options) => verify(options).await,
         Command::Demo(options) => show(options).await,
+        Command::Week(options) => show_week(options).await,
         Command::Fixtures(Fixtures { file, programs }) => fixtures(&file, &programs_in(programs)?).await,
     }?;
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -183,11 +212,28 @@ async fn show(options: Demo) -> anyhow::Result<bool> {
     if !options.distributed {
         return demo::alone(&demo).await;
     }
+    demo::fleet(&demo, &servers()?).await
+}
+
+/// The servers that the environment names.
+fn servers() -> anyhow::Result<Servers> {
     let url = |name: &str| {
         let url = std::env::var(name).ok().filter(|url| !url.is_empty());
-        url.with_context(|| format!("{name} is not set; `make demo-distributed` starts the servers that are needed"))
+        url.with_context(|| format!("{name} is not set; `make` starts the servers that are needed"))
     };
-    demo::fleet(&demo, &Servers { redis_url: url("REDIS_URL")?, database_url: url("DATABASE_URL")? }).await
+    Ok(Servers { redis_url: url("REDIS_URL")?, database_url: url("DATABASE_URL")? })
+}
+
+async fn show_week(options: Week) -> anyhow::Result<bool> {
+    let plan = if options.quick { WeekPlan::SHORT } else { WeekPlan::default() };
+    let week = WeekOptions {
+        programs: programs_in(options.programs)?,
+        seed: options.seed,
+        plan,
+        step: Duration::from_secs(60 * options.step),
+    };
+    let servers = if options.distributed { Some(servers()?) } else { None };
+    demo::week(&week, servers.as_ref()).await
 }
 
 impl Telegram {
@@ -262,7 +308,14 @@ fn generate(options: Generate) -> anyhow::Result<()> {
                 writeln!(out, "{}", update.body)?;
             }
         }
-        None => day(options.seed, DayPlan::default(), bot).write_to(&mut out)?,
+        None => {
+            let scenario = match (options.week, options.varied) {
+                (true, _) => week(options.seed, WeekPlan::default(), bot),
+                (false, true) => varied_day(options.seed, DayPlan::default(), bot),
+                (false, false) => day(options.seed, DayPlan::default(), bot),
+            };
+            scenario.write_to(&mut out)?;
+        }
     }
     Ok(out.flush()?)
 }

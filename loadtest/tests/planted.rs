@@ -102,7 +102,7 @@ fn options(is_long: bool, is_spoiled: bool) -> PlayOptions {
         // What a bug has left undone for good is not worth waiting for.
         quiet: Duration::from_secs(if is_spoiled { 2 } else { 3 }),
         drain: if is_spoiled { Duration::from_secs(3) } else { AFTER_A_DEATH },
-        tolerance: Tolerance { settle_ms: 5_000, crossing_ms: 3_000 },
+        tolerance: Tolerance { settle_ms: 5_000, crossing_ms: 3_000, ..Tolerance::default() },
     }
 }
 
@@ -210,7 +210,7 @@ bugs! {
     an_older_event_that_wins_is_caught: "older-event-wins" on LateCopies shows StillMuted,
     an_ignored_presser_is_caught: "presser-ignored" on ManyPresses shows PressToldWrong,
     muted_administrators_are_caught: "mute-admins" on None shows ExemptRestricted,
-    an_ignored_ledger_is_caught: "ledger-ignored" on None shows AdminsRestrictionBroken,
+    an_ignored_ledger_is_caught: "ledger-ignored" on None shows AdminsRestrictionGone,
     prompts_sent_twice_are_caught: "prompt-twice" on None shows PromptTwice,
     mutes_left_by_unprotect_are_caught: "unprotect-leaves-mutes" on None shows StillMuted,
 }

@@ -1,4 +1,5 @@
-//! A rolling restart: every program of a fleet is replaced, one after the other, while a day goes on.
+//! A rolling upgrade: while a day goes on the schema is brought up to date and every program of a fleet is replaced, one after
+//! the other. `make upgrade-check` begins with the programs and the schema of another commit.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -16,7 +17,8 @@ use support::{
     fleet::Fleet,
     fresh_bot,
     play::{Day, SHORT, assert_clean, play},
-    servers::with_servers,
+    program,
+    servers::{migrate, with_servers},
 };
 use tokio::sync::watch;
 
@@ -43,8 +45,9 @@ async fn replace_worker(fleet: &mut Fleet, name: &str) {
     assert_eq!(fleet.stream.pending_of(&old_name).await, [""; 0], "{old_name} left something in hand");
 }
 
-async fn replace_all(fleet: &mut Fleet, telegram: &Switch, mut told: watch::Receiver<Progress>) {
+async fn replace_all(fleet: &mut Fleet, owner_url: &str, telegram: &Switch, mut told: watch::Receiver<Progress>) {
     told.wait_for(|progress| progress.acted * PART > progress.acts).await.unwrap();
+    migrate(&program("nezuko-worker"), owner_url).await;
     replace_gateway(fleet, 0, "gateway-3", telegram).await;
     replace_gateway(fleet, 1, "gateway-4", telegram).await;
     for new in ["worker-4", "worker-5", "worker-6"] {
@@ -60,12 +63,13 @@ async fn every_program_is_replaced_under_load_and_telegram_sees_nothing_but_2xx_
     with_servers(bot, async move |servers| {
         let options = PlayOptions { lasts: Duration::from_secs(24), drain: Duration::from_secs(45), ..SHORT };
         let mut run = Day::new(bot, 31, DayPlan::BUSY, options).begin(bot).await;
+        let owner_url = servers.owner_url.clone();
         let mut fleet = Fleet::start(servers, run.simulator(), bot).await;
         let (tell, told) = watch::channel(Progress::default());
         let telegram = run.simulator().switch();
         let (verdict, ()) = tokio::join!(
             play(&mut run, |progress| tell.send_modify(|seen| *seen = progress)),
-            replace_all(&mut fleet, &telegram, told)
+            replace_all(&mut fleet, &owner_url, &telegram, told)
         );
 
         let counters = run.simulator().counters();

@@ -31,7 +31,7 @@ async fn run(bug: Bug) -> Verdict {
         patience: Duration::from_secs(2),
         quiet: Duration::from_millis(500),
         drain: Duration::from_secs(if bug == Bug::None { 10 } else { 1 }),
-        tolerance: Tolerance { settle_ms: 1_500, crossing_ms: 500 },
+        tolerance: Tolerance { settle_ms: 1_500, crossing_ms: 500, ..Tolerance::default() },
     };
     let mut run = Run::new(scenario, simulator, options);
     let mut told = 0;

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use loadtest::world::{
-    Act, Answer, ChatId, ChatKind, ChatSpec, Content, Member, MessageId, Permissions, Person, QueueKey, Refused,
-    Rights, Switches, UserId, World,
+    Act, Answer, ChatId, ChatKind, ChatSpec, Content, Member, MessageId, Permissions, Person, Pressed, QueueKey,
+    Refused, Rights, Switches, UserId, World,
 };
 use serde_json::{Value, json};
 
@@ -266,6 +266,86 @@ fn a_press_brings_the_buttons_data_and_is_answered_while_it_is_young() {
 }
 
 #[test]
+fn a_certain_button_is_pressed_and_forged_data_comes_as_it_was_sent() {
+    let mut world = guarded();
+    let sent = world.call(
+        NOW,
+        "sendMessage",
+        &json!({"chat_id": GROUP, "text": "Panel", "reply_markup": {"inline_keyboard": [
+            [{"text": "Language: English", "callback_data": "a"}, {"text": "Dry run: no", "callback_data": "b"}],
+            [{"text": "Open", "url": "https://t.me/nezuko_bot?start=abc"}]]}}),
+    );
+    let message = MessageId(sent.body["result"]["message_id"].as_i64().unwrap());
+    let links: Vec<String> =
+        world.chat(GROUP).unwrap().messages().flat_map(|message| message.links()).map(str::to_owned).collect();
+    assert_eq!(links, ["https://t.me/nezuko_bot?start=abc"]);
+    for (button, data) in [
+        (Pressed::Labelled("Dry".to_owned()), "b"),
+        (Pressed::Labelled("Language".to_owned()), "a"),
+        (Pressed::Forged("<forged>".to_owned()), "<forged>"),
+    ] {
+        world.act(NOW, Act::PressButton { user: ANN, chat: GROUP, message, button }).unwrap();
+        assert_eq!(only_update(&mut world).1["callback_query"]["data"], data);
+    }
+    let open = Act::PressButton { user: ANN, chat: GROUP, message, button: Pressed::Labelled("Open".to_owned()) };
+    assert!(matches!(world.act(NOW, open), Err(Refused::NotAllowed(_))), "an address sends nothing");
+}
+
+#[test]
+fn a_reply_shows_who_wrote_what_it_answers_and_where_that_was_forwarded_from() {
+    let mut world = guarded();
+    let content = Content::Forwarded { from: CHANNEL, text: "news".to_owned() };
+    world.act(NOW, Act::Write { user: ANN, chat: GROUP, content, thread: None }).unwrap();
+    let forwarded = only_update(&mut world).1["message"].clone();
+    assert_eq!((&forwarded["forward_origin"]["type"], &forwarded["text"]), (&json!("channel"), &json!("news")));
+    let to = MessageId(forwarded["message_id"].as_i64().unwrap());
+    let content = Content::Text("/protect".to_owned());
+    world.act(NOW, Act::Reply { user: OWNER, chat: GROUP, to, content }).unwrap();
+    let answered = only_update(&mut world).1["message"]["reply_to_message"].clone();
+    assert_eq!(answered["from"]["id"], json!(ANN));
+    assert_eq!(answered["forward_origin"]["chat"]["id"], json!(CHANNEL));
+    let gone = Act::Reply { user: OWNER, chat: GROUP, to: MessageId(99), content: Content::Text("hi".to_owned()) };
+    assert!(matches!(world.act(NOW, gone), Err(Refused::NotAllowed(_))));
+}
+
+#[test]
+fn a_person_is_shown_with_the_language_of_their_application() {
+    let mut world = guarded();
+    world.add_person(Person { language_code: Some("de".to_owned()), ..Person::named(ANN, "Ann") });
+    write(&mut world, ANN, GROUP, "hallo").unwrap();
+    assert_eq!(only_update(&mut world).1["message"]["from"]["language_code"], "de");
+    write(&mut world, OWNER, GROUP, "hello").unwrap();
+    assert!(only_update(&mut world).1["message"]["from"].get("language_code").is_none());
+}
+
+#[test]
+fn menus_of_commands_stand_by_scope_and_language() {
+    let mut world = guarded();
+    let menu = |command: &str, language: &str| {
+        json!({"commands": [{"command": command, "description": "help"}],
+            "scope": {"type": "all_chat_administrators"}, "language_code": language})
+    };
+    assert_eq!(world.call(NOW, "setMyCommands", &menu("help", "de")).status, 200);
+    assert_eq!(world.commands("all_chat_administrators", "de")[0]["command"], "help");
+    assert!(world.commands("all_chat_administrators", "").is_null());
+    let read = world.call(NOW, "getMyCommands", &menu("help", "de")).body;
+    assert_eq!(read["result"][0]["description"], "help");
+    assert_eq!(world.call(NOW, "getMyCommands", &json!({})).body["result"], json!([]));
+    for (params, description) in [
+        (menu("Help", "de"), "Bad Request: BOT_COMMAND_INVALID"),
+        (menu("help", "german"), "Bad Request: invalid language code specified"),
+        (menu("/", "de"), "Bad Request: command must be non-empty"),
+        (menu(&"x".repeat(33), "de"), "Bad Request: command length must not exceed 32"),
+        (json!({"commands": [{"command": "help"}]}), "Bad Request: command description must be non-empty"),
+        (json!({}), "Bad Request: can't parse commands"),
+    ] {
+        assert_eq!(error(&world.call(NOW, "setMyCommands", &params)), description);
+    }
+    world.call(NOW, "deleteMyCommands", &menu("help", "de"));
+    assert!(world.commands("all_chat_administrators", "de").is_null());
+}
+
+#[test]
 fn a_post_goes_on_to_the_linked_group_as_telegrams_forward() {
     let mut world = guarded();
     write(&mut world, OWNER, CHANNEL, "news").unwrap();
@@ -347,6 +427,21 @@ fn a_lookup_may_be_as_old_as_the_switch_says() {
     world.act(NOW + 1, Act::Join { user: ANN, chat: CHANNEL }).unwrap();
     assert_eq!(ask(&mut world, NOW + 4_999), "left");
     assert_eq!(ask(&mut world, NOW + 5_000), "member");
+}
+
+#[test]
+fn who_has_come_shows_nowhere_until_the_lag_is_over() {
+    let mut world = guarded();
+    world.switches.membership_lag_ms = 1_000;
+    world.act(NOW, Act::Join { user: ANN, chat: CHANNEL }).unwrap();
+    let mut at = |at_ms| {
+        let answer = world.call(at_ms, "getChatMember", &json!({"chat_id": CHANNEL, "user_id": ANN}));
+        let status = answer.body["result"]["status"].as_str().unwrap().to_owned();
+        (status, world.take_updates().iter().filter(|update| update.kind == "chat_member").count())
+    };
+    assert_eq!(at(NOW + 999), ("left".to_owned(), 0));
+    assert_eq!(at(NOW + 1_000), ("member".to_owned(), 1));
+    assert_eq!(at(NOW + 1_001), ("member".to_owned(), 0));
 }
 
 #[test]

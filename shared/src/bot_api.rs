@@ -6,13 +6,17 @@ use std::{
 };
 
 use async_trait::async_trait;
+use axum::http::Uri;
 use nezuko_telegram::{BotId, Client, HttpTransport, RawResponse, Transport, TransportError, Unsuitable};
 
 use crate::{
     breaker::{Breaker, Dependency, Outcome, Policy, State, Unavailable},
     clock_skew::ClockSkew,
     config::{Secret, Settings},
-    telemetry::metrics::Metrics,
+    telemetry::{
+        metrics::Metrics,
+        trace::{KeyValue, Span, SpanKind},
+    },
 };
 
 /// Makes the clients of a process.
@@ -62,6 +66,7 @@ impl BotApi {
             breaker: breaker.clone(),
             skew: self.skew.clone(),
             timeout,
+            server: server_of(&self.url),
         })))
     }
 }
@@ -71,6 +76,29 @@ struct Guarded {
     breaker: Breaker,
     skew: ClockSkew,
     timeout: Duration,
+    /// Host and port, for traces: the address of a call holds the token.
+    server: (String, i64),
+}
+
+impl Guarded {
+    fn span(&self, method: &str) -> Span {
+        Span::part(SpanKind::Client, || {
+            let (host, port) = self.server.clone();
+            let about = vec![
+                KeyValue::new("http.request.method", "POST"),
+                KeyValue::new("server.address", host),
+                KeyValue::new("server.port", port),
+            ];
+            (method.to_owned().into(), about)
+        })
+    }
+}
+
+/// Host and port of the Bot API's address.
+fn server_of(url: &str) -> (String, i64) {
+    let uri: Uri = url.parse().unwrap_or_default();
+    let usual = if uri.scheme_str() == Some("http") { 80 } else { 443 };
+    (uri.host().unwrap_or_default().to_owned(), uri.port_u16().unwrap_or(usual).into())
 }
 
 #[async_trait]
@@ -84,11 +112,23 @@ impl Transport for Guarded {
             }
             Ok(response)
         };
-        let answer = self.breaker.call(self.timeout, exchange, judge).await;
-        answer.unwrap_or_else(|none| match none {
+        let span = self.span(method);
+        let answer = span.clone().around(self.breaker.call(self.timeout, exchange, judge)).await;
+        let answer = answer.unwrap_or_else(|none| match none {
             Unavailable::Refused(_) => Err(TransportError::NotSent),
             Unavailable::TooLate(_) => Err(TransportError::OutcomeUnknown),
-        })
+        });
+        match &answer {
+            Ok(response) => {
+                span.note("http.response.status_code", i64::from(response.status));
+                if response.status >= 400 {
+                    span.fail("refused");
+                }
+            }
+            Err(TransportError::NotSent) => span.fail("not sent"),
+            Err(TransportError::OutcomeUnknown) => span.fail("no answer"),
+        }
+        answer
     }
 
     fn is_held_back(&self) -> bool {

@@ -24,7 +24,11 @@ use sqlx::{
 
 use crate::{
     breaker::{Breaker, Dependency, Outcome, Policy, Unavailable},
-    telemetry::metrics::Metrics,
+    config::database_url,
+    telemetry::{
+        metrics::Metrics,
+        trace::{KeyValue, Span, SpanKind},
+    },
 };
 
 /// How long an operation on PostgreSQL may take as a whole, waiting for a connection included.
@@ -38,6 +42,8 @@ const LONG_LIMIT: Duration = Duration::from_mins(1);
 /// that none goes on for nobody: none of ours takes long, but for one that waits for a lock that nobody gives up. And a
 /// process that hangs within a transaction holds its locks no longer than others wait for them.
 const POSTGRES_SESSION: &str = "SET statement_timeout = '4s'; SET idle_in_transaction_session_timeout = '10s'";
+/// What a connection is told that only reads a database of somebody else's.
+const POSTGRES_READER: &str = "SET statement_timeout = '60s'; SET default_transaction_read_only = on";
 /// The same for an operation that is known to take long.
 const LONG_STATEMENTS: &str = "; SET LOCAL statement_timeout = '50s'";
 
@@ -196,6 +202,27 @@ impl Database {
         Ok(Self { pool, dialect: Dialect::Sqlite, guard: None })
     }
 
+    /// A database of somebody else's, of which nothing is changed: neither a row nor, where it is a file, the file.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Url`], also for addresses in the form of SQLAlchemy that are none; [`DatabaseError::Sql`] where the
+    /// database is not there.
+    pub async fn open_to_read(url: &str) -> Result<Self, DatabaseError> {
+        sqlx::any::install_default_drivers();
+        let url = database_url::understood(url).ok_or(DatabaseError::Url)?;
+        let pool = AnyPoolOptions::new().max_connections(1).acquire_timeout(CONNECTION_LIMIT);
+        let Some(path) = url.strip_prefix("sqlite:") else {
+            let options = AnyConnectOptions::from_str(&url).map_err(|_| DatabaseError::Url)?;
+            let pool = pool.after_connect(|connection, _| {
+                Box::pin(async move { connection.execute(POSTGRES_READER).await.map(drop) })
+            });
+            return Ok(Self { pool: pool.connect_with(options).await?, dialect: Dialect::Postgres, guard: None });
+        };
+        let path = path.split('?').next().unwrap_or_default();
+        let options = AnyConnectOptions::from_str(&format!("sqlite:{path}?mode=ro")).map_err(|_| DatabaseError::Url)?;
+        Ok(Self { pool: pool.connect_with(options).await?, dialect: Dialect::Sqlite, guard: None })
+    }
+
     /// Shows the breaker, where there is one, among the metrics of the process.
     pub fn show_in(&self, metrics: &Metrics) {
         if let Some(Guard { breaker, .. }) = &self.guard {
@@ -218,7 +245,7 @@ impl Database {
             Dialect::Postgres => begin(bot, ""),
             Dialect::Sqlite => "BEGIN IMMEDIATE".to_owned(),
         };
-        self.lend(LIMIT, Some(begin), work).await
+        self.lend("transaction", LIMIT, Some(begin), work).await
     }
 
     /// Runs statements on the rows of `bot` that need no transaction for their own sake.
@@ -231,7 +258,7 @@ impl Database {
         work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, E>,
     ) -> Result<T, E> {
         let begin = (self.dialect == Dialect::Postgres).then(|| begin(bot, ""));
-        self.lend(LIMIT, begin, work).await
+        self.lend("statements", LIMIT, begin, work).await
     }
 
     /// The same for statements that are known to take long, up to a minute.
@@ -244,7 +271,7 @@ impl Database {
         work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, E>,
     ) -> Result<T, E> {
         let begin = (self.dialect == Dialect::Postgres).then(|| begin(bot, LONG_STATEMENTS));
-        self.lend(LONG_LIMIT, begin, work).await
+        self.lend("statements", LONG_LIMIT, begin, work).await
     }
 
     /// Runs statements that concern no bot.
@@ -255,10 +282,31 @@ impl Database {
         &self,
         work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.lend(LIMIT, None, work).await
+        self.lend("statements", LIMIT, None, work).await
     }
 
     async fn lend<T, E: Failed>(
+        &self,
+        what: &'static str,
+        limit: Duration,
+        begin: Option<String>,
+        work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let span = Span::part(SpanKind::Client, || {
+            let system = match self.dialect {
+                Dialect::Postgres => "postgresql",
+                Dialect::Sqlite => "sqlite",
+            };
+            (what.into(), vec![KeyValue::new("db.system.name", system), KeyValue::new("db.operation.name", what)])
+        });
+        let outcome = span.clone().around(self.lend_within(limit, begin, work)).await;
+        if outcome.is_err() {
+            span.fail("database");
+        }
+        outcome
+    }
+
+    async fn lend_within<T, E: Failed>(
         &self,
         limit: Duration,
         begin: Option<String>,
@@ -309,11 +357,16 @@ impl Database {
         match self.dialect {
             Dialect::Postgres => {
                 migrations!(1 "both/0001_state", 2 "postgres/0002_queue", 3 "postgres/0003_row_level_security",
-                    4 "both/0004_chats_of_intents", 5 "both/0005_outages", 6 "postgres/0006_row_level_security_of_bots", 7 "both/0007_records_by_chat")
+                    4 "both/0004_chats_of_intents", 5 "both/0005_outages", 6 "postgres/0006_row_level_security_of_bots", 7 "both/0007_records_by_chat",
+                    9 "postgres/0009_buttons", 11 "both/0011_log_lines", 12 "both/0012_operators",
+                    13 "postgres/0013_row_level_security_of_operators", 16 "both/0016_traces_of_intents",
+                    17 "both/0017_when_prompts_were_so")
             }
             Dialect::Sqlite => {
                 migrations!(1 "both/0001_state", 2 "sqlite/0002_queue", 4 "both/0004_chats_of_intents",
-                    5 "both/0005_outages", 7 "both/0007_records_by_chat")
+                    5 "both/0005_outages", 7 "both/0007_records_by_chat", 9 "sqlite/0009_buttons",
+                    11 "both/0011_log_lines", 12 "both/0012_operators", 16 "both/0016_traces_of_intents",
+                    17 "both/0017_when_prompts_were_so")
             }
         }
     }

@@ -4,6 +4,7 @@
 pub mod bot_api;
 pub mod breaker;
 pub mod cache;
+pub mod clock;
 pub mod clock_skew;
 pub mod config;
 #[cfg(feature = "conformance")]

@@ -1,7 +1,10 @@
 //! The operations port: what an orchestrator, a monitor and a person with `curl` want to know of a process.
 //!
 //! `/live` says that the process runs, `/ready` whether it wants traffic, `/health` in which state its parts are,
-//! `/metrics` everything countable, `/version` what it is.
+//! `/metrics` everything countable, `/version` what it is, `/log-level` what it logs (`PUT` changes it) and, of a worker,
+//! `/scaling` how much waits for all workers.
+
+mod scaling;
 
 use std::{
     io,
@@ -11,17 +14,22 @@ use std::{
     },
 };
 
+pub use scaling::Scaling;
+
 use axum::{
     Router,
-    extract::State,
-    http::{StatusCode, header},
+    extract::{DefaultBodyLimit, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::{Program, logs, metrics::Metrics};
+
+/// The longest filter for log lines, in bytes.
+const LONGEST_FILTER: usize = 4096;
 
 /// The named parts of a process and whether each of them works. Cheap to clone; starts without parts, hence ready.
 #[derive(Clone, Debug, Default)]
@@ -78,25 +86,31 @@ impl Readiness {
 /// What the operations port tells.
 #[derive(Clone, Debug)]
 pub struct Ops {
-    /// Name of the program, for `/version`.
-    pub program: &'static str,
-    /// The revision of its source, for `/version`.
-    pub revision: &'static str,
+    /// For `/version`.
+    pub program: Program,
     /// For `/ready` and `/health`.
     pub readiness: Readiness,
     /// For `/metrics`.
     pub metrics: Metrics,
+    /// For `/scaling`; `None` where the process takes nothing from a queue that others share.
+    pub scaling: Option<Scaling>,
 }
 
 impl Ops {
     fn router(self) -> Router {
-        Router::new()
+        let scaling = self.scaling.clone();
+        let router = Router::new()
             .route("/live", get(|| async { "live\n" }))
             .route("/ready", get(ready))
             .route("/health", get(health))
             .route("/metrics", get(metrics))
             .route("/version", get(version))
-            .with_state(self)
+            .route("/log-level", get(log_level).put(set_log_level).layer(DefaultBodyLimit::max(LONGEST_FILTER)))
+            .with_state(self);
+        match scaling {
+            Some(scaling) => router.route("/scaling", get(async move || scaling.answer().await)),
+            None => router,
+        }
     }
 
     /// Answers on `listener` until `stop`. Stop it after everything else, so that a draining process can be watched.
@@ -136,15 +150,34 @@ async fn health(State(ops): State<Ops>) -> Response {
     (code, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }
 
-async fn metrics(State(ops): State<Ops>) -> Response {
-    let text = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, text)], ops.metrics.encode()).into_response()
+/// In OpenMetrics for whoever takes it, as Prometheus does, else in Prometheus' text format, which everybody can read.
+async fn metrics(State(ops): State<Ops>, headers: HeaderMap) -> Response {
+    let accepted = headers.get_all(header::ACCEPT);
+    let takes = |kind: &HeaderValue| kind.to_str().is_ok_and(|kind| kind.contains("application/openmetrics-text"));
+    let (format, page) = if accepted.iter().any(takes) {
+        ("application/openmetrics-text; version=1.0.0; charset=utf-8", ops.metrics.encode())
+    } else {
+        ("text/plain; version=0.0.4; charset=utf-8", ops.metrics.encode_plain())
+    };
+    ([(header::CONTENT_TYPE, format)], page).into_response()
 }
 
 async fn version(State(ops): State<Ops>) -> Response {
-    let Ops { program, revision, .. } = ops;
-    let body = serde_json::json!({ "program": program, "version": env!("CARGO_PKG_VERSION"), "revision": revision });
+    let Program { name, revision } = ops.program;
+    let body = serde_json::json!({ "program": name, "version": env!("CARGO_PKG_VERSION"), "revision": revision });
     ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}
+
+async fn log_level() -> String {
+    logs::level().unwrap_or_default() + "\n"
+}
+
+async fn set_log_level(filter: String) -> Response {
+    if logs::set_level(filter.trim()) {
+        log_level().await.into_response()
+    } else {
+        (StatusCode::BAD_REQUEST, format!("must be {}\n", logs::FORM)).into_response()
+    }
 }
 
 #[cfg(test)]
@@ -157,7 +190,8 @@ mod tests {
     async fn only_needed_parts_decide_readiness_and_all_of_them_health() {
         let readiness = Readiness::default();
         let (needed, reported) = (readiness.needed("webhook"), readiness.reported("queue"));
-        let ops = Ops { program: "test", revision: "abc", readiness, metrics: Metrics::new(BotId(42), "abc") };
+        let program = Program { name: "test", revision: "abc" };
+        let ops = Ops { program, readiness, metrics: Metrics::new(BotId(42), "abc"), scaling: None };
         let (ok, unavailable) = (StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE);
         for (needed_works, reported_works, code, status) in [
             (false, false, unavailable, "not ready"),

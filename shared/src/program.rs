@@ -1,4 +1,4 @@
-//! What every program does first and last: settings, logs, an exit code; and what its `--help` says about settings.
+//! What every program does first and last: settings, telemetry, an exit code; and what its `--help` says about settings.
 
 use std::{fmt::Write, process::ExitCode};
 
@@ -7,14 +7,16 @@ use crate::{
         ConfigErrors, Settings,
         table::{self, Default},
     },
-    telemetry::logs,
+    telemetry::{self, Program, metrics::Metrics},
 };
 
-/// Reads the settings by `load`, starts the logs and runs `work`. Wrong settings are printed, all at once, and end with
-/// [`ConfigErrors::EXIT_CODE`]; an error of `work` is logged and ends with 1.
+/// Reads the settings by `load`, starts the telemetry and runs `work`. Wrong settings are printed, all at once, and end with
+/// [`ConfigErrors::EXIT_CODE`]; an error of `work` is logged and ends with 1. The last telemetry is sent
+/// afterwards, for two seconds at most.
 pub fn start(
+    program: Program,
     load: impl FnOnce() -> Result<Settings, ConfigErrors>,
-    work: impl FnOnce(&Settings) -> anyhow::Result<()>,
+    work: impl FnOnce(&Settings, Metrics) -> anyhow::Result<()>,
 ) -> ExitCode {
     let settings = match load() {
         Ok(settings) => settings,
@@ -23,14 +25,17 @@ pub fn start(
             return ExitCode::from(ConfigErrors::EXIT_CODE);
         }
     };
-    logs::init(&settings);
-    match work(&settings) {
+    let metrics = Metrics::new(settings.bots[0].id, program.revision);
+    let started = telemetry::start(&settings, program, &metrics);
+    let code = match started.and_then(|()| work(&settings, metrics)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "the program cannot run");
             ExitCode::FAILURE
         }
-    }
+    };
+    telemetry::end();
+    code
 }
 
 /// Every setting with its default and meaning, for `--help`.

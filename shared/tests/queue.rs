@@ -172,12 +172,13 @@ enum Fault {
     ReadsTooMuch,
     SpinsOnEmpty,
     CountsPendingAsUnread,
+    ForgetsTheOldest,
     QuarantinesIntoTheQueue,
     MixesBots,
 }
 
 /// Each fault with the check that is there for it.
-const FAULTS: [(Fault, &str); 17] = [
+const FAULTS: [(Fault, &str); 18] = [
     (Fault::AcknowledgesOnRead, "an_entry_is_pending_until_acknowledged"),
     (Fault::LosesWhatItReclaims, "the_entries_of_a_dead_consumer_are_reclaimed_whole"),
     (Fault::ReclaimsFromTheLiving, "fresh_entries_are_not_reclaimed"),
@@ -193,6 +194,7 @@ const FAULTS: [(Fault, &str); 17] = [
     (Fault::ReadsTooMuch, "a_read_takes_no_more_than_asked_for"),
     (Fault::SpinsOnEmpty, "an_empty_read_waits_and_ends"),
     (Fault::CountsPendingAsUnread, "an_entry_is_pending_until_acknowledged"),
+    (Fault::ForgetsTheOldest, "an_entry_is_pending_until_acknowledged"),
     (Fault::QuarantinesIntoTheQueue, "quarantined_bodies_are_kept_and_delivered_to_nobody"),
     // It takes from the queues of the other checks, which run at the same time, so that any of them may notice first.
     (Fault::MixesBots, ""),
@@ -277,6 +279,10 @@ impl Producer for FaultyEnd<Arc<dyn Producer>> {
 
 #[async_trait]
 impl Consumer for FaultyEnd<Arc<dyn Consumer>> {
+    async fn oldest_ms(&self) -> Result<Option<i64>, QueueError> {
+        Ok(self.inner.oldest_ms().await?.filter(|_| !matches!(self.fault, Fault::ForgetsTheOldest)))
+    }
+
     async fn read(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
         let max = if matches!(self.fault, Fault::ReadsTooMuch) { max + 1 } else { max };
         let wait = if matches!(self.fault, Fault::SpinsOnEmpty) { Duration::ZERO } else { wait };

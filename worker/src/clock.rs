@@ -1,9 +1,8 @@
 //! The clock, handed in so that tests can turn it.
 
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
+
+use nezuko_shared::clock::unix_ms;
 
 /// Gives Unix milliseconds.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -11,8 +10,5 @@ pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 /// The machine's clock.
 #[must_use]
 pub fn system() -> Clock {
-    Arc::new(|| {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-    })
+    Arc::new(unix_ms)
 }

@@ -13,12 +13,15 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nezuko_shared::{
     queue::{Consumer, Delivery, EntryId},
-    telemetry::metrics::UpdateOutcome,
+    telemetry::{
+        metrics::{CacheOperation, Trouble, UpdateOutcome},
+        trace::{KeyValue, Span, SpanKind},
+    },
 };
 use nezuko_telegram::{ChatId, Update, UpdateKind, UserId, parse_update};
 use rand::seq::SliceRandom;
@@ -53,6 +56,9 @@ const RECLAIM_EVERY: Duration = Duration::from_secs(1);
 /// At its third delivery an update is suspect: two processes died, or were given up, with it in hand. The second one is
 /// ordinary, since whoever dies leaves hundreds that had no part in it.
 const SUSPECT: u32 = 3;
+
+/// Why an update failed whose handler panicked.
+const PANIC: &str = "panic";
 
 /// A suspect waits no longer for what is under way than this, nor than a third of the time after which others take it.
 const ALONE_WITHIN: Duration = Duration::from_secs(10);
@@ -137,6 +143,7 @@ impl Reader {
                     self.take_in(batch).await;
                 }
                 Err(error) => {
+                    self.handler.metrics.error(Trouble::Queue);
                     if !away {
                         tracing::warn!(%error, "nothing can be read, trying again until it can");
                     }
@@ -236,6 +243,7 @@ impl Reader {
         let mut by_person: BTreeMap<i64, Vec<(Delivery, Update)>> = BTreeMap::new();
         for ((delivery, update), acquitted) in decoded.into_iter().zip(acquitted) {
             if acquitted || (planted::has(Bug::DropUpdates) && update.id.0 % 1000 == 7) {
+                self.span(&delivery, kind(&update.kind)).note("nezuko.outcome", UpdateOutcome::Acquitted.as_str());
                 self.handler.metrics.update_ended("message", UpdateOutcome::Acquitted);
                 self.end(delivery.id).await;
             } else {
@@ -311,6 +319,7 @@ impl Reader {
     /// Reading pauses for a while.
     fn store_is_away(&self, error: &StoreError) {
         let now_ms = (self.handler.clock)();
+        self.handler.metrics.error(Trouble::Database);
         if self.paused_until.swap(now_ms + PAUSE_MS, Ordering::Relaxed) < now_ms - ONE_ABSENCE_MS {
             tracing::warn!(%error, "store away, reading pauses until it is back");
         }
@@ -324,11 +333,15 @@ impl Reader {
         if pairs.is_empty() {
             return vec![false; updates.len()];
         }
+        let asked = Instant::now();
         let known = self.handler.cache.acquitted(self.handler.bot, &pairs).await.unwrap_or_else(|error| {
             tracing::debug!(%error, "cache away, asking the database");
+            self.handler.metrics.error(Trouble::Cache);
             vec![false; pairs.len()]
         });
+        self.handler.metrics.cache(CacheOperation::Acquitted, asked.elapsed());
         let hits = known.iter().filter(|known| **known).count() as u64;
+        (0..hits).for_each(|_| self.handler.metrics.verification_latency(asked.elapsed()));
         self.handler.metrics.cache_hits(hits);
         self.handler.metrics.cache_misses(pairs.len() as u64 - hits);
         let mut known = known.into_iter();
@@ -345,21 +358,26 @@ impl Reader {
         }
         let kind = kind(&update.kind);
         let mut attempts = Attempts::default();
+        let span = self.span(&delivery, kind);
         loop {
             // In a task of its own, so that a panic ends this update and nothing else.
             let (handler, envelope, of_task) = (self.handler.clone(), delivery.envelope.clone(), update.clone());
-            let attempt = tokio::spawn(async move {
+            let attempt = tokio::spawn(span.clone().around(async move {
                 let receipt = Receipt {
                     update_id: envelope.update_id,
                     received_ms: envelope.received_ms,
                     trace_id: envelope.trace_id(),
                 };
+                if planted::has(Bug::PanicOfEdits) && matches!(of_task.kind, UpdateKind::EditedMessage(_)) {
+                    panic!("an edit by somebody: {:?}", of_task.kind);
+                }
                 handler.handle(&of_task, &receipt).await
-            });
+            }));
             let reason = match attempt.await {
                 Ok(Ok(concerned)) => {
                     let outcome = if concerned { UpdateOutcome::Handled } else { UpdateOutcome::Ignored };
                     self.handler.metrics.update_ended(kind, outcome);
+                    span.note("nezuko.outcome", outcome.as_str());
                     return match company {
                         Company::Others => self.end(delivery.id).await,
                         Company::Alone => self.end_now(delivery.id).await,
@@ -375,15 +393,38 @@ impl Reader {
                     self.wait(AWAY).await;
                     continue;
                 }
-                Err(_) => "panic".to_owned(),
+                Err(_) => PANIC.to_owned(),
             };
             let pause = attempts.failed();
             let tries = attempts.count();
             self.handler.metrics.update_ended(kind, UpdateOutcome::Failed);
-            tracing::error!(reason, tries, kind, trace_id = delivery.envelope.trace_id(), "update failed");
+            self.handler.metrics.error(if reason == PANIC { Trouble::Panic } else { Trouble::Update });
+            span.fail("update failed");
+            let (bot_id, trace_id) = (self.handler.bot.0, delivery.envelope.trace_id());
+            tracing::error!(reason, tries, kind, bot_id, trace_id, "update failed");
             let Some(pause) = pause else { return self.give_up(delivery, "handler_failed", &reason) };
             self.wait(pause).await;
         }
+    }
+
+    /// Taking in one update, as part of the trace that came with it.
+    fn span(&self, delivery: &Delivery, kind: &'static str) -> Span {
+        let Delivery { id, envelope, deliveries } = delivery;
+        Span::following(&envelope.traceparent, [], SpanKind::Consumer, || {
+            let about = vec![
+                KeyValue::new("messaging.system", "nezuko"),
+                KeyValue::new("messaging.destination.name", "updates"),
+                KeyValue::new("messaging.operation.name", "process"),
+                KeyValue::new("messaging.operation.type", "process"),
+                KeyValue::new("messaging.message.id", id.0.clone()),
+                KeyValue::new("messaging.message.body.size", envelope.payload.len() as i64),
+                KeyValue::new("nezuko.bot_id", envelope.bot.0),
+                KeyValue::new("nezuko.update_id", envelope.update_id.0),
+                KeyValue::new("nezuko.update.kind", kind),
+                KeyValue::new("nezuko.deliveries", i64::from(*deliveries)),
+            ];
+            ("process updates".into(), about)
+        })
     }
 
     /// Has the entry acknowledged.
@@ -414,7 +455,8 @@ impl Reader {
             }
             reader.handler.metrics.dead_letter(reason);
             reader.handler.metrics.update_ended("any", UpdateOutcome::DeadLettered);
-            tracing::error!(reason, trace_id = delivery.envelope.trace_id(), "update moved to the dead letters");
+            let (bot_id, trace_id) = (reader.handler.bot.0, delivery.envelope.trace_id());
+            tracing::error!(reason, bot_id, trace_id, "update moved to the dead letters");
             reader.in_hand().remove(&delivery.id);
         });
     }
@@ -481,6 +523,8 @@ pub fn ordinary_sender(update: &Update) -> Option<(ChatId, UserId)> {
 const fn kind(kind: &UpdateKind) -> &'static str {
     match kind {
         UpdateKind::Message(_) => "message",
+        UpdateKind::EditedMessage(_) => "edited_message",
+        UpdateKind::JoinRequest(_) => "chat_join_request",
         UpdateKind::CallbackQuery(_) => "callback_query",
         UpdateKind::ChatMember(_) => "chat_member",
         UpdateKind::MyChatMember(_) => "my_chat_member",

@@ -8,6 +8,8 @@ use nezuko_shared::limiter::Urgency;
 use nezuko_telegram::{ChatId, MessageId, UpdateId, UserId};
 use serde::{Deserialize, Serialize};
 
+use crate::{buttons::Button, settings::Language};
+
 /// Something that a sender is to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
@@ -26,12 +28,35 @@ pub enum Intent {
         /// Whom.
         user: UserId,
     },
+    /// State: grant the person's request to be let in, if the facts still ask for it.
+    Admit {
+        /// Where.
+        group: ChatId,
+        /// Whose.
+        user: UserId,
+    },
+    /// State: find out whether an administrator has added the person (E15).
+    Adder {
+        /// Where.
+        group: ChatId,
+        /// Who was added.
+        user: UserId,
+    },
     /// State: make the group's standing prompt name whoever waits.
     Prompt {
         /// Where.
         group: ChatId,
         /// In which forum topic.
         topic: Option<i64>,
+    },
+    /// State: make a panel show the settings as they are.
+    Panel {
+        /// Where.
+        chat: ChatId,
+        /// Which message.
+        message: MessageId,
+        /// The row of its buttons.
+        row: i64,
     },
     /// State: decide everybody of a chat again, because its settings or our rights there changed.
     Redecide {
@@ -40,7 +65,28 @@ pub enum Intent {
         /// Everybody up to this id is done.
         after: UserId,
     },
-    /// Effect: check the presser and answer.
+    /// State: look everybody of a group up again, some at a time, at low priority.
+    Recheck(Work),
+    /// State: show how many are freed yet whom a group's rule kept muted.
+    Release(Work),
+    /// State: tell a group's log chat what was done there.
+    Log {
+        /// Which group.
+        group: ChatId,
+    },
+    /// State: look what a required channel is called, and whether our invite link leads into it.
+    Link {
+        /// Which.
+        chat: ChatId,
+    },
+    /// State: tell a group that the operator does not have it served, and leave it where that is meant.
+    Refuse {
+        /// Which group.
+        group: ChatId,
+        /// Whether it has heard why.
+        told: bool,
+    },
+    /// Effect: do what the button is for, for the presser, and answer.
     Answer(Press),
     /// Effect: delete a message.
     Delete {
@@ -49,21 +95,118 @@ pub enum Intent {
         /// Which.
         message: MessageId,
     },
+    /// Effect: decide about a message in the name of a chat.
+    SenderChat(SenderMessage),
+    /// Effect: take a chat the right to write in a group.
+    BanSender {
+        /// Where.
+        group: ChatId,
+        /// In whose name nobody is to write there.
+        sender: ChatId,
+    },
+    /// Effect: tell a group's administrators something.
+    Notice(Notice),
     /// Effect: carry out a command and reply.
     Command(Command),
     /// Effect: send a text.
     Reply(Reply),
+    /// Effect: tell somebody who asks to be let in what to join first.
+    Greet(Greeting),
 }
 
-/// A press on *I have joined*.
+/// A message in the name of a chat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SenderMessage {
+    /// Where.
+    pub group: ChatId,
+    /// In whose name.
+    pub sender: ChatId,
+    /// Which.
+    pub message: MessageId,
+}
+
+/// Something that the administrators of a group are told once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// Of which group.
+    pub group: ChatId,
+    /// What about.
+    pub about: About,
+    /// Since when it is so, Unix milliseconds.
+    pub since_ms: i64,
+}
+
+/// What a notice is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum About {
+    /// The bot was added: what it does, how to begin, what it lacks (E76).
+    Arrival,
+    /// The bot lacks rights, so that a rule sleeps (E43).
+    Rights,
+    /// So many come that they are only counted (E98).
+    Raid,
+}
+
+impl About {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Arrival => "arrival",
+            Self::Rights => "rights",
+            Self::Raid => "raid",
+        }
+    }
+}
+
+/// What is told to somebody who asks to be let in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Greeting {
+    /// Where they want in.
+    pub group: ChatId,
+    /// Who.
+    pub user: UserId,
+    /// When they asked, Unix seconds.
+    pub date: i64,
+    /// Where a message reaches them.
+    pub reach: ChatId,
+}
+
+/// Long work over the people of a group, and the message that tells how far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Work {
+    /// Which group.
+    pub chat: ChatId,
+    /// Everybody up to this id is done.
+    pub after: UserId,
+    /// How many those are.
+    pub done: i64,
+    /// How many there were at the beginning.
+    pub total: i64,
+    /// The message; 0: none is known.
+    pub message: MessageId,
+    /// When it was last edited, Unix milliseconds.
+    pub shown_ms: i64,
+    /// When the work began, Unix milliseconds.
+    pub began_ms: i64,
+}
+
+/// A press on a button.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Press {
+    /// The update that brought it.
+    pub update_id: UpdateId,
     /// What `answerCallbackQuery` wants back.
     pub callback: String,
-    /// The group of the prompt.
+    /// Which button it was, read from its data in the chat that it was pressed in; `None`: none of ours.
+    #[serde(default)]
+    pub button: Option<Button>,
+    /// The chat of the message with the button.
     pub group: ChatId,
     /// Who pressed: the only one whom the press can free (E67).
     pub user: UserId,
+    /// The presser's language.
+    #[serde(default)]
+    pub language: Language,
     /// The message with the button; 0 where it was in a basic group that has become a supergroup.
     pub message: MessageId,
     /// When the press reached us, Unix milliseconds.
@@ -90,8 +233,27 @@ pub struct Command {
     pub message: MessageId,
     /// Who gave it.
     pub user: UserId,
+    /// The language of who gave it.
+    #[serde(default)]
+    pub language: Language,
+    /// The message that it was given as a reply to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<Answered>,
     /// When it reached us, Unix milliseconds.
     pub received_ms: i64,
+}
+
+/// A message that somebody has replied to with a command, as far as commands are about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answered {
+    /// Who wrote it, and what they are called; nobody where it was written in the name of a chat.
+    pub writer: Option<(UserId, String)>,
+    /// The chat in whose name it was written, and its title.
+    pub sender_chat: Option<(ChatId, String)>,
+    /// The channel that it was forwarded from.
+    pub forwarded_from: Option<ChatId>,
+    /// What it says.
+    pub text: Option<String>,
 }
 
 /// A text to send.
@@ -107,6 +269,34 @@ pub struct Reply {
     pub message: MessageId,
     /// HTML.
     pub html: String,
+    /// The rows of buttons under it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keyboard: Vec<Vec<Key>>,
+    /// For so long both messages stand, the answered one and the reply (milliseconds); `None`: for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stands_ms: Option<i64>,
+    /// What begins when it is sent, and tells in it how far it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub then: Option<Box<Intent>>,
+}
+
+/// A button under a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    /// What stands on it.
+    pub label: String,
+    /// What it does.
+    pub does: KeyDoes,
+}
+
+/// What a button under a message does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyDoes {
+    /// Opens an address.
+    Open(String),
+    /// Sends this to us.
+    Send(String),
 }
 
 /// Each lane has senders and a budget of its own, so that none waits for another.
@@ -116,18 +306,18 @@ pub enum Lane {
     Answers = 0,
     /// Deletions.
     Deletions = 1,
-    /// Mutes and releases.
+    /// Mutes, releases and answers to requests.
     Restrictions = 2,
     /// Lookups.
     Lookups = 3,
     /// Commands.
     Commands = 4,
-    /// Prompts and replies.
+    /// Prompts, panels, replies and greetings.
     Messages = 5,
     /// Long work in small steps.
     Jobs = 6,
-    /// What long work found to do: mutes, releases and lookups that nobody waits for. An intent goes to an urgent lane
-    /// when it is made again for something that just happened.
+    /// What long work found to do, and long work that calls Telegram itself: mutes, releases and lookups that nobody waits
+    /// for. An intent goes to an urgent lane when it is made again for something that just happened.
     Bulk = 7,
 }
 
@@ -152,6 +342,12 @@ impl Lane {
             _ => Urgency::Urgent,
         }
     }
+
+    /// Whether somebody waits for what is done in it, so that it is part of a trace: long work would never end one.
+    #[must_use]
+    pub const fn is_awaited(self) -> bool {
+        !matches!(self, Self::Jobs | Self::Bulk)
+    }
 }
 
 impl Intent {
@@ -161,9 +357,21 @@ impl Intent {
         match self {
             Self::Member { group, user } => format!("member:{group}:{user}"),
             Self::Check { chat, user } => format!("check:{chat}:{user}"),
+            Self::Admit { group, user } => format!("admit:{group}:{user}"),
+            Self::Adder { group, user } => format!("adder:{group}:{user}"),
+            Self::SenderChat(SenderMessage { group, message, .. }) => format!("sender_chat:{group}:{message}"),
+            Self::BanSender { group, sender } => format!("ban_sender:{group}:{sender}"),
+            Self::Notice(Notice { group, about, since_ms }) => format!("notice:{group}:{}:{since_ms}", about.word()),
+            Self::Greet(Greeting { group, user, date, .. }) => format!("greet:{group}:{user}:{date}"),
             Self::Prompt { group, topic } => format!("prompt:{group}:{}", topic.unwrap_or_default()),
+            Self::Panel { chat, message, .. } => format!("panel:{chat}:{message}"),
             Self::Redecide { chat, .. } => format!("redecide:{chat}"),
-            Self::Answer(press) => format!("answer:{}", press.callback),
+            Self::Recheck(work) => format!("recheck:{}", work.chat),
+            Self::Release(work) => format!("release:{}", work.chat),
+            Self::Log { group } => format!("log:{group}"),
+            Self::Link { chat } => format!("link:{chat}"),
+            Self::Refuse { group, .. } => format!("refuse:{group}"),
+            Self::Answer(press) => format!("{}{}", answer_key(press.group), press.update_id),
             Self::Delete { chat, message } => format!("delete:{chat}:{message}"),
             Self::Command(command) => format!("command:{}", command.update_id),
             Self::Reply(reply) => format!("reply:{}", reply.update_id),
@@ -175,9 +383,21 @@ impl Intent {
     pub const fn chat(&self) -> Option<ChatId> {
         match self {
             Self::Member { group: chat, .. }
+            | Self::Admit { group: chat, .. }
+            | Self::Adder { group: chat, .. }
+            | Self::SenderChat(SenderMessage { group: chat, .. })
+            | Self::BanSender { group: chat, .. }
+            | Self::Notice(Notice { group: chat, .. })
+            | Self::Greet(Greeting { reach: chat, .. })
             | Self::Check { chat, .. }
             | Self::Prompt { group: chat, .. }
+            | Self::Panel { chat, .. }
             | Self::Redecide { chat, .. }
+            | Self::Recheck(Work { chat, .. })
+            | Self::Release(Work { chat, .. })
+            | Self::Log { group: chat }
+            | Self::Link { chat }
+            | Self::Refuse { group: chat, .. }
             | Self::Delete { chat, .. }
             | Self::Command(Command { chat, .. })
             | Self::Reply(Reply { chat, .. }) => Some(*chat),
@@ -185,24 +405,47 @@ impl Intent {
         }
     }
 
+    /// The person by whom it is found.
+    #[must_use]
+    pub const fn person(&self) -> Option<UserId> {
+        match self {
+            Self::Member { user, .. }
+            | Self::Check { user, .. }
+            | Self::Admit { user, .. }
+            | Self::Adder { user, .. }
+            | Self::Answer(Press { user, .. }) => Some(*user),
+            _ => None,
+        }
+    }
+
     /// Whether it only marks a key to be looked at.
     #[must_use]
-    pub const fn is_state(&self) -> bool {
-        matches!(self, Self::Member { .. } | Self::Check { .. } | Self::Prompt { .. } | Self::Redecide { .. })
+    pub fn is_state(&self) -> bool {
+        STATES.contains(&self.kind())
     }
 
     /// Who carries it out.
     #[must_use]
     pub const fn lane(&self, urgency: Urgency) -> Lane {
         match self {
-            Self::Member { .. } | Self::Check { .. } if matches!(urgency, Urgency::Bulk) => Lane::Bulk,
+            Self::Member { .. } | Self::Check { .. } | Self::Admit { .. } | Self::Adder { .. } | Self::Link { .. }
+                if matches!(urgency, Urgency::Bulk) =>
+            {
+                Lane::Bulk
+            }
             Self::Answer(_) => Lane::Answers,
             Self::Delete { .. } => Lane::Deletions,
-            Self::Member { .. } => Lane::Restrictions,
-            Self::Check { .. } => Lane::Lookups,
+            Self::Member { .. } | Self::Admit { .. } | Self::BanSender { .. } => Lane::Restrictions,
+            Self::Check { .. } | Self::Adder { .. } | Self::SenderChat(_) | Self::Link { .. } => Lane::Lookups,
             Self::Command(_) => Lane::Commands,
-            Self::Prompt { .. } | Self::Reply(_) => Lane::Messages,
+            Self::Prompt { .. }
+            | Self::Panel { .. }
+            | Self::Refuse { .. }
+            | Self::Reply(_)
+            | Self::Greet(_)
+            | Self::Notice(_) => Lane::Messages,
             Self::Redecide { .. } => Lane::Jobs,
+            Self::Recheck(_) | Self::Release(_) | Self::Log { .. } => Lane::Bulk,
         }
     }
 
@@ -212,8 +455,20 @@ impl Intent {
         match self {
             Self::Member { .. } => "member",
             Self::Check { .. } => "check",
+            Self::Admit { .. } => "admit",
+            Self::Adder { .. } => "adder",
+            Self::SenderChat(_) => "sender_chat",
+            Self::BanSender { .. } => "ban_sender",
+            Self::Notice(_) => "notice",
+            Self::Greet(_) => "greet",
             Self::Prompt { .. } => "prompt",
+            Self::Panel { .. } => "panel",
             Self::Redecide { .. } => "redecide",
+            Self::Recheck(_) => "recheck",
+            Self::Release(_) => "release",
+            Self::Log { .. } => "log",
+            Self::Link { .. } => "link",
+            Self::Refuse { .. } => "refuse",
             Self::Answer(_) => "answer",
             Self::Delete { .. } => "delete",
             Self::Command(_) => "command",
@@ -222,8 +477,45 @@ impl Intent {
     }
 }
 
+/// The kinds that only mark a key to be looked at.
+const STATES: [&str; 12] =
+    ["member", "check", "admit", "adder", "prompt", "panel", "redecide", "recheck", "release", "log", "link", "refuse"];
+
+/// Whether `key` is that of an intent that only marks it to be looked at: keys begin with the kind.
+#[must_use]
+pub fn is_state_key(key: &str) -> bool {
+    key.split_once(':').is_some_and(|(kind, _)| STATES.contains(&kind))
+}
+
 /// Every [`Intent::kind`].
-pub const KINDS: [&str; 8] = ["member", "check", "prompt", "redecide", "answer", "delete", "command", "reply"];
+pub const KINDS: [&str; 20] = [
+    "member",
+    "check",
+    "admit",
+    "adder",
+    "prompt",
+    "panel",
+    "redecide",
+    "recheck",
+    "release",
+    "log",
+    "link",
+    "refuse",
+    "answer",
+    "delete",
+    "sender_chat",
+    "ban_sender",
+    "notice",
+    "command",
+    "reply",
+    "greet",
+];
+
+/// What the keys of presses in a group begin with; their update's number follows.
+#[must_use]
+pub fn answer_key(group: ChatId) -> String {
+    format!("answer:{group}:")
+}
 
 /// An intent to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -242,6 +534,12 @@ impl Put {
     pub const fn urgent(intent: Intent, not_before_ms: i64) -> Self {
         Self { intent, not_before_ms, urgency: Urgency::Urgent }
     }
+
+    /// One for which nobody waits.
+    #[must_use]
+    pub const fn bulk(intent: Intent, not_before_ms: i64) -> Self {
+        Self { intent, not_before_ms, urgency: Urgency::Bulk }
+    }
 }
 
 /// An intent in a sender's hands.
@@ -259,6 +557,10 @@ pub struct Claim {
     pub attempts: i64,
     /// The correlation id of the newest update behind it.
     pub trace_id: String,
+    /// The newest recorded trace behind it; empty where there is none.
+    pub traceparent: String,
+    /// The recorded traces before that, newest first, separated by blanks.
+    pub trace_links: String,
 }
 
 /// What becomes of a claimed intent.
@@ -267,7 +569,7 @@ pub enum Settlement {
     /// It is done. A newer generation stays and is due at once.
     Done,
     /// A step is done and this is what remains, due at once. A newer generation begins anew.
-    Continue(Intent),
+    Continue(Box<Intent>),
     /// Not yet, and not for a failure: a limiter, a cool-down, a 429. A newer generation is due at once.
     Wait {
         /// Unix milliseconds.

@@ -6,6 +6,10 @@ use std::{
     time::Duration,
 };
 
+use nezuko_shared::telemetry::{
+    metrics::Trouble,
+    trace::{self, KeyValue, MAX_LINKS, Span, SpanKind},
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -76,6 +80,7 @@ impl Lanes {
             let batches = match self.sender.claim(lane, max).await {
                 Ok(batches) => batches,
                 Err(error) => {
+                    self.sender.handler.metrics.error(Trouble::Database);
                     if !store_away {
                         tracing::warn!(?lane, %error, "no intents can be claimed, trying again until they can");
                     }
@@ -165,15 +170,40 @@ impl InHand {
 /// Carries a batch out. One that fails or panics is given back as soon as the store takes it: its claims are prolonged for
 /// as long as this process has them in hand.
 async fn carry_out(sender: Sender, batch: Vec<Claim>) {
-    let (of_task, claims) = (sender.clone(), batch.clone());
-    let failed = match tokio::spawn(async move { of_task.carry_out(&claims).await }).await {
+    let (of_task, claims, span) = (sender.clone(), batch.clone(), span(&batch));
+    let trace_id = batch.first().map(|claim| claim.trace_id.clone()).unwrap_or_default();
+    let work = span.clone().around(async move { of_task.carry_out(&claims).await });
+    let work = trace::correlated(trace_id.clone(), work);
+    let failed = match tokio::spawn(work).await {
         Ok(Ok(())) => return,
         Ok(Err(error)) => error.to_string(),
         Err(panic) => panic.to_string(),
     };
-    let trace_id = batch.first().map(|claim| claim.trace_id.as_str());
-    tracing::error!(failed, trace_id, "an intent was not settled, giving it back");
+    span.fail("not settled");
+    sender.handler.metrics.error(Trouble::Intent);
+    tracing::error!(failed, bot_id = sender.handler.bot.0, trace_id, "an intent was not settled, giving it back");
     give_back(&sender, &batch).await;
+}
+
+/// Carrying out a batch is part of the newest trace behind its first intent, and linked to the others, some of them at most.
+fn span(batch: &[Claim]) -> Span {
+    let Some(first) = batch.iter().find(|claim| !claim.traceparent.is_empty()) else { return Span::default() };
+    let lane = first.intent.lane(first.urgency);
+    if !lane.is_awaited() {
+        return Span::default();
+    }
+    let earlier = batch.iter().flat_map(|claim| claim.trace_links.split_whitespace());
+    let beside = batch.iter().map(|claim| claim.traceparent.as_str()).filter(|other| *other != first.traceparent);
+    let links = beside.chain(earlier).filter(|link| !link.is_empty()).take(MAX_LINKS);
+    Span::following(&first.traceparent, links, SpanKind::Internal, || {
+        let kind = first.intent.kind();
+        let about = vec![
+            KeyValue::new("nezuko.intent.kind", kind),
+            KeyValue::new("nezuko.intent.attempts", first.attempts),
+            KeyValue::new("nezuko.intents", batch.len() as i64),
+        ];
+        (format!("carry out {kind}").into(), about)
+    })
 }
 
 async fn give_back(sender: &Sender, claims: &[Claim]) {

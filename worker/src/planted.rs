@@ -29,6 +29,8 @@ bugs! {
     DropUpdates = "drop-updates",
     /// One update in 1,000 ends the process.
     DieOfUpdates = "die-of-updates",
+    /// An edited message ends its handler, with all that is in it.
+    PanicOfEdits = "panic-of-edits",
     /// Updates are acknowledged before their transaction.
     AckBeforeCommit = "ack-before-commit",
     /// Who is unknown is muted.
@@ -85,6 +87,14 @@ bugs! {
     DeadLetterFirst = "dead-letter-first",
     /// What the cache is told last it keeps, not what is newest.
     CacheByArrival = "cache-by-arrival",
+    /// What is sent once is sent by whoever has claimed it, however long ago.
+    StaleClaimSends = "stale-claim-sends",
+    /// Who waits for too long is removed before the time is over.
+    RemovesTooSoon = "removes-too-soon",
+    /// A dry run is none.
+    DryRunActs = "dry-run-acts",
+    /// The length of a ban is taken for something else than seconds, and Telegram takes its end for "never".
+    BanForEver = "ban-for-ever",
 }
 
 #[cfg(feature = "planted-bugs")]

@@ -1,7 +1,16 @@
 //! The policy: what is to hold for a person in a group, decided from facts alone, without I/O or clock of its own.
 
+mod messages;
+mod patience;
+mod raid;
+
 use nezuko_telegram::{BotId, ChatId, Limits, Standing, UserId};
 
+pub use self::{
+    messages::{OfMessage, OfSenderChat, is_cleaned, is_stale, of_message, of_sender_chat},
+    patience::run_out,
+    raid::raid,
+};
 use crate::{
     facts::{Act, Change, ChatFacts, Event, Mark, Member},
     planted::{self, Bug},
@@ -76,7 +85,11 @@ enum Membership {
 }
 
 impl Required<'_> {
-    fn membership(&self, now_ms: i64, ask: &mut Vec<(ChatId, i64)>) -> Membership {
+    fn membership(&self, rule: &Rule<'_>, now_ms: i64, ask: &mut Vec<(ChatId, i64)>) -> Membership {
+        // E27: a private channel may let in by request only.
+        if self.member.is_some_and(|member| member.open_request().is_some()) && rule.facts.settings.pending_counts() {
+            return Membership::In;
+        }
         let seen = self.member.and_then(|member| member.standing(self.facts.watched(), now_ms));
         let Some(seen) = seen else {
             ask.push((self.chat, now_ms));
@@ -87,6 +100,25 @@ impl Required<'_> {
         }
         if seen.standing.is_in() { Membership::In } else { Membership::Out(seen.event) }
     }
+
+    /// The same, for somebody who is in the group: who has left the channel may stay for a while (E34), after which they are
+    /// looked up.
+    fn membership_with_grace(&self, rule: &Rule<'_>, now_ms: i64, ask: &mut Vec<(ChatId, i64)>) -> Membership {
+        let membership = self.membership(rule, now_ms, ask);
+        let Membership::Out(Some(left)) = membership else { return membership };
+        let end_ms = grace_ends_ms(rule, left).filter(|end_ms| now_ms < *end_ms);
+        let Some(end_ms) = end_ms else { return membership };
+        ask.push((self.chat, end_ms));
+        Membership::In
+    }
+}
+
+/// Until when somebody may write who has left a channel so (Unix milliseconds); whom others removed has no grace. Where there
+/// is none for anybody, a clock that is behind Telegram's must not make some.
+fn grace_ends_ms(rule: &Rule<'_>, left: Event) -> Option<i64> {
+    let leaver = left.was_in && left.standing == Standing::Outside;
+    let grace_s = Some(rule.facts.settings.grace_s()).filter(|grace_s| leaver && *grace_s > 0);
+    grace_s.map(|grace_s| (left.order.date + grace_s) * 1000)
 }
 
 /// Whom nothing is ever done to, whatever the facts (E1, E2, E5, E10).
@@ -94,6 +126,12 @@ fn is_untouchable(bot: BotId, group: ChatId, user: UserId) -> bool {
     user == bot.user()
         || user.0 == group.0
         || [UserId::TELEGRAM, UserId::GROUP_ANONYMOUS_BOT, UserId::CHANNEL_BOT].contains(&user)
+}
+
+/// Whether they have the group's trust because an administrator has added them (E15); `None`: who has is to be found out.
+#[must_use]
+pub fn trusted(rule: &Rule<'_>, member: Option<&Member>) -> Option<bool> {
+    if rule.facts.settings.trust_added() { member.map_or(Some(false), Member::added_by_admin) } else { Some(false) }
 }
 
 /// Decides what is to hold for `user`, of whom `member` is known in the group.
@@ -114,15 +152,20 @@ pub fn decide(rule: &Rule<'_>, user: UserId, member: Option<&Member>, now_ms: i6
     if seen.is_some_and(|seen| seen.standing.is_admin()) && !planted::has(Bug::MuteAdmins) {
         return verdict(Decision::HandsOff(Reason::Exempt));
     }
-    if member.is_some_and(Member::allowed_by_admin) {
+    if member.is_some_and(|member| member.allowed_by_admin() || member.is_allowed()) {
         return verdict(Decision::Free);
+    }
+    match trusted(rule, member) {
+        Some(true) => return verdict(Decision::Free),
+        None => return verdict(Decision::Unknown),
+        Some(false) => {}
     }
 
     let mut ask = Vec::new();
     let mut missing = Vec::new();
     let mut unknown = false;
     for channel in rule.channels {
-        match channel.membership(now_ms, &mut ask) {
+        match channel.membership_with_grace(rule, now_ms, &mut ask) {
             Membership::In => {}
             Membership::Out(_) => missing.push(channel.chat),
             Membership::Unknown => unknown = true,
@@ -156,59 +199,41 @@ pub fn decide(rule: &Rule<'_>, user: UserId, member: Option<&Member>, now_ms: i6
     Verdict { decision, ask }
 }
 
-/// What is to be done about a message.
+/// What is to be done about a request to be let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OfMessage {
-    /// Its writer was free to write it.
-    Keep,
-    /// Its writer was to be restricted already when writing it.
-    Delete,
-    /// Not to be known yet.
-    Hold,
+pub enum OfRequest {
+    /// Grant it.
+    Admit,
+    /// Tell them what to join first.
+    Greet,
+    /// Leave it to the administrators for now. A request is never granted on what is not known (E24).
+    Leave,
 }
 
-/// Decides about a message that `user` wrote at `date` (Unix seconds), whether or not they are still in the group. What
-/// only came after the message does not make it wrong. With it, in which chats to look the person up where it is not to
-/// be known yet.
+/// What is to be done about the open request of `member`, and where to look them up for it.
 #[must_use]
-pub fn of_message(
-    rule: &Rule<'_>,
-    user: UserId,
-    member: Option<&Member>,
-    date: i64,
-    now_ms: i64,
-) -> (OfMessage, Vec<(ChatId, i64)>) {
-    let keep = (OfMessage::Keep, Vec::new());
-    let exempt = is_untouchable(rule.bot, rule.group, user) || member.is_some_and(|m| m.is_bot || m.allowed_by_admin());
-    if exempt || !rule.facts.is_protected() || !rule.facts.can_restrict() {
-        return keep;
+pub fn of_request(rule: &Rule<'_>, member: &Member, now_ms: i64) -> (OfRequest, Vec<(ChatId, i64)>) {
+    let answers = rule.facts.is_protected() && rule.facts.settings.join_requests() && rule.facts.can_admit();
+    if !answers || rule.channels.is_empty() || member.open_request().is_none() {
+        return (OfRequest::Leave, Vec::new());
+    }
+    if member.is_allowed() {
+        return (OfRequest::Admit, Vec::new());
     }
     let mut ask = Vec::new();
-    let mut unverified = false;
-    for channel in rule.channels {
-        unverified |= match channel.membership(now_ms, &mut ask) {
-            Membership::Out(Some(left)) => left.order.date < date || !left.was_in,
-            Membership::Out(None) => true,
-            Membership::In | Membership::Unknown => false,
-        };
-    }
-    let Some(seen) = member.and_then(|member| member.standing(rule.facts.watched(), now_ms)) else {
-        ask.push((rule.group, now_ms));
-        return (OfMessage::Hold, ask);
+    let found: Vec<_> = rule.channels.iter().map(|channel| channel.membership(rule, now_ms, &mut ask)).collect();
+    let what = if found.iter().any(|membership| matches!(membership, Membership::Out(_))) {
+        OfRequest::Greet
+    } else if found.iter().any(|membership| matches!(membership, Membership::Unknown)) {
+        OfRequest::Leave
+    } else {
+        OfRequest::Admit
     };
-    if seen.standing.is_admin() && !planted::has(Bug::MuteAdmins) {
-        return keep;
-    }
-    let unknown = ask.iter().any(|(_, at_ms)| *at_ms <= now_ms);
-    match (unverified, unknown) {
-        (true, _) => (OfMessage::Delete, Vec::new()),
-        (false, true) => (OfMessage::Hold, ask),
-        (false, false) => keep,
-    }
+    (what, ask)
 }
 
 /// What is to be done about a person's limits.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// What to call for, now.
     pub act: Option<Act>,
@@ -218,12 +243,16 @@ pub struct Plan {
     pub look_again_ms: Option<i64>,
     /// Whether the person waits for having joined.
     pub waiting: bool,
+    /// Whether they are to be warned that they have waited for nearly too long.
+    pub warned: bool,
+    /// Where to make sure of what is known before anything is done that hurts more than a mute.
+    pub make_sure: Vec<ChatId>,
 }
 
 /// Compares what is wanted with what is.
 #[must_use]
 pub fn plan(decision: &Decision, member: &Member, mark: Mark, now_ms: i64) -> Plan {
-    let mut plan = Plan { act: None, confirm_at_ms: member.confirm_at_ms(), look_again_ms: None, waiting: false };
+    let mut plan = Plan { confirm_at_ms: member.confirm_at_ms(), ..Plan::default() };
     let now = member.limits(mark, now_ms);
     let called = member.open_call().map(|call| call.act);
     // E44: what somebody else imposed is theirs to lift.
@@ -231,6 +260,13 @@ pub fn plan(decision: &Decision, member: &Member, mark: Mark, now_ms: i64) -> Pl
     let imposed = member.theirs.filter(|theirs| theirs.limits.restricts_at(now_ms / 1000));
     if let Some(theirs) = imposed.filter(|_| !ledger_ignored) {
         plan.look_again_ms = ends_ms(theirs.limits);
+        // E45: our mute covers what leaves them a voice, and theirs is put back after it.
+        if matches!(decision, Decision::Restricted { .. }) && theirs.limits.leave_a_voice() {
+            plan.waiting = true;
+            let covered = mark.is_on(now.limits) && called != Some(Act::Restore);
+            plan.act = (!covered && called != Some(Act::Mute)).then_some(Act::Mute);
+            return plan;
+        }
         // An admin's act and ours can cross: theirs is put back, whether ours muted, released or put an earlier one back.
         let replaced = |c: Change| {
             let stands = is_put_back(c.limits, theirs.limits, c.order.date);
@@ -241,31 +277,36 @@ pub fn plan(decision: &Decision, member: &Member, mark: Mark, now_ms: i64) -> Pl
         plan.act = (crossed && !open).then_some(Act::Restore);
         return plan;
     }
-    if !now.ours {
+    if matches!(now.limits, Limits::Banned { .. }) || !now.ours {
         plan.look_again_ms = ends_ms(now.limits);
     }
+    if let Limits::Banned { until } = now.limits {
+        // E49: whom we have banned may come back when they need not wait any more; whom we have only removed, and whom a ban
+        // that we have put back keeps out although nobody imposes it any more, at once.
+        let lasts = member.ban.is_some_and(|ban| !ban.kick && ban.until == until);
+        let suspended = *decision == Decision::HandsOff(Reason::Suspended);
+        let ends = now.ours && (*decision == Decision::Free || !(lasts || suspended));
+        plan.act = (ends && called != Some(Act::Release)).then_some(Act::Release);
+        return plan;
+    }
+    let limited = now.limits != Limits::Free;
     let left_over = now.ours && !mark.is_on(now.limits);
     match decision {
         Decision::Restricted { .. } => {
-            plan.waiting = now.limits == Limits::Free || now.ours;
-            let muted =
-                now.limits != Limits::Free && !left_over && !matches!(called, Some(Act::Release | Act::Restore));
+            plan.waiting = !limited || now.ours;
+            let muted = limited && !left_over && !matches!(called, Some(Act::Release | Act::Restore));
             if !muted && called != Some(Act::Mute) {
                 plan.act = Some(Act::Mute);
             }
         }
         Decision::Free => {
-            let ours = now.ours || (ledger_ignored && now.limits != Limits::Free);
+            let ours = now.ours || (ledger_ignored && limited);
             if ours && called != Some(Act::Release) {
                 plan.act = Some(Act::Release);
             }
         }
         // Who waited goes on waiting while it cannot be known whether they still have to.
         Decision::Unknown => plan.waiting = member.waiting && now.ours,
-        // A ban that we have put back and nobody imposes any more keeps out whoever could be decided about once in.
-        Decision::HandsOff(Reason::Absent) if left_over && matches!(now.limits, Limits::Banned { .. }) => {
-            plan.act = (called != Some(Act::Release)).then_some(Act::Release);
-        }
         Decision::HandsOff(_) => {}
     }
     plan

@@ -1,22 +1,32 @@
 //! From facts to intents: decides a person in every group that the facts concern, compares what is wanted with what is,
 //! and says what to write. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod dry_run;
+mod messages;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
 use nezuko_shared::cache::Verdict as CacheVerdict;
 use nezuko_shared::limiter::Urgency;
 use nezuko_telegram::{BotId, ChatId, Limits, UserId};
 
 use crate::{
-    facts::{ChatFacts, Mark, Member},
-    intent::{Intent, Put},
-    planted,
-    policy::{self, Decision, OfMessage, Plan, Reason, Required, Rule},
+    facts::{ChatFacts, Mark, Member, Request},
+    intent::{Greeting, Intent, Put},
+    planted::{self, Bug},
+    policy::{self, Decision, OfRequest, Plan, Reason, Required, Rule},
+    settings::SettingRegisters,
     store::{LedgerEntry, PersonView, PersonWrites},
 };
 
 /// What is known about somebody who is muted is made sure of after so long; less than a day, so that each daily sweep does.
 const SURE_FOR_MS: i64 = 18 * 3_600_000;
+
+/// Who is to be removed must have been looked up since: everything between that and the call takes less.
+const SURELY_MS: i64 = 300_000;
 
 /// A person in a transaction: what was read, what the facts have become, and what follows from them.
 #[derive(Debug)]
@@ -26,6 +36,8 @@ pub struct Person<'a> {
     now_ms: i64,
     view: &'a PersonView,
     members: BTreeMap<ChatId, Member>,
+    /// What they are called, where that has just been told: for the groups that name them.
+    pub name: String,
     /// Of the intents that are made: that of what the transaction comes from.
     pub urgency: Urgency,
     /// What to write; complete after [`Person::finish`].
@@ -46,7 +58,16 @@ impl<'a> Person<'a> {
     #[must_use]
     pub fn new(bot: BotId, user: UserId, now_ms: i64, view: &'a PersonView) -> Self {
         let members = view.members.clone();
-        Self { bot, user, now_ms, view, members, urgency: Urgency::Urgent, writes: PersonWrites::default() }
+        Self {
+            bot,
+            user,
+            now_ms,
+            view,
+            members,
+            name: String::new(),
+            urgency: Urgency::Urgent,
+            writes: PersonWrites::default(),
+        }
     }
 
     /// The person in a chat, to apply facts to.
@@ -94,20 +115,47 @@ impl<'a> Person<'a> {
         self.with_rule(group, |rule, member| planted::verdict(policy::decide(rule, self.user, member, self.now_ms)))
     }
 
-    /// What is to be done in `group`, compared with what is.
+    /// What is to be done in `group`, compared with what is: nothing in a dry run.
     #[must_use]
     pub fn plan(&self, group: ChatId, decision: &Decision) -> Plan {
-        let nobody = Member::default();
-        let member = self.members.get(&group).unwrap_or(&nobody);
-        policy::plan(decision, member, self.mark(group), self.now_ms)
+        let plan = self.plan_in_earnest(group, decision);
+        if self.is_dry(group) && !planted::has(Bug::DryRunActs) {
+            Plan { confirm_at_ms: plan.confirm_at_ms, ..Plan::default() }
+        } else {
+            plan
+        }
     }
 
-    /// What is to be done about a message that the person wrote in `group` at `date`, and where to look them up for it.
+    /// What would be done in `group` if it were no dry run.
+    fn plan_in_earnest(&self, group: ChatId, decision: &Decision) -> Plan {
+        let nobody = Member::default();
+        let member = self.members.get(&group).unwrap_or(&nobody);
+        let mark = self.mark(group);
+        let mut plan = policy::plan(decision, member, mark, self.now_ms);
+        let asked = |chat| self.members.get(&chat).is_some_and(|m| m.was_asked_since(self.now_ms - SURELY_MS));
+        if let Some(chat) = self.view.chats.get(&group) {
+            policy::run_out(&mut plan, &chat.facts, decision, member, mark, self.now_ms, asked);
+        }
+        plan
+    }
+
+    /// What the administrators of `group` have set.
     #[must_use]
-    pub fn of_message(&self, group: ChatId, date: i64) -> (OfMessage, Vec<(ChatId, i64)>) {
-        let judge =
-            |rule: &Rule<'_>, member: Option<&Member>| policy::of_message(rule, self.user, member, date, self.now_ms);
-        self.with_rule(group, judge).unwrap_or((OfMessage::Keep, Vec::new()))
+    pub fn settings(&self, group: ChatId) -> &SettingRegisters {
+        static NOTHING: LazyLock<SettingRegisters> = LazyLock::new(SettingRegisters::default);
+        self.view.chats.get(&group).map_or(&NOTHING, |chat| &chat.facts.settings)
+    }
+
+    /// Whether nothing is done in `group` but to write down what would be.
+    pub(super) fn is_dry(&self, group: ChatId) -> bool {
+        self.view.chats.get(&group).is_some_and(|chat| chat.facts.is_dry())
+    }
+
+    /// Whether the person is known to be banned from a chat.
+    #[must_use]
+    pub fn is_banned_from(&self, chat: ChatId) -> bool {
+        let limits = self.members.get(&chat).map(|member| member.limits(self.mark(chat), self.now_ms).limits);
+        limits.is_some_and(|limits| matches!(limits, Limits::Banned { .. }))
     }
 
     /// In which of the group's channels the person is not known to be.
@@ -189,6 +237,7 @@ impl<'a> Person<'a> {
     fn decide_group(&mut self, group: ChatId, checks: &mut BTreeMap<ChatId, i64>, verdicts: &mut Vec<CacheVerdict>) {
         let Some(verdict) = self.verdict(group) else { return };
         let plan = self.plan(group, &verdict.decision);
+        self.note_what_would_be(group, &verdict.decision);
         let mut check = |chat: ChatId, at_ms: i64| {
             checks.entry(chat).and_modify(|earliest| *earliest = at_ms.min(*earliest)).or_insert(at_ms);
         };
@@ -197,32 +246,51 @@ impl<'a> Person<'a> {
         if let Some(at_ms) = plan.confirm_at_ms {
             check(group, at_ms);
         }
+        plan.make_sure.iter().for_each(|chat| check(*chat, self.now_ms));
         for (chat, at_ms) in self.decide_held(group) {
             check(chat, at_ms);
         }
+        for (chat, at_ms) in self.decide_request(group) {
+            check(chat, at_ms);
+        }
         self.mark_member_intent(group, &plan);
+        self.mark_adder_intent(group, &verdict.decision);
+        let settings = self.view.chats.get(&group).map(|chat| &chat.facts);
         if let Some(member) = self.members.get_mut(&group) {
             let before = self.view.members.get(&group);
             let was = before.map(|member| (member.waiting, member.topic)).unwrap_or_default();
-            member.waiting = plan.waiting;
-            if !plan.waiting && plan.act.is_none() && verdict.decision != Decision::Unknown {
+            let last = member.wait;
+            let warned = member.waits(plan.waiting, plan.warned, self.now_ms);
+            if let Some(facts) = settings {
+                // E63: who has written nothing since they came is told where the group wants it.
+                let topic = if member.writes_from_outside() { member.topic } else { facts.settings.prompt_topic() };
+                member.topic = facts.topic(topic, self.now_ms);
+            }
+            // A call that is under way is told of when it is over.
+            let is_over = plan.act.is_none() && member.call.is_none();
+            if !plan.waiting && is_over && verdict.decision != Decision::Unknown {
                 member.name.clear();
+            } else if plan.waiting && member.name.is_empty() {
+                member.name.clone_from(&self.name);
             }
             let now = member.limits(Mark::of(self.bot, group, self.user), self.now_ms);
             if now.limits == Limits::Free && member.call.is_none() {
                 member.restored = None;
             }
-            let settled = plan.act.is_none() && member.call.is_none() && !plan.waiting;
+            let settled = is_over && !plan.waiting;
             if settled && !now.ours {
+                member.ban = None;
                 let was_ours = member.mute_until.take().is_some();
                 self.writes.ledger.extend(was_ours.then_some(LedgerEntry { group, imposed: None }));
             }
             let is = (member.waiting, member.topic);
             // The prompt of the topic that they were named in, and of the one that they are named in now.
-            let stale = [was, is].into_iter().filter(|(waiting, _)| *waiting && was != is).map(|(_, topic)| topic);
+            let changed = was != is || warned;
+            let stale = [was, is].into_iter().filter(|(waiting, _)| *waiting && changed).map(|(_, topic)| topic);
+            let not_before_ms = member.shown_ms(self.now_ms, last);
             for topic in stale.collect::<BTreeSet<_>>() {
                 let intent = Intent::Prompt { group, topic };
-                self.writes.put.push(Put { intent, not_before_ms: self.now_ms, urgency: self.urgency });
+                self.writes.put.push(Put { intent, not_before_ms, urgency: self.urgency });
             }
             let free =
                 matches!(verdict.decision, Decision::Free | Decision::HandsOff(Reason::Exempt | Reason::Suspended));
@@ -234,6 +302,63 @@ impl<'a> Person<'a> {
                 acquitted: free,
             });
         }
+    }
+
+    /// What is to be done about their request to be let into `group`, and where to look them up for it.
+    #[must_use]
+    pub fn of_request(&self, group: ChatId) -> (OfRequest, Vec<(ChatId, i64)>) {
+        let judge = |rule: &Rule<'_>, member: Option<&Member>| {
+            member.map(|member| policy::of_request(rule, member, self.now_ms))
+        };
+        self.with_rule(group, judge).flatten().unwrap_or((OfRequest::Leave, Vec::new()))
+    }
+
+    /// What `group` is called, and its channels in which the person is not known to be.
+    #[must_use]
+    pub fn missing_in(&self, group: ChatId) -> (String, Vec<(ChatId, ChatFacts)>) {
+        let facts = |chat: ChatId| self.view.chats.get(&chat).map(|chat| chat.facts.clone()).unwrap_or_default();
+        let missing = self.not_known_in(group);
+        (facts(group).title, missing.into_iter().map(|chat| (chat, facts(chat))).collect())
+    }
+
+    /// Whether anything is known about `chat`.
+    #[must_use]
+    pub fn knows(&self, chat: ChatId) -> bool {
+        self.view.chats.contains_key(&chat)
+    }
+
+    /// The mark *find out who has added them* exists while the decision waits for that (E15).
+    fn mark_adder_intent(&mut self, group: ChatId, decision: &Decision) {
+        let unknown = |rule: &Rule<'_>, member: Option<&Member>| policy::trusted(rule, member).is_none();
+        let waits = *decision == Decision::Unknown && self.with_rule(group, unknown) == Some(true);
+        let intent = Intent::Adder { group, user: self.user };
+        if waits {
+            self.writes.put.push(Put { intent, not_before_ms: self.now_ms, urgency: self.urgency });
+        } else if self.view.open.contains(&intent.key()) {
+            self.writes.end.push(intent.key());
+        }
+    }
+
+    /// Has a request answered, and says where to look the person up for it.
+    fn decide_request(&mut self, group: ChatId) -> Vec<(ChatId, i64)> {
+        let Some(request) = self.members.get(&group).and_then(|member| member.request) else { return Vec::new() };
+        let (what, ask) = self.of_request(group);
+        if self.is_dry(group) {
+            self.note_request_that_would_be_answered(group, what);
+            return ask;
+        }
+        let admit = Intent::Admit { group, user: self.user };
+        if what == OfRequest::Admit {
+            self.writes.put.push(Put { intent: admit, not_before_ms: self.now_ms, urgency: self.urgency });
+        } else if self.view.open.contains(&admit.key()) {
+            self.writes.end.push(admit.key());
+        }
+        if what == OfRequest::Greet && !request.told {
+            let greeting = Greeting { group, user: self.user, date: request.order.date, reach: request.reach };
+            self.writes.put.push(Put::urgent(Intent::Greet(greeting), self.now_ms));
+            self.member(group).request = Some(Request { told: true, ..request });
+        }
+        ask
     }
 
     /// Where to make sure of what is known about somebody whom we keep muted: an event may have been lost for good, and
@@ -260,27 +385,5 @@ impl<'a> Person<'a> {
             None if self.view.open.contains(&intent.key()) => self.writes.end.push(intent.key()),
             None => {}
         }
-    }
-
-    /// Decides the messages that were held, and says where to look the person up for those that stay held.
-    fn decide_held(&mut self, group: ChatId) -> Vec<(ChatId, i64)> {
-        let view = self.view;
-        let mut asks = Vec::new();
-        for held in view.held.iter().filter(|held| held.group == group) {
-            let (what, ask) = self.of_message(group, held.date);
-            match what {
-                OfMessage::Hold => asks.extend(ask),
-                OfMessage::Keep => self.writes.unhold.push((group, held.message)),
-                OfMessage::Delete => {
-                    self.writes.unhold.push((group, held.message));
-                    let intent = Intent::Delete { chat: group, message: held.message };
-                    self.writes.put.push(Put { intent, not_before_ms: self.now_ms, urgency: self.urgency });
-                }
-            }
-        }
-        if let Some(held) = self.writes.hold.filter(|held| held.group == group) {
-            asks.extend(self.of_message(group, held.date).1);
-        }
-        asks
     }
 }

@@ -14,12 +14,13 @@ use nezuko_telegram::{CallError, Client, User};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    buttons::ButtonKey,
     clock,
     consume::Reader,
     handle::Handler,
-    lanes,
+    lanes, menus,
     outage::OutageWatch,
-    send::{Sender, seed_sweeps},
+    send::{Sender, seed_links, seed_sweeps},
     store::Store,
 };
 
@@ -31,7 +32,9 @@ const FAREWELL: Duration = Duration::from_secs(2);
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// How often the gauges are read.
 const GAUGES: Duration = Duration::from_secs(10);
-/// How often what is past its time is removed, and groups are looked for that nobody sweeps.
+/// How often the groups are counted that have a rule in force.
+const COUNT: Duration = Duration::from_mins(1);
+/// How often what is past its time is removed, and groups and channels are looked for that nobody looks at.
 const TIDY: Duration = Duration::from_hours(1);
 
 /// Everything that a worker works with for one bot.
@@ -46,6 +49,8 @@ pub struct Worker {
     pub limiter: Arc<dyn Limiter>,
     /// The Bot API.
     pub api: Client,
+    /// Makes and reads what buttons carry.
+    pub buttons: ButtonKey,
     /// What is counted.
     pub metrics: Metrics,
     /// The name of this worker; a random part is added for its claims.
@@ -56,6 +61,8 @@ pub struct Worker {
     pub grace: Duration,
     /// Told whether the database answers.
     pub database_works: Part,
+    /// The gauge of whatever the queue lives in.
+    pub queue_gauge: fn(&Metrics, bool),
 }
 
 impl Worker {
@@ -66,6 +73,7 @@ impl Worker {
             store: self.store.clone(),
             cache: self.cache,
             username: Arc::new(OnceLock::new()),
+            buttons: self.buttons,
             metrics: self.metrics.clone(),
             clock: clock::system(),
             wake: Arc::default(),
@@ -87,7 +95,8 @@ impl Worker {
         Reader::run(self.consumer.clone(), handler.clone(), outage.clone(), self.reclaim_idle, &stop, &reading);
         lanes::run(&sender, &stop, &sending);
         tokio::spawn(ask_who_we_are(self.api, handler.clone(), stop.clone()));
-        tokio::spawn(keep_house(self.consumer.clone(), handler, outage, self.database_works, stop.clone()));
+        let beside = Beside { database_works: self.database_works, queue_gauge: self.queue_gauge };
+        tokio::spawn(keep_house(self.consumer.clone(), handler, outage, beside, stop.clone()));
 
         stop.cancelled().await;
         reading.close();
@@ -139,23 +148,38 @@ pub async fn bring_up_to_date(database: &Database, stop: &CancellationToken) -> 
     Ok(false)
 }
 
-/// Asks Telegram for the bot's username, by which commands are addressed; later only whether Telegram is back, where nothing
-/// else has been asked since it went away: its breaker stays open until a call gets through.
+/// Asks Telegram for the bot's username, by which commands are addressed, and has it show them; later only whether Telegram
+/// is back, where nothing else has been asked since it went away: its breaker stays open until a call gets through.
 async fn ask_who_we_are(api: Client, handler: Handler, stop: CancellationToken) {
+    let mut announced = false;
     while !stop.is_cancelled() {
-        if handler.username.get().is_none() || api.is_held_back() {
+        if !announced || api.is_held_back() {
             tokio::select! {
                 () = api.ready() => {}
                 () = stop.cancelled() => return,
             }
-            let me: Result<MethodResponse<User>, CallError> = api.request("getMe", None::<()>).await;
-            match me {
-                Ok(me) => drop(handler.username.set(me.result.username.unwrap_or_default())),
-                Err(error) => tracing::warn!(%error, "getMe failed, trying again"),
+            if handler.username.get().is_none() || announced {
+                let me: Result<MethodResponse<User>, CallError> = api.request("getMe", None::<()>).await;
+                match me {
+                    Ok(me) => drop(handler.username.set(me.result.username.unwrap_or_default())),
+                    Err(error) => tracing::warn!(%error, "getMe failed, trying again"),
+                }
+            }
+            if !announced && handler.username.get().is_some() {
+                match menus::announce(&api).await {
+                    Ok(()) => announced = true,
+                    Err(error) => tracing::warn!(%error, "menus of commands not set, trying again"),
+                }
             }
         }
         wait(&stop, ASK_AGAIN).await;
     }
+}
+
+/// Who is told whether the servers answer.
+struct Beside {
+    database_works: Part,
+    queue_gauge: fn(&Metrics, bool),
 }
 
 /// Reads the gauges and removes what is past its time.
@@ -163,10 +187,12 @@ async fn keep_house(
     consumer: Arc<dyn Consumer>,
     handler: Handler,
     outage: Arc<OutageWatch>,
-    database_works: Part,
+    beside: Beside,
     stop: CancellationToken,
 ) {
+    let Beside { database_works, queue_gauge } = beside;
     let mut tidy_at_ms = (handler.clock)();
+    let mut count_at_ms = tidy_at_ms;
     while !stop.is_cancelled() {
         let now_ms = (handler.clock)();
         match handler.store.open_intents(now_ms).await {
@@ -187,11 +213,25 @@ async fn keep_house(
         if let Err(error) = async { outage.note().await.and(outage.look(now_ms).await) }.await {
             tracing::warn!(%error, "how far the updates have come is not known, trying again");
         }
-        if let Ok(backlog) = consumer.backlog().await {
+        let backlog = consumer.backlog().await;
+        queue_gauge(&handler.metrics, backlog.is_ok());
+        if let Ok(backlog) = backlog {
             handler.metrics.set_backlog(backlog);
         }
+        if now_ms >= count_at_ms
+            && let Ok(active) = handler.store.active_groups().await
+        {
+            handler.metrics.set_active_groups(active.unsigned_abs());
+            count_at_ms = now_ms + COUNT.as_millis() as i64;
+        }
         if now_ms >= tidy_at_ms {
-            match async { seed_sweeps(&handler).await.and(handler.store.purge(now_ms).await) }.await {
+            match async {
+                seed_sweeps(&handler).await?;
+                seed_links(&handler).await?;
+                handler.store.purge(now_ms).await
+            }
+            .await
+            {
                 Ok(()) => tidy_at_ms = now_ms + TIDY.as_millis() as i64,
                 Err(error) => tracing::warn!(%error, "not tidied up, trying again"),
             }
@@ -227,10 +267,17 @@ mod tests {
 
     #[async_trait]
     impl Transport for Telegram {
-        async fn post(&self, _: &str, _: Vec<u8>) -> Result<RawResponse, TransportError> {
-            self.asked.fetch_add(1, Ordering::Relaxed);
+        async fn post(&self, method: &str, _: Vec<u8>) -> Result<RawResponse, TransportError> {
             self.away.store(false, Ordering::Relaxed);
-            let body = r#"{"ok":true,"result":{"id":1,"is_bot":true,"first_name":"Bot","username":"bot"}}"#.into();
+            let result = match method {
+                "getMyCommands" => "[]",
+                "setMyCommands" => "true",
+                _ => {
+                    self.asked.fetch_add(1, Ordering::Relaxed);
+                    r#"{"id":1,"is_bot":true,"first_name":"Bot","username":"bot"}"#
+                }
+            };
+            let body = format!(r#"{{"ok":true,"result":{result}}}"#).into();
             Ok(RawResponse { status: 200, retry_after: None, body })
         }
 

@@ -10,7 +10,7 @@ use nezuko_telegram::{ChatId, ChatKind, MessageId, UserId};
 
 use crate::{
     facts::{ChatFacts, Member, Setting, set},
-    intent::{Command, Intent, Press, Reply},
+    intent::{Command, Greeting, Intent, Notice, Press, Reply, Work},
 };
 
 /// Links by group and channel.
@@ -28,6 +28,11 @@ pub fn chat(old: &ChatFacts, new: &ChatFacts) -> ChatFacts {
             field.clone_from(old);
         }
     };
+    facts.settings.merge(old.settings.clone());
+    for (sender, allowed) in &old.allowed_senders {
+        facts.allow_sender(*sender, *allowed);
+    }
+    facts.refused = facts.refused.or(old.refused);
     or_old(&mut facts.kind, &ChatKind::Supergroup.as_str().to_owned());
     or_old(&mut facts.title, &old.title);
     or_old(&mut facts.invite_link, &old.invite_link);
@@ -66,11 +71,18 @@ pub fn member(old: Member, new: Option<Member>) -> Member {
         spoke: old.spoke.max(new.spoke),
         change: newest(old.change, new.change, |change| change.order),
         theirs: newest(old.theirs, new.theirs, |theirs| theirs.order),
+        allowed: newer(old.allowed, new.allowed),
         is_bot: old.is_bot || new.is_bot,
         name: if new.name.is_empty() { old.name } else { new.name },
         call: new.call,
         mute_until: new.mute_until,
         restored: new.restored,
+        ban: new.ban,
+        added: newest(old.added, new.added, |added| added.order),
+        wait: new.wait,
+        failed_ms: new.failed_ms,
+        would: new.would,
+        request: new.request,
         topic: new.topic,
         waiting: new.waiting,
     }
@@ -80,11 +92,19 @@ fn newest<T, O: Ord>(old: Option<T>, new: Option<T>, order: impl Fn(&T) -> O) ->
     old.into_iter().chain(new).max_by_key(order)
 }
 
+fn newer(old: Option<Setting<bool>>, mut new: Option<Setting<bool>>) -> Option<Setting<bool>> {
+    if let Some(old) = old {
+        set(&mut new, old);
+    }
+    new
+}
+
 /// Whether `intent` is about this chat, or was given in it.
 #[must_use]
 pub fn is_about(intent: &Intent, chat: ChatId) -> bool {
     match intent {
         Intent::Answer(press) => press.group == chat,
+        Intent::Greet(greeting) => greeting.group == chat,
         _ => intent.chat() == Some(chat),
     }
 }
@@ -96,12 +116,26 @@ pub fn intent(old: Intent, new: ChatId) -> Option<Intent> {
     Some(match old {
         Intent::Member { user, .. } => Intent::Member { group: new, user },
         Intent::Check { user, .. } => Intent::Check { chat: new, user },
+        Intent::Admit { user, .. } => Intent::Admit { group: new, user },
+        Intent::Adder { user, .. } => Intent::Adder { group: new, user },
+        Intent::BanSender { sender, .. } => Intent::BanSender { group: new, sender },
+        Intent::Notice(notice) => Intent::Notice(Notice { group: new, ..notice }),
+        Intent::Greet(greeting) => Intent::Greet(Greeting { group: new, ..greeting }),
         Intent::Prompt { .. } => Intent::Prompt { group: new, topic: None },
         Intent::Redecide { .. } => Intent::Redecide { chat: new, after: UserId(0) },
+        Intent::Recheck(work) => Intent::Recheck(Work { chat: new, after: UserId(0), done: 0, message, ..work }),
+        Intent::Release(work) => Intent::Release(Work { chat: new, message, ..work }),
+        Intent::Log { .. } => Intent::Log { group: new },
+        Intent::Link { .. } => Intent::Link { chat: new },
+        Intent::Refuse { told, .. } => Intent::Refuse { group: new, told },
         Intent::Answer(press) => Intent::Answer(Press { group: new, message, ..press }),
         Intent::Command(command) => Intent::Command(Command { chat: new, topic: None, message, ..command }),
-        Intent::Reply(reply) => Intent::Reply(Reply { chat: new, topic: None, message, ..reply }),
-        Intent::Delete { .. } => return None,
+        // Its buttons were made for the old group; what was to begin with it is wanted still.
+        Intent::Reply(reply) => {
+            let then = reply.then.and_then(|then| intent(*then, new)).map(Box::new);
+            Intent::Reply(Reply { chat: new, topic: None, message, keyboard: Vec::new(), then, ..reply })
+        }
+        Intent::Delete { .. } | Intent::SenderChat(_) | Intent::Panel { .. } => return None,
     })
 }
 

@@ -17,7 +17,9 @@ use nezuko_shared::{
     telemetry::metrics::Metrics,
 };
 use nezuko_telegram::{BotId, ChatId, UpdateId, UserId};
-use nezuko_worker::{clock, consume::Reader, handle::Handler, outage::OutageWatch, store::SqlStore};
+use nezuko_worker::{
+    buttons::ButtonKey, clock, consume::Reader, handle::Handler, outage::OutageWatch, store::SqlStore,
+};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -99,6 +101,10 @@ impl Consumer for Queue {
 
     async fn backlog(&self) -> Result<Backlog, QueueError> {
         Ok(Backlog::default())
+    }
+
+    async fn oldest_ms(&self) -> Result<Option<i64>, QueueError> {
+        Ok(None)
     }
 
     async fn leave(&self) -> Result<(), QueueError> {
@@ -189,6 +195,7 @@ impl Process {
             cache: Arc::new(self.gate.clone()),
             bot,
             username: Arc::new(OnceLock::new()),
+            buttons: ButtonKey::of_token(bot, "a token"),
             metrics,
             clock: clock::system(),
             wake: Arc::default(),

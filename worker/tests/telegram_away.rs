@@ -23,6 +23,7 @@ use nezuko_shared::{
 };
 use nezuko_telegram::{BotId, ChatId, MessageId};
 use nezuko_worker::{
+    buttons::ButtonKey,
     intent::{Intent, Put},
     run::Worker,
     store::{SqlStore, Store},
@@ -103,11 +104,13 @@ async fn one_call_at_a_time_sees_whether_telegram_is_back_and_then_all_goes_on()
         cache: Arc::new(MemoryCache::default()),
         limiter: Arc::new(MemoryLimiter::new(LimiterSettings::default())),
         api: api.client(BOT, Duration::from_secs(5)).unwrap(),
+        buttons: ButtonKey::of_token(BOT, "a token"),
         metrics: metrics.clone(),
         name: "one".to_owned(),
         reclaim_idle: Duration::from_secs(30),
         grace: Duration::from_secs(5),
         database_works: Readiness::default().reported("database"),
+        queue_gauge: Metrics::set_db_connected,
     };
     let working = tokio::spawn(worker.run(stop.clone()));
 

@@ -7,17 +7,16 @@ use bytes::Bytes;
 use futures_util::{StreamExt, future::join_all, stream};
 use http_body_util::BodyExt;
 use nezuko_shared::{
+    clock::unix_ms,
     config::{Role, Settings},
     queue::Backlog,
+    telemetry::trace::recorded,
 };
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert_eq, prop_oneof, proptest};
 use tokio::sync::Barrier;
 
 use super::*;
-use crate::{
-    intake::unix_ms,
-    memory_queue::{MemoryQueue, Mode},
-};
+use crate::memory_queue::{MemoryQueue, Mode};
 
 const UPDATE: &str = r#"{"update_id":9,"message":{"from":{"id":5},"chat":{"id":-100}}}"#;
 
@@ -87,6 +86,39 @@ async fn an_update_is_stored_as_it_came() {
     assert_eq!((envelope.bot, envelope.update_id.0, envelope.routing_key), (BotId(42), 9, 5));
     assert_eq!(envelope.trace_id().len(), 32);
     assert!((unix_ms() - envelope.received_ms).abs() < 60_000);
+}
+
+/// A request by a proxy that records the trace which it began.
+fn traced(request: Request, traceparent: &str) -> Request {
+    let (mut head, body) = request.into_parts();
+    head.headers.insert("traceparent", traceparent.parse().unwrap());
+    Request::from_parts(head, body)
+}
+
+#[tokio::test]
+async fn the_trace_of_the_proxy_in_front_goes_on_in_the_envelope() {
+    let (webhook, queue) = webhook();
+    let proxy = recorded::sampled();
+    webhook.receive(traced(post(UPDATE), &proxy)).await;
+    let spans = recorded::spans(&proxy);
+    let [span] = spans.as_slice() else { panic!("{spans:?}") };
+    let noted = |key, value| span.attributes.contains(&KeyValue::new(key, value));
+    assert!(noted("nezuko.bot_id", 42) && noted("nezuko.update_id", 9), "{span:?}");
+    assert!(noted("http.response.status_code", 200), "{span:?}");
+    let of_span = format!("00-{}-{}-01", span.span_context.trace_id(), span.span_context.span_id());
+    assert_eq!(queue.stored.lock().unwrap()[0].traceparent, of_span);
+    assert!(
+        proxy.contains(&span.parent_span_id.to_string()) && proxy.contains(&span.span_context.trace_id().to_string())
+    );
+}
+
+#[tokio::test]
+async fn nobody_without_the_secret_has_a_trace_recorded() {
+    let (webhook, _queue) = webhook();
+    let stranger = recorded::sampled();
+    let request = Request::post("/webhook").body(Body::from(UPDATE)).unwrap();
+    assert_eq!(webhook.receive(traced(request, &stranger)).await.status(), StatusCode::UNAUTHORIZED);
+    assert!(recorded::spans(&stranger).is_empty());
 }
 
 #[tokio::test]

@@ -123,4 +123,11 @@
   annotations:
     summary: 'The clock of {{ "{{ $labels.instance }}" }} is off by more than 2 s'
     description: Events are ordered by Telegram's dates and lookups by this clock. Set it by NTP.
+- alert: NezukoTelemetryDropped
+  expr: sum by (exporter, app_kubernetes_io_component) (increase(nezuko_telemetry_dropped_total{ {{- $fleet -}} }[30m])) > 0
+  for: 45m
+  labels: {severity: warning}
+  annotations:
+    summary: 'What a {{ "{{ $labels.app_kubernetes_io_component }}" }} sends as {{ "{{ $labels.exporter }}" }} is lost'
+    description: Nobody waits for it, but traces or reports of errors are missing. The log says since when; look at the collector or Sentry.
 {{- end }}

@@ -10,6 +10,14 @@
 {{- fail "worker.autoscaling: fallbackReplicas must lie between minReplicas and maxReplicas" -}}
 {{- end -}}
 {{- end -}}
+{{- with .Values.networkPolicy -}}
+{{- if and .strict $.Values.settings.OTEL_EXPORTER_OTLP_ENDPOINT (not .collectorTo) -}}
+{{- fail "networkPolicy.collectorTo must say where the collector is, since networkPolicy.strict is set" -}}
+{{- end -}}
+{{- if and .strict $.Values.sentry.existingSecret (not .sentryTo) -}}
+{{- fail "networkPolicy.sentryTo must say where Sentry is, since networkPolicy.strict is set" -}}
+{{- end -}}
+{{- end -}}
 {{- $url := .Values.settings.WEBHOOK_URL | default "" -}}
 {{- if and .Values.ingress.enabled $url (ne (get (urlParse $url) "hostname") .Values.ingress.host) -}}
 {{- fail "settings.WEBHOOK_URL must lead to ingress.host" -}}

@@ -19,6 +19,9 @@
 {{- $redis = dict "setting" "REDIS_URL" "secret" $redis.existingSecret "key" $redis.key -}}
 {{- $database := index $values.database (eq .component "migrate" | ternary "owner" "runtime") -}}
 {{- $database = dict "setting" "DATABASE_URL" "secret" $database.existingSecret "key" $database.key -}}
+{{- if and $values.sentry.existingSecret (has .component (list "gateway" "worker")) -}}
+{{- $bots = append $bots (dict "setting" "SENTRY_DSN" "secret" $values.sentry.existingSecret "key" $values.sentry.key) -}}
+{{- end -}}
 {{- if eq .component "gateway" -}}
 {{- append $bots $redis | toYaml -}}
 {{- else if eq .component "migrate" -}}

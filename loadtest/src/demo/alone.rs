@@ -30,7 +30,7 @@ pub(super) async fn show(options: &DemoOptions, dir: &Path) -> anyhow::Result<bo
     let settings = Options { duplicate_one_in: DUPLICATE_ONE_IN, seed: options.seed, ..Options::new(TOKEN) };
     let simulator = Simulator::start(scenario.world(now_ms()), settings).await?;
     let began = Instant::now();
-    let nezuko = Alone::start(&options.programs, dir, TOKEN, &simulator).await?;
+    let nezuko = Alone::start(&options.programs, dir, TOKEN, &simulator, &[]).await?;
     let Alone { program, ready_after, metrics, .. } = nezuko;
     let idle = memory(&program);
     println!("nezuko is ready after {ready_after:.1?}");

@@ -4,9 +4,11 @@ mod alone;
 mod fleet;
 mod report;
 mod screen;
+mod week;
 
 use std::{path::PathBuf, time::Duration};
 
+pub use self::week::WeekOptions;
 use crate::{drive::directory::in_directory, generate::DayPlan};
 
 /// What a demo can be told.
@@ -54,6 +56,15 @@ pub async fn alone(options: &DemoOptions) -> anyhow::Result<bool> {
 /// As with [`alone()`].
 pub async fn fleet(options: &DemoOptions, servers: &Servers) -> anyhow::Result<bool> {
     in_directory("demo", async |dir| fleet::show(options, servers, dir).await).await
+}
+
+/// Plays a week of groups against `nezuko`, or against a gateway and two workers over `servers`; true if nothing was lost,
+/// wrong or done twice, and everything was exercised.
+///
+/// # Errors
+/// As with [`alone()`].
+pub async fn week(options: &WeekOptions, servers: Option<&Servers>) -> anyhow::Result<bool> {
+    in_directory("week", async |dir| week::show(options, servers, dir).await).await
 }
 
 fn now_ms() -> i64 {

@@ -27,8 +27,15 @@ pub(crate) struct Alone {
 }
 
 impl Alone {
-    /// Starts `nezuko` out of the directory `programs` with its database and log in `dir`.
-    pub(crate) async fn start(programs: &Path, dir: &Path, token: &str, telegram: &Simulator) -> anyhow::Result<Self> {
+    /// Starts `nezuko` out of the directory `programs` with its database and log in `dir`, and with `more` in its
+    /// environment.
+    pub(crate) async fn start(
+        programs: &Path,
+        dir: &Path,
+        token: &str,
+        telegram: &Simulator,
+        more: &[(&'static str, String)],
+    ) -> anyhow::Result<Self> {
         let path = executable(programs, "nezuko")?;
         let (port, ops_port) = (free_port(), free_port());
         let address = format!("http://127.0.0.1:{port}");
@@ -43,6 +50,7 @@ impl Alone {
             ("DATABASE_URL", format!("sqlite://{}", dir.join("nezuko.sqlite").display())),
         ];
         let began = Instant::now();
+        let environment = environment.into_iter().chain(more.iter().cloned());
         let mut program = Program::start(&path, "nezuko", dir, environment)?;
         program.wait_until_ready(&format!("http://127.0.0.1:{ops_port}/ready"), READY_WITHIN).await?;
         Ok(Self {

@@ -2,6 +2,7 @@
 
 pub(crate) mod alone;
 pub(crate) mod directory;
+mod hours;
 pub(crate) mod http;
 mod program;
 mod progress;
@@ -17,13 +18,14 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use self::progress::Watch;
 pub use self::{
+    hours::Hours,
     http::page,
     program::Program,
     progress::Progress,
     slow_link::{Delays, SlowLink},
 };
 use crate::{
-    generate::Scenario,
+    generate::{Scenario, Timed},
     oracle::{Delivery, Kind, Tolerance, Verdict, judge},
     simulator::Simulator,
     world::{Act, Refused, UserId},
@@ -120,8 +122,18 @@ impl Run {
 
     /// Lets everybody act, and tells `told` how it goes. Cancelling it leaves the rest undone.
     pub async fn play(&mut self, mut told: impl FnMut(Progress)) {
+        let whole = self.scenario.acts.last().map_or(1, |timed| timed.at_ms.max(1));
+        #[allow(clippy::cast_precision_loss)]
+        let squeezed =
+            |timed: &Timed| (self.options.lasts.mul_f64(timed.at_ms as f64 / whole as f64), timed.act.clone());
+        let acts: Vec<_> = self.scenario.acts.iter().map(squeezed).collect();
+        self.act_out(acts, &mut told).await;
+    }
+
+    /// Has these acts happen, each so long from now at the earliest.
+    async fn act_out(&mut self, acts: Vec<(Duration, Act)>, told: &mut impl FnMut(Progress)) {
         let start = Instant::now();
-        let mut lanes = self.lanes();
+        let mut lanes = lanes(acts);
         let mut next: BinaryHeap<_> =
             lanes.iter().filter_map(|(who, lane)| Some(Reverse((start + lane.acts.front()?.0, *who)))).collect();
         let mut tell_at = start;
@@ -140,22 +152,6 @@ impl Run {
             tokio::task::yield_now().await;
         }
         told(self.progress());
-    }
-
-    fn lanes(&self) -> BTreeMap<UserId, Lane> {
-        let whole = self.scenario.acts.last().map_or(1, |timed| timed.at_ms.max(1));
-        let mut lanes: BTreeMap<UserId, Lane> = BTreeMap::new();
-        for timed in &self.scenario.acts {
-            #[allow(clippy::cast_precision_loss)]
-            let at = self.options.lasts.mul_f64(timed.at_ms as f64 / whole as f64);
-            let lane = lanes.entry(protagonist(&timed.act)).or_insert_with(|| Lane {
-                acts: VecDeque::new(),
-                late: Duration::ZERO,
-                waits_since: None,
-            });
-            lane.acts.push_back((at, timed.act.clone()));
-        }
-        lanes
     }
 
     /// Does the next act of a lane; true if it has to be tried again.
@@ -219,6 +215,20 @@ impl Run {
     }
 }
 
+/// The acts by whose story they belong to.
+fn lanes(acts: Vec<(Duration, Act)>) -> BTreeMap<UserId, Lane> {
+    let mut lanes: BTreeMap<UserId, Lane> = BTreeMap::new();
+    for (at, act) in acts {
+        let lane = lanes.entry(protagonist(&act)).or_insert_with(|| Lane {
+            acts: VecDeque::new(),
+            late: Duration::ZERO,
+            waits_since: None,
+        });
+        lane.acts.push_back((at, act));
+    }
+    lanes
+}
+
 impl Lane {
     fn next_due(&self, start: Instant) -> Option<Instant> {
         self.acts.front().map(|(at, _)| start + *at + self.late)
@@ -230,12 +240,17 @@ fn may_still_come(verdict: &Verdict) -> bool {
     let missing = [
         Kind::NotMuted,
         Kind::StillMuted,
+        Kind::AdminsRestrictionGone,
         Kind::PromptMissing,
         Kind::PromptLeft,
         Kind::MessageNotDeleted,
         Kind::CommandUnanswered,
         Kind::PressUnanswered,
         Kind::PressFreedNobody,
+        Kind::RequestNotGranted,
+        Kind::NoteLeft,
+        Kind::SenderNotBanned,
+        Kind::LogIncomplete,
     ];
     verdict.findings.iter().any(|finding| missing.contains(&finding.kind))
 }

@@ -1,5 +1,7 @@
 //! A day of several protected groups, with a raid in it.
 
+use std::{collections::BTreeMap, ops::Range};
+
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::{Scenario, Timed, people, stories::Stories};
@@ -55,12 +57,31 @@ const BOT_RIGHTS: Rights = Rights { can_promote_members: false, can_change_info:
 /// A day from a seed: the same seed and plan give the same day.
 #[must_use]
 pub fn day(seed: u64, plan: DayPlan, bot: Person) -> Scenario {
+    make(seed, plan, bot, false)
+}
+
+/// The same, in groups with other settings than usual, and with what is rarer: people bring others in, ask to be let in and
+/// edit, channels write, one group has topics.
+#[must_use]
+pub fn varied_day(seed: u64, plan: DayPlan, bot: Person) -> Scenario {
+    make(seed, plan, bot, true)
+}
+
+fn make(seed: u64, plan: DayPlan, bot: Person, is_varied: bool) -> Scenario {
     let mut day = Day::new(seed, bot);
     let groups = day.found(plan.groups.max(5));
+    if is_varied {
+        day.scenario.chats.iter_mut().filter(|chat| chat.id == groups[1].id).for_each(|chat| chat.is_forum = true);
+    }
     day.open(&groups);
     for (index, group) in groups.iter().enumerate() {
         day.talk(group, plan);
         Stories { day: &mut day, group }.tell(plan.stories);
+        if is_varied {
+            let mut stories = Stories { day: &mut day, group };
+            stories.set_differently(index);
+            stories.tell_rarer();
+        }
         day.run_by_admins(group, index);
     }
     day.raid(&groups[3], plan.raiders);
@@ -71,7 +92,11 @@ pub fn day(seed: u64, plan: DayPlan, bot: Person) -> Scenario {
 pub(super) struct Day {
     pub(super) random: StdRng,
     next_id: i64,
-    scenario: Scenario,
+    pub(super) scenario: Scenario,
+    /// When the groups are busy.
+    pub(super) busy: Range<i64>,
+    /// Supergroups that are basic groups at first, and their ids until then.
+    pub(super) upgraded: BTreeMap<ChatId, ChatId>,
 }
 
 impl Day {
@@ -80,6 +105,8 @@ impl Day {
             random: StdRng::seed_from_u64(seed),
             next_id: 5_000_000_000 + i64::try_from(seed % 1_000_000).unwrap_or(0) * 100_000,
             scenario: Scenario { bot, people: Vec::new(), chats: Vec::new(), acts: Vec::new() },
+            busy: 3 * HOUR..20 * HOUR,
+            upgraded: BTreeMap::new(),
         }
     }
 
@@ -97,6 +124,16 @@ impl Day {
         chat
     }
 
+    /// A channel that the bot is not in, and who runs it.
+    pub(super) fn foreign_channel(&mut self) -> (UserId, ChatId) {
+        let owner = self.somebody();
+        let channel = ChatId(-1_003_000_000_000 - owner.0 % 1_000_000_000);
+        let mut spec = ChatSpec::new(channel, ChatKind::Channel, "Elsewhere");
+        spec.members = vec![(owner, Member::Creator { is_anonymous: false })];
+        self.scenario.chats.push(spec);
+        (owner, channel)
+    }
+
     pub(super) fn somebody(&mut self) -> UserId {
         self.next_id += 1;
         let person = people::person(self.next_id, &mut self.random);
@@ -111,6 +148,7 @@ impl Day {
 
     /// Somebody is in a chat from the beginning.
     pub(super) fn seat(&mut self, chat: ChatId, user: UserId, member: Member) {
+        let chat = self.upgraded.get(&chat).copied().unwrap_or(chat);
         if let Some(spec) = self.scenario.chats.iter_mut().find(|spec| spec.id == chat) {
             spec.members.push((user, member));
         }
@@ -128,12 +166,12 @@ impl Day {
 
     /// A moment in which the groups are busy.
     pub(super) fn moment(&mut self) -> i64 {
-        self.random.random_range(3 * HOUR..20 * HOUR)
+        self.random.random_range(self.busy.clone())
     }
 
     /// Group `i` requires channel `i`; every fifth from the third on requires the channel before it, too; every fifth
     /// from the fifth on shares the channel of the first.
-    fn found(&mut self, count: usize) -> Vec<Group> {
+    pub(super) fn found(&mut self, count: usize) -> Vec<Group> {
         let number = |index: usize| i64::try_from(index).unwrap_or(0);
         let base = self.next_id % 1_000_000_000_000;
         let channel_id = |index| ChatId(-1_002_000_000_000 - base % 100_000_000 - number(index));
@@ -176,7 +214,7 @@ impl Day {
     }
 
     /// The bot is let in everywhere, and the groups are protected.
-    fn open(&mut self, groups: &[Group]) {
+    pub(super) fn open(&mut self, groups: &[Group]) {
         let bot = self.scenario.bot.id;
         let owners: Vec<(ChatId, UserId)> = self.scenario.chats.iter().map(|c| (c.id, c.members[0].0)).collect();
         for (nth, (chat, admin)) in (0..).zip(owners) {
@@ -185,7 +223,10 @@ impl Day {
         for (nth, group) in (0..).zip(groups) {
             let at = HOUR + nth * 3 * MINUTE;
             for (nth, channel) in (0..).zip(&group.channels) {
-                self.say(at + nth * MINUTE, group.owner, group.id, &format!("/protect @{}", channel_name(*channel)));
+                let spec = self.scenario.chats.iter().find(|spec| spec.id == *channel);
+                let name = spec.and_then(|spec| spec.username.as_ref()).map(|name| format!("@{name}"));
+                let name = name.unwrap_or_else(|| channel.to_string());
+                self.say(at + nth * MINUTE, group.owner, group.id, &format!("/protect {name}"));
             }
             if let Some(at) = group.unprotected_at {
                 self.say(at, group.owner, group.id, "/unprotect");
@@ -202,7 +243,7 @@ impl Day {
     }
 
     /// Verified members talk, ask for help, write to the bot in private; the channel posts.
-    fn talk(&mut self, group: &Group, plan: DayPlan) {
+    pub(super) fn talk(&mut self, group: &Group, plan: DayPlan) {
         for nth in 0..plan.talkers {
             let user = self.somebody();
             self.seat(group.id, user, Member::Member);
@@ -210,7 +251,7 @@ impl Day {
                 self.seat(*channel, user, Member::Member);
             }
             for _ in 0..plan.messages {
-                let at = self.random.random_range(3 * HOUR..23 * HOUR);
+                let at = self.random.random_range(self.busy.start..self.busy.end + 3 * HOUR);
                 self.write(at, user, group.id);
             }
             let at = self.moment();
@@ -229,7 +270,7 @@ impl Day {
     }
 
     /// Administrators write, ask for the status, and restrict people; a bot comes along.
-    fn run_by_admins(&mut self, group: &Group, index: usize) {
+    pub(super) fn run_by_admins(&mut self, group: &Group, index: usize) {
         for nth in 0..3 {
             let admin = group.admins[nth];
             for _ in 0..5 {
@@ -241,7 +282,7 @@ impl Day {
         self.say(at, group.admins[0], group.id, "/status");
         let helper = UserId(4_000_000_000 + self.next_id % 1_000_000_000);
         let name = format!("helper_{index}_bot");
-        let bot = Person { id: helper, is_bot: true, first_name: "Helper".to_owned(), username: Some(name) };
+        let bot = Person { username: Some(name), is_bot: true, ..Person::named(helper, "Helper") };
         self.scenario.people.push(bot);
         let at = self.moment();
         self.at(at, Act::Join { user: helper, chat: group.id });

@@ -5,6 +5,8 @@ mod day;
 mod people;
 mod stories;
 mod stream;
+mod varied;
+mod week;
 
 use std::io::{BufRead, Write};
 
@@ -12,8 +14,9 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     crowd::{BacklogPlan, LoudPlan, RaidPlan, backlog, loud, raid},
-    day::{DayPlan, day},
+    day::{DayPlan, day, varied_day},
     stream::stream,
+    week::{WeekPlan, week},
 };
 use crate::world::{Act, ChatSpec, Person, World};
 

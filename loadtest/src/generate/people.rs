@@ -41,7 +41,13 @@ pub(super) fn person(id: i64, random: &mut StdRng) -> Person {
     let hostile = random.random_ratio(1, 8);
     let name = if hostile { HOSTILE_NAMES.choose(random) } else { NAMES.choose(random) };
     let username = random.random_ratio(1, 2).then(|| format!("user_{id}"));
-    Person { id: UserId(id), is_bot: false, first_name: (*name.unwrap_or(&"Ann")).to_owned(), username }
+    Person {
+        id: UserId(id),
+        is_bot: false,
+        first_name: (*name.unwrap_or(&"Ann")).to_owned(),
+        username,
+        language_code: None,
+    }
 }
 
 /// Something that people write; mostly text.

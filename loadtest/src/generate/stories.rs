@@ -34,28 +34,28 @@ impl Stories<'_> {
     }
 
     /// The next thing a person does comes after this long.
-    fn pause(&mut self) -> i64 {
+    pub(super) fn pause(&mut self) -> i64 {
         self.day.random.random_range(20 * MINUTE..2 * HOUR)
     }
 
-    fn join(&mut self, at: i64, user: UserId, chat: ChatId) {
+    pub(super) fn join(&mut self, at: i64, user: UserId, chat: ChatId) {
         self.day.at(at, Act::Join { user, chat });
     }
 
-    fn leave(&mut self, at: i64, user: UserId, chat: ChatId) {
+    pub(super) fn leave(&mut self, at: i64, user: UserId, chat: ChatId) {
         self.day.at(at, Act::Leave { user, chat });
     }
 
-    fn write(&mut self, at: i64, user: UserId) {
+    pub(super) fn write(&mut self, at: i64, user: UserId) {
         self.day.write(at, user, self.group.id);
     }
 
-    fn press(&mut self, at: i64, user: UserId) {
+    pub(super) fn press(&mut self, at: i64, user: UserId) {
         self.day.at(at, Act::Press { user, chat: self.group.id, message: None });
     }
 
     /// Joins all required channels, one after the other; returns when the last is joined.
-    fn join_channels(&mut self, mut at: i64, user: UserId) -> i64 {
+    pub(super) fn join_channels(&mut self, mut at: i64, user: UserId) -> i64 {
         for channel in &self.group.channels {
             at += 5 * MINUTE;
             self.day.at(at, Act::Join { user, chat: *channel });
@@ -63,20 +63,20 @@ impl Stories<'_> {
         at
     }
 
-    fn seat_in_channels(&mut self, user: UserId) {
+    pub(super) fn seat_in_channels(&mut self, user: UserId) {
         for channel in &self.group.channels {
             self.day.seat(*channel, user, Member::Member);
         }
     }
 
-    fn newcomer(&mut self) -> (UserId, i64) {
+    pub(super) fn newcomer(&mut self) -> (UserId, i64) {
         let (user, at) = (self.day.somebody(), self.day.moment());
         self.join(at, user, self.group.id);
         (user, at)
     }
 
     /// Somebody who was in the group before the bot.
-    fn resident(&mut self) -> (UserId, i64) {
+    pub(super) fn resident(&mut self) -> (UserId, i64) {
         let (user, at) = (self.day.somebody(), self.day.moment());
         self.day.seat(self.group.id, user, Member::Member);
         (user, at)

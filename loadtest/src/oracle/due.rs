@@ -1,8 +1,11 @@
-//! What PRODUCT.md promises a person in a group, moment by moment.
+//! What docs/product.md promises a person in a group, moment by moment.
 
 use std::collections::BTreeSet;
 
-use super::record::{Record, Stood, holds};
+use super::{
+    record::{Record, Stood, holds},
+    terms::{Terms, Word},
+};
 use crate::world::{ChatId, Member, UserId};
 
 /// What is due to somebody in a group.
@@ -14,15 +17,17 @@ pub(super) enum Due {
     Unprotected,
     /// In every required channel.
     Free,
-    /// An administrator lifted the bot's mute; until they leave.
+    /// An administrator lifted the bot's mute, or added them (E15); until they leave.
     Allowed,
     /// An administrator's restriction stands, until then (Unix seconds, 0: for ever).
     Theirs { until: i64, banned: bool },
     /// The bot lacks the rights, so the rule sleeps.
     Suspended,
+    /// A dry run: nothing is done to anybody.
+    Dry,
     /// Lacks a channel.
     Restricted,
-    /// Telegram's order or a command under way leaves both open, or PRODUCT.md does not say.
+    /// Telegram's order or a command under way leaves both open, or docs/product.md does not say.
     Either,
 }
 
@@ -45,14 +50,16 @@ pub(super) struct Segment {
 struct Decided {
     theirs: Option<(i64, bool)>,
     allowed: bool,
-    /// They lifted a restriction of their own: whether that allows a person, PRODUCT.md does not say.
+    /// They brought them in, which counts where the group wants that.
+    added: bool,
+    /// They lifted a restriction of their own: whether that allows a person, docs/product.md does not say.
     lifted_own: bool,
 }
 
 /// What is due to `user` in `group`, from the beginning to the end.
 pub(super) fn segments(record: &Record<'_>, group: ChatId, user: UserId) -> Vec<Segment> {
     let mut moments = BTreeSet::from([i64::MIN]);
-    let decided = decisions(record, record.standing(group, user), user);
+    let decided = decisions(record, group, user);
     for (at_ms, decided) in &decided {
         moments.insert(*at_ms);
         if let Some((until, _)) = decided.theirs.filter(|(until, _)| *until != 0) {
@@ -62,8 +69,10 @@ pub(super) fn segments(record: &Record<'_>, group: ChatId, user: UserId) -> Vec<
     moments.extend(record.standing(group, record.bot()).iter().map(|stood| stood.at_ms));
     for rule in record.rules.get(&group).into_iter().flatten() {
         moments.extend([rule.at_ms, rule.certain_ms]);
-        for channel in &rule.required {
+        for channel in &rule.terms.required {
             moments.extend(record.standing(*channel, user).iter().map(|stood| stood.at_ms));
+            let left = left(record, *channel, user);
+            moments.extend(left.flat_map(|at_ms| [at_ms + record.crossing_ms, at_ms + rule.terms.grace_ms()]));
             moments.extend(record.standing(*channel, record.bot()).iter().map(|stood| stood.at_ms));
         }
     }
@@ -80,18 +89,22 @@ pub(super) fn segments(record: &Record<'_>, group: ChatId, user: UserId) -> Vec<
 }
 
 /// Every change of what administrators decided about a person.
-fn decisions(record: &Record<'_>, standing: &[Stood], user: UserId) -> Vec<(i64, Decided)> {
+fn decisions(record: &Record<'_>, group: ChatId, user: UserId) -> Vec<(i64, Decided)> {
     let mut now = Decided::default();
     let mut held_by_bot = false;
     let mut before = Member::Left;
     let mut decisions = Vec::new();
-    for Stood { at_ms, member, by } in standing.iter().copied() {
+    let mut words = record.words.get(&(group, user)).into_iter().flatten().peekable();
+    for Stood { at_ms, member, by } in record.standing(group, user).iter().copied() {
+        while let Some((said_ms, word)) = words.next_if(|(said_ms, _)| *said_ms < at_ms) {
+            now.say(*word, held_by_bot);
+            decisions.push((*said_ms, now));
+        }
         match by {
             Some(by) if by == record.bot() => held_by_bot = holds(member),
             Some(by) if by == user => {
                 if !member.is_in() {
-                    now.allowed = false;
-                    now.lifted_own = false;
+                    (now.allowed, now.added, now.lifted_own) = (false, false, false);
                 }
             }
             _ => {
@@ -100,6 +113,9 @@ fn decisions(record: &Record<'_>, standing: &[Stood], user: UserId) -> Vec<(i64,
                 now = match member {
                     Member::Restricted { until, .. } => Decided { theirs: Some((until, false)), ..Decided::default() },
                     Member::Kicked { until } => Decided { theirs: Some((until, true)), ..Decided::default() },
+                    Member::Member if !before.is_in() && record.is_added(group, user, at_ms) => {
+                        Decided { added: true, ..Decided::default() }
+                    }
                     Member::Member if held && held_by_bot && now.theirs.is_none() => {
                         Decided { allowed: true, ..Decided::default() }
                     }
@@ -112,7 +128,37 @@ fn decisions(record: &Record<'_>, standing: &[Stood], user: UserId) -> Vec<(i64,
         before = member;
         decisions.push((at_ms, now));
     }
+    for (said_ms, word) in words {
+        now.say(*word, held_by_bot);
+        decisions.push((*said_ms, now));
+    }
     decisions
+}
+
+impl Decided {
+    /// An administrator says a word to the bot.
+    fn say(&mut self, word: Word, held_by_bot: bool) {
+        match word {
+            Word::Free if held_by_bot && self.theirs.is_none() => *self = Self { allowed: true, ..Self::default() },
+            Word::Free => {}
+            Word::Ban => *self = Self { theirs: Some((0, true)), ..Self::default() },
+        }
+    }
+}
+
+/// When somebody left a chat by themselves.
+pub(super) fn left(record: &Record<'_>, chat: ChatId, user: UserId) -> impl Iterator<Item = i64> {
+    let leaves = move |stood: &&Stood| stood.member == Member::Left && stood.by == Some(user);
+    record.standing(chat, user).iter().filter(leaves).map(|stood| stood.at_ms)
+}
+
+/// Whether somebody is in a channel, or left it by themselves less than so long ago (E34).
+fn is_as_if_in(record: &Record<'_>, channel: ChatId, user: UserId, at_ms: i64, grace_ms: i64) -> bool {
+    let standing = record.standing(channel, user);
+    let last = standing[..standing.partition_point(|stood| stood.at_ms <= at_ms)].last();
+    let has_grace =
+        |stood: &Stood| stood.member == Member::Left && stood.by == Some(user) && at_ms < stood.at_ms + grace_ms;
+    last.is_some_and(|stood| stood.member.at(at_ms).is_in() || has_grace(stood))
 }
 
 fn due_at(record: &Record<'_>, group: ChatId, user: UserId, at_ms: i64, decided: Decided) -> Due {
@@ -124,11 +170,11 @@ fn due_at(record: &Record<'_>, group: ChatId, user: UserId, at_ms: i64, decided:
         return Due::Theirs { until, banned };
     }
     let Some((rule, before)) = record.required_at(group, at_ms) else { return Due::Unprotected };
-    let due = due_under(record, group, user, at_ms, (&rule.required, decided));
+    let due = due_under(record, group, user, at_ms, (&rule.terms, decided));
     if at_ms < rule.certain_ms {
         // The command is under way: either rule may be in force.
-        let none = BTreeSet::new();
-        let before = before.map_or(&none, |before| &before.required);
+        let none = Terms::default();
+        let before = before.map_or(&none, |before| &before.terms);
         let until_now = due_under(record, group, user, at_ms, (before, decided));
         if due != until_now && !(due.is_free() && until_now.is_free()) {
             return Due::Either;
@@ -137,14 +183,9 @@ fn due_at(record: &Record<'_>, group: ChatId, user: UserId, at_ms: i64, decided:
     due
 }
 
-/// What is due to somebody whom nothing but these required channels and an administrator's leave concern.
-fn due_under(
-    record: &Record<'_>,
-    group: ChatId,
-    user: UserId,
-    at_ms: i64,
-    (required, decided): (&BTreeSet<ChatId>, Decided),
-) -> Due {
+/// What is due to somebody whom nothing but these terms and an administrator's leave concern.
+fn due_under(record: &Record<'_>, group: ChatId, user: UserId, at_ms: i64, (terms, decided): (&Terms, Decided)) -> Due {
+    let required = &terms.required;
     if required.is_empty() {
         return Due::Unprotected;
     }
@@ -152,12 +193,20 @@ fn due_under(
     if !rights.can_restrict_members || !rights.can_delete_messages {
         return Due::Suspended;
     }
-    let missing = || required.iter().filter(|channel| !record.member_at(**channel, user, at_ms).is_in());
+    let grace_ms = terms.grace_ms();
+    let missing = || required.iter().filter(|channel| !is_as_if_in(record, **channel, user, at_ms, grace_ms));
+    // The bot may look up that they are out before it is told that they have just left.
+    let just_left = |channel: &ChatId| {
+        let times = (at_ms - record.crossing_ms + 1)..=at_ms;
+        !record.member_at(*channel, user, at_ms).is_in() && left(record, *channel, user).any(|at| times.contains(&at))
+    };
     let blind = |channel: &ChatId| !record.member_at(*channel, record.bot(), at_ms).is_admin();
     match () {
         () if required.iter().all(blind) => Due::Suspended,
+        () if terms.is_dry() => Due::Dry,
+        () if missing().next().is_none() && required.iter().any(just_left) => Due::Either,
         () if missing().next().is_none() => Due::Free,
-        () if decided.allowed => Due::Allowed,
+        () if decided.allowed || terms.allows(user.0) || (decided.added && terms.trusts_added()) => Due::Allowed,
         () if decided.lifted_own || required.iter().any(blind) => Due::Either,
         () => Due::Restricted,
     }

@@ -1,6 +1,6 @@
-//! Compares a world after a run with what PRODUCT.md promises.
+//! Compares a world after a run with what docs/product.md promises.
 //!
-//! Written from PRODUCT.md and the cases it names, not from the bot: nothing here may use the bot's crates
+//! Written from docs/product.md and docs/edge-cases.md, not from the bot: nothing here may use the bot's crates
 //! (`tests/independence.rs` sees to it), so that both are not wrong in the same way.
 //!
 //! The bot needs time, and Telegram gives no order between a person's messages and their channels. So an act of the bot is
@@ -12,7 +12,12 @@ mod due;
 mod messages;
 mod people;
 mod prompts;
+mod raids;
 mod record;
+mod removals;
+mod requests;
+mod terms;
+mod told;
 mod verdict;
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
@@ -34,11 +39,14 @@ pub struct Tolerance {
     /// and what its author did in a channel before it (nothing orders the updates of two chats, and a worker that dies holds
     /// its own back until others take them over).
     pub crossing_ms: i64,
+    /// How late may come what is due at a time of its own, such as the end of somebody's patience, ms. Where the clock leaps,
+    /// that is at the next leap, and what follows from it at the next but one.
+    pub timers_ms: i64,
 }
 
 impl Default for Tolerance {
     fn default() -> Self {
-        Self { settle_ms: 10_000, crossing_ms: 3_000 }
+        Self { settle_ms: 10_000, crossing_ms: 3_000, timers_ms: 10_000 }
     }
 }
 
@@ -54,9 +62,9 @@ pub struct Delivery {
 /// Judges a run that has come to rest at `end_ms`.
 #[must_use]
 pub fn judge(world: &World, end_ms: i64, delivery: Delivery, tolerance: Tolerance) -> Verdict {
-    let mut record = Record::of(world, end_ms, tolerance.settle_ms);
+    let mut record = Record::of(world, end_ms, tolerance);
     let replies = commands::replies(&record);
-    record.rules = commands::rules(&record, &replies, tolerance.settle_ms);
+    (record.rules, record.words) = terms::follow(&record, &replies, tolerance.settle_ms);
     let mut judge = Judge {
         record: &record,
         replies: &replies,
@@ -66,7 +74,12 @@ pub fn judge(world: &World, end_ms: i64, delivery: Delivery, tolerance: Toleranc
         verdict: Verdict::default(),
     };
     judge.judge_people();
+    judge.judge_removals();
+    judge.judge_requests();
     judge.judge_messages();
+    judge.judge_rarer_messages();
+    judge.judge_logs();
+    judge.judge_raids();
     judge.judge_prompts();
     judge.judge_presses();
     judge.judge_commands();

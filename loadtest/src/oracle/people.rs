@@ -2,7 +2,7 @@
 
 use super::{
     Judge,
-    due::{Due, Segment},
+    due::{self, Due, Segment},
     record::{Stood, holds},
     verdict::Kind,
 };
@@ -67,6 +67,10 @@ impl Judge<'_, '_> {
             let at = stood.at_ms;
             let before = index.checked_sub(1).map_or(Member::Left, |before| standing[before].member.at(at));
             let found = self.verdict.findings.len();
+            // Who is removed, and let in again right after it, is looked at elsewhere.
+            if matches!(stood.member, Member::Kicked { .. }) || self.is_end_of_kick(before, at) {
+                continue;
+            }
             match (holds(before), holds(stood.member)) {
                 (was, true) => {
                     self.judge_mute(group, user, stood);
@@ -97,7 +101,10 @@ impl Judge<'_, '_> {
         if dues.iter().all(|due| *due == Due::Exempt) {
             let text = self.about(group, user, at, "restricted");
             self.verdict.find(Kind::ExemptRestricted, text);
-        } else if dues.iter().all(|due| due.is_free() || *due == Due::Suspended) {
+        } else if dues.iter().all(|due| *due == Due::Dry) {
+            let text = self.about(group, user, at, "muted");
+            self.verdict.find(Kind::ActedInDryRun, text);
+        } else if dues.iter().all(|due| due.is_free() || matches!(due, Due::Suspended | Due::Dry)) {
             let text = self.about(group, user, at, "muted");
             let unknown = dues.contains(&Due::Suspended) && !self.could_know(group, user, from, at);
             self.verdict.find(if unknown { Kind::PunishedOnUnknown } else { Kind::FreeMuted }, text);
@@ -114,9 +121,10 @@ impl Judge<'_, '_> {
             self.verdict.find(Kind::AdminsRestrictionBroken, text);
         }
         let dues = self.dues_during(group, user, self.reasons_from(at), at);
-        if dues.iter().all(|due| *due == Due::Restricted) {
+        if dues.iter().all(|due| matches!(due, Due::Restricted | Due::Dry)) {
             let text = self.about(group, user, at, "freed");
-            self.verdict.find(Kind::MissingFreed, text);
+            let dry = dues.contains(&Due::Dry);
+            self.verdict.find(if dry { Kind::ActedInDryRun } else { Kind::MissingFreed }, text);
         }
     }
 
@@ -133,9 +141,11 @@ impl Judge<'_, '_> {
         let wrote = self.messages_of.get(&(group, user)).into_iter().flatten();
         at.extend(wrote.map(|index| self.record.said[*index].at_ms));
         for rule in self.record.rules.get(&group).into_iter().flatten() {
-            for channel in &rule.required {
-                let left = self.record.standing(*channel, user).iter().filter(|stood| !stood.member.is_in());
-                at.extend(left.map(|stood| stood.at_ms));
+            for channel in &rule.terms.required {
+                let out = self.record.standing(*channel, user).iter().filter(|stood| !stood.member.is_in());
+                at.extend(out.map(|stood| stood.at_ms));
+                let grace_ends = due::left(self.record, *channel, user).map(|at_ms| at_ms + rule.terms.grace_ms());
+                at.extend(grace_ends.filter(|at_ms| *at_ms <= self.record.end_ms));
             }
         }
         at.sort_unstable();
@@ -166,7 +176,7 @@ impl Judge<'_, '_> {
                 if !stands {
                     let text =
                         self.about(group, user, last.from_ms, "left nothing of an administrator's restriction of");
-                    self.verdict.find(Kind::AdminsRestrictionBroken, text);
+                    self.verdict.find(Kind::AdminsRestrictionGone, text);
                 }
             }
             due if due.is_free() && held => {
@@ -234,7 +244,7 @@ impl Judge<'_, '_> {
         }
     }
 
-    fn about(&self, group: ChatId, user: UserId, at_ms: i64, what: &str) -> String {
+    pub(super) fn about(&self, group: ChatId, user: UserId, at_ms: i64, what: &str) -> String {
         format!("{what} {} in {group} at {}", self.record.name(user), self.record.time(at_ms))
     }
 }
@@ -245,7 +255,7 @@ fn restores(dues: &[Due]) -> bool {
 }
 
 /// Each segment with where it ends.
-fn spans(segments: &[Segment], end_ms: i64) -> impl Iterator<Item = (Segment, i64)> {
+pub(super) fn spans(segments: &[Segment], end_ms: i64) -> impl Iterator<Item = (Segment, i64)> {
     segments.iter().enumerate().map(move |(index, segment)| {
         (*segment, segments.get(index + 1).map_or(end_ms.saturating_add(1), |next| next.from_ms))
     })

@@ -5,6 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Judge, due::Due, verdict::Kind};
 use crate::world::{ChatId, ChatKind, Happened, MessageId, QueryId, UserId};
 
+/// Who presses more than so often within the window may be answered by nothing (E104), also where an earlier press is
+/// looked into late.
+const PRESSES: usize = 10;
+const PRESSES_WINDOW_MS: i64 = 30_000;
+
 /// A press and what came of it.
 struct Press {
     at_ms: i64,
@@ -24,7 +29,7 @@ impl Judge<'_, '_> {
         for entry in self.record.world.history() {
             match &entry.what {
                 Happened::Sent { chat, message, thread, author, has_button: true, reply_to: None, .. }
-                    if *author == self.record.bot() && chat.0 < 0 =>
+                    if *author == self.record.bot() && self.is_supergroup(*chat) =>
                 {
                     sent += 1;
                     places.insert((*chat, *message), (*chat, *thread));
@@ -66,6 +71,11 @@ impl Judge<'_, '_> {
         self.verdict.prompts_sent = sent;
     }
 
+    /// Where there are prompts; what has buttons in a channel is its log.
+    fn is_supergroup(&self, chat: ChatId) -> bool {
+        self.record.world.chat(chat).is_some_and(|chat| chat.spec.kind == ChatKind::Supergroup)
+    }
+
     /// How many in a group wait beyond doubt, and how many more might: muted ones outside, or of unclear standing.
     fn waiting(&self, group: ChatId) -> (usize, usize) {
         let end = self.record.end_ms;
@@ -88,9 +98,11 @@ impl Judge<'_, '_> {
     /// Every press is answered: the presser is freed, or told something.
     pub(super) fn judge_presses(&mut self) {
         let mut presses: BTreeMap<QueryId, Press> = BTreeMap::new();
+        let mut of_person: BTreeMap<UserId, Vec<i64>> = BTreeMap::new();
         for entry in self.record.world.history() {
             match &entry.what {
                 Happened::Pressed { query, user, chat, .. } => {
+                    of_person.entry(*user).or_default().push(entry.at_ms);
                     let press = Press { at_ms: entry.at_ms, user: *user, chat: *chat, answer: None };
                     presses.insert(*query, press);
                 }
@@ -106,7 +118,7 @@ impl Judge<'_, '_> {
         let answered = presses.values().filter(|press| press.answer.is_some()).count();
         self.count("presses", answered, presses.len(), presses.len());
         for press in presses.values() {
-            self.judge_press(press);
+            self.judge_press(press, &of_person[&press.user]);
         }
     }
 
@@ -126,7 +138,8 @@ impl Judge<'_, '_> {
         })
     }
 
-    fn judge_press(&mut self, press: &Press) {
+    /// `all_ms`: when that person pressed, in order.
+    fn judge_press(&mut self, press: &Press, all_ms: &[i64]) {
         let Press { at_ms, user, chat, answer } = press;
         let text = || format!("by {} in {chat} at {}", self.record.name(*user), self.record.time(*at_ms));
         let Some((answered_ms, answer)) = answer else {
@@ -134,7 +147,9 @@ impl Judge<'_, '_> {
             return;
         };
         let told = self.dues_during(*chat, *user, at_ms - 1_000, *answered_ms);
-        if answer.is_empty() && told.iter().all(|due| *due == Due::Restricted) {
+        let until = |ms: i64| all_ms.partition_point(|at_ms| *at_ms <= ms);
+        let is_flood = until(*answered_ms) - until(at_ms - PRESSES_WINDOW_MS) > PRESSES;
+        if answer.is_empty() && !is_flood && told.iter().all(|due| *due == Due::Restricted) {
             self.verdict.find(Kind::PressToldNothing, text());
         }
         if self.names_a_channel_they_are_in(press, *answered_ms, answer) {

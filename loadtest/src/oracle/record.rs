@@ -3,7 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::world::{ChatId, Happened, Member, MessageId, UserId, World};
+use super::{
+    Tolerance,
+    terms::{Terms, Words},
+};
+use crate::world::{Act, ChatId, Happened, Member, MessageId, UserId, World};
 
 /// A standing from some time on.
 #[derive(Clone, Copy, Debug)]
@@ -46,41 +50,77 @@ pub(super) struct Known {
     failed: bool,
 }
 
-/// A change of the protection of a group.
+/// A press on a button of the bot.
+#[derive(Clone, Debug)]
+pub(super) struct Press {
+    pub(super) at_ms: i64,
+    pub(super) user: UserId,
+    pub(super) chat: ChatId,
+    pub(super) message: MessageId,
+    pub(super) label: Option<String>,
+}
+
+/// A call of the bot that Telegram carried out.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub(super) at_ms: i64,
+    pub(super) method: String,
+    pub(super) chat: ChatId,
+    pub(super) user: Option<UserId>,
+}
+
+/// A change of what a group's administrators want.
 #[derive(Clone, Debug)]
 pub(super) struct Rule {
-    /// When the command was written.
+    /// When it was said.
     pub(super) at_ms: i64,
     /// From when on it must have taken effect; before, either rule may be in force.
     pub(super) certain_ms: i64,
-    /// The channels that are required from then on.
-    pub(super) required: BTreeSet<ChatId>,
+    /// All that they want from then on.
+    pub(super) terms: Terms,
 }
 
 /// A history sorted for judging.
 pub(super) struct Record<'w> {
     pub(super) world: &'w World,
     pub(super) end_ms: i64,
+    /// How long things may cross.
+    pub(super) crossing_ms: i64,
     pub(super) standings: BTreeMap<(ChatId, UserId), Vec<Stood>>,
     pub(super) said: Vec<Said>,
     pub(super) rules: BTreeMap<ChatId, Vec<Rule>>,
+    pub(super) words: Words,
+    pub(super) presses: Vec<Press>,
+    pub(super) calls: Vec<Call>,
+    /// What people edited, and when.
+    pub(super) edits: Vec<(i64, ChatId, UserId)>,
+    /// Where in `said` a message is.
+    index: BTreeMap<(ChatId, MessageId), usize>,
+    /// Who was brought in by an administrator, where and when.
+    added: BTreeSet<(ChatId, UserId, i64)>,
     known: BTreeMap<(ChatId, UserId), Known>,
     /// By second: how late the latest update was that was under way, or had been within the time to settle.
     late: BTreeMap<i64, i64>,
 }
 
 impl<'w> Record<'w> {
-    pub(super) fn of(world: &'w World, end_ms: i64, settle_ms: i64) -> Self {
+    pub(super) fn of(world: &'w World, end_ms: i64, tolerance: Tolerance) -> Self {
         let mut record = Self {
             world,
             end_ms,
+            crossing_ms: tolerance.crossing_ms,
             standings: BTreeMap::new(),
             said: Vec::new(),
             rules: BTreeMap::new(),
+            words: Words::new(),
+            presses: Vec::new(),
+            calls: Vec::new(),
+            edits: Vec::new(),
+            index: BTreeMap::new(),
+            added: BTreeSet::new(),
             known: BTreeMap::new(),
             late: BTreeMap::new(),
         };
-        let mut index = BTreeMap::new();
         for entry in world.history() {
             let at_ms = entry.at_ms;
             match &entry.what {
@@ -95,7 +135,7 @@ impl<'w> Record<'w> {
                 }
                 Happened::Delivered { emitted_ms } => {
                     let late_ms = at_ms - emitted_ms;
-                    for second in emitted_ms / 1000..=(at_ms + settle_ms) / 1000 {
+                    for second in emitted_ms / 1000..=(at_ms + tolerance.settle_ms) / 1000 {
                         let latest = record.late.entry(second).or_default();
                         *latest = late_ms.max(*latest);
                     }
@@ -121,7 +161,7 @@ impl<'w> Record<'w> {
                     told,
                     ..
                 } => {
-                    index.insert((*chat, *message), record.said.len());
+                    record.index.insert((*chat, *message), record.said.len());
                     record.said.push(Said {
                         at_ms,
                         chat: *chat,
@@ -137,10 +177,24 @@ impl<'w> Record<'w> {
                         deleted: None,
                     });
                 }
+                Happened::Acted { act: Act::Add { by, chat, users }, refused: None } => {
+                    let admin = record.member_at(*chat, *by, at_ms).is_admin();
+                    record.added.extend(users.iter().filter(|_| admin).map(|user| (*chat, *user, at_ms)));
+                }
                 Happened::Deleted { chat, message, by } => {
-                    if let Some(at) = index.get(&(*chat, *message)) {
+                    if let Some(at) = record.index.get(&(*chat, *message)) {
                         record.said[*at].deleted = Some((at_ms, *by));
                     }
+                }
+                Happened::Acted { act: Act::Edit { user, chat, .. }, refused: None } => {
+                    record.edits.push((at_ms, *chat, *user));
+                }
+                Happened::Pressed { user, chat, message, label, .. } => {
+                    let (user, chat, message, label) = (*user, *chat, *message, label.clone());
+                    record.presses.push(Press { at_ms, user, chat, message, label });
+                }
+                Happened::Called { method, chat: Some(chat), user, error: None } => {
+                    record.calls.push(Call { at_ms, method: method.to_ascii_lowercase(), chat: *chat, user: *user });
                 }
                 _ => {}
             }
@@ -148,8 +202,26 @@ impl<'w> Record<'w> {
         record
     }
 
+    /// A message.
+    pub(super) fn said_at(&self, chat: ChatId, message: MessageId) -> Option<&Said> {
+        self.index.get(&(chat, message)).map(|at| &self.said[*at])
+    }
+
+    /// What a group's administrators want at a time, if that is beyond doubt.
+    pub(super) fn terms_at(&self, group: ChatId, at_ms: i64) -> Option<&Terms> {
+        self.required_at(group, at_ms)
+            .map(|(rule, _)| rule)
+            .filter(|rule| rule.certain_ms <= at_ms)
+            .map(|rule| &rule.terms)
+    }
+
     fn stood(&mut self, chat: ChatId, user: UserId, stood: Stood) {
         self.standings.entry((chat, user)).or_default().push(stood);
+    }
+
+    /// Whether an administrator brought somebody in just then.
+    pub(super) fn is_added(&self, chat: ChatId, user: UserId, at_ms: i64) -> bool {
+        self.added.contains(&(chat, user, at_ms))
     }
 
     pub(super) fn bot(&self) -> UserId {
@@ -203,7 +275,7 @@ impl<'w> Record<'w> {
         let rules = self.rules.get(&group).map_or(&[][..], Vec::as_slice);
         let first = rules.partition_point(|rule| rule.at_ms <= from_ms).saturating_sub(1);
         let last = rules.partition_point(|rule| rule.at_ms <= to_ms);
-        rules[first..last.max(first)].iter().flat_map(|rule| rule.required.iter().copied()).collect()
+        rules[first..last.max(first)].iter().flat_map(|rule| rule.terms.required.iter().copied()).collect()
     }
 
     /// A person for a finding's text.

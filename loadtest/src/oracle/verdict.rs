@@ -38,8 +38,10 @@ pub enum Kind {
     FreeMuted,
     /// Somebody was muted or lost a message although nothing could be known about them.
     PunishedOnUnknown,
-    /// An administrator's restriction was lifted or replaced, or is gone.
+    /// An administrator's restriction was lifted or replaced.
     AdminsRestrictionBroken,
+    /// An administrator's restriction is gone: where it crossed an act of the bot, it was not put back.
+    AdminsRestrictionGone,
     /// Somebody was freed while they lacked a channel.
     MissingFreed,
     /// A message of somebody free was deleted.
@@ -56,6 +58,36 @@ pub enum Kind {
     PressToldWrong,
     /// The webhook's answer carried a method, which Telegram would have executed.
     MethodInAnswer,
+    /// Something was done to somebody in a dry run.
+    ActedInDryRun,
+    /// Somebody was removed who did not wait, or where nobody is to be.
+    RemovedWrongly,
+    /// Somebody was removed before their time was over.
+    RemovedTooSoon,
+    /// Somebody was removed without a warning before it.
+    RemovedUnwarned,
+    /// Somebody was banned for another time than the group wants.
+    RemovedForWrongTime,
+    /// Somebody waits for longer than the group wants.
+    NotRemoved,
+    /// Somebody asks to be let in who is to be.
+    RequestNotGranted,
+    /// Somebody was let in who was not to be.
+    RequestGrantedWrongly,
+    /// Somebody who asks to be let in was not told what to join.
+    NotGreeted,
+    /// A note about somebody's coming or going still stands.
+    NoteLeft,
+    /// A channel may still write in its name that may not.
+    SenderNotBanned,
+    /// The log channel was not told everything.
+    LogIncomplete,
+    /// The log channel was told of more than was done.
+    LogWrong,
+    /// The administrators were not told of a raid.
+    RaidNotTold,
+    /// They were told of one that was none, or again.
+    RaidToldWrongly,
     /// Two prompts stood at once in one place.
     PromptTwice,
     /// A command was answered more than once.
@@ -67,9 +99,16 @@ impl Kind {
     #[must_use]
     pub const fn severity(self) -> Severity {
         match self {
-            Self::MessageNotDeleted | Self::PressUnanswered | Self::CommandUnanswered | Self::UpdateDropped => {
-                Severity::Lost
-            }
+            Self::MessageNotDeleted
+            | Self::PressUnanswered
+            | Self::CommandUnanswered
+            | Self::UpdateDropped
+            | Self::RequestNotGranted
+            | Self::NotGreeted
+            | Self::NoteLeft
+            | Self::SenderNotBanned
+            | Self::LogIncomplete
+            | Self::RaidNotTold => Severity::Lost,
             Self::PromptTwice | Self::ReplyTwice => Severity::Twice,
             _ => Severity::Wrong,
         }

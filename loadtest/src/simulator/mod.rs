@@ -406,6 +406,18 @@ impl Simulator {
         self.shared.clock.now_ms()
     }
 
+    /// It is later by so much, ms.
+    pub fn skip(&self, by_ms: u32) {
+        self.shared.clock.skip(by_ms);
+        self.shared.changed.notify_one();
+    }
+
+    /// By how much its time is ahead of the machine's, ms.
+    #[must_use]
+    pub fn ahead_ms(&self) -> i64 {
+        self.shared.clock.ahead_ms()
+    }
+
     /// A person does something now.
     ///
     /// # Errors

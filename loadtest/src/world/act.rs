@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Chat, ChatKind, ChatSpec, FIRST_QUERY, Happened, Member, Message, Permissions, Query, QueueKey, Rights, World,
-    ids::{ChatId, MessageId, QueryId, UserId},
+    Chat, ChatKind, ChatSpec, Content, Happened, Member, Message, Permissions, Pressed, Rights, World,
+    ids::{ChatId, MessageId, UserId},
 };
 
 /// Something that a person does.
@@ -18,6 +18,24 @@ pub enum Act {
         user: UserId,
         /// Where.
         chat: ChatId,
+    },
+    /// Asks to be let into a chat, by a link that needs an administrator's word.
+    AskToJoin {
+        /// Who.
+        user: UserId,
+        /// Into which.
+        chat: ChatId,
+    },
+    /// Grants or declines somebody's request.
+    AnswerRequest {
+        /// Who does it.
+        admin: UserId,
+        /// Where.
+        chat: ChatId,
+        /// Whose.
+        user: UserId,
+        /// Whether they come in.
+        granted: bool,
     },
     /// Leaves a chat.
     Leave {
@@ -39,6 +57,27 @@ pub enum Act {
         /// In which topic.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         thread: Option<i64>,
+    },
+    /// Edits what they wrote.
+    Edit {
+        /// Who.
+        user: UserId,
+        /// Where.
+        chat: ChatId,
+        /// Which; their newest if none is named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<MessageId>,
+        /// What it says then.
+        text: String,
+    },
+    /// Brings people into a chat without asking them (E15, E16).
+    Add {
+        /// Who does it.
+        by: UserId,
+        /// Where.
+        chat: ChatId,
+        /// Whom.
+        users: Vec<UserId>,
     },
     /// Writes in a group in the name of a channel that the person runs (E4, E5).
     WriteAs {
@@ -62,6 +101,45 @@ pub enum Act {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         message: Option<MessageId>,
     },
+    /// Presses a certain callback button, or sends what none carries: whoever knows the protocol can.
+    PressButton {
+        /// Who.
+        user: UserId,
+        /// Where.
+        chat: ChatId,
+        /// On which message.
+        message: MessageId,
+        /// Which button.
+        button: Pressed,
+    },
+    /// Presses the callback button with this in its label, on the newest message that has one.
+    PressLabelled {
+        /// Who.
+        user: UserId,
+        /// Where.
+        chat: ChatId,
+        /// What its label contains.
+        label: String,
+    },
+    /// Calls themselves something else from now on.
+    CallOneself {
+        /// Who.
+        user: UserId,
+        /// What.
+        first_name: String,
+    },
+    /// Writes in reply to a message.
+    Reply {
+        /// Who.
+        user: UserId,
+        /// Where.
+        chat: ChatId,
+        /// To which message.
+        to: MessageId,
+        /// What.
+        #[serde(flatten)]
+        content: Content,
+    },
     /// Takes away the right to write.
     AdminMute {
         /// Who does it.
@@ -73,6 +151,38 @@ pub enum Act {
         /// For how many seconds; 0 means for ever.
         #[serde(default)]
         for_s: i64,
+    },
+    /// Takes away some of somebody's rights (E45).
+    AdminRestrict {
+        /// Who does it.
+        admin: UserId,
+        /// Where.
+        chat: ChatId,
+        /// Whose.
+        user: UserId,
+        /// What is left to them.
+        permissions: Permissions,
+        /// For how many seconds; 0 means for ever.
+        #[serde(default)]
+        for_s: i64,
+    },
+    /// Removes a forum topic with everything in it (E63).
+    DeleteTopic {
+        /// Who does it.
+        admin: UserId,
+        /// Where.
+        chat: ChatId,
+        /// Which.
+        thread: i64,
+    },
+    /// Says what everybody may do in a group (E50).
+    SetPermissions {
+        /// Who does it.
+        admin: UserId,
+        /// Where.
+        chat: ChatId,
+        /// What.
+        permissions: Permissions,
     },
     /// Lifts a restriction, whoever made it.
     AdminUnmute {
@@ -140,57 +250,30 @@ pub enum Act {
         /// The id of the supergroup.
         to: ChatId,
     },
+    /// Revokes the invite links that the bot has made.
+    RevokeLinks {
+        /// Who does it.
+        admin: UserId,
+        /// Where.
+        chat: ChatId,
+    },
+    /// Calls a chat something else.
+    Rename {
+        /// Who does it.
+        admin: UserId,
+        /// Which.
+        chat: ChatId,
+        /// The title from now on.
+        title: String,
+        /// Without the `@`; none from now on if none is given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        username: Option<String>,
+    },
     /// Shuts the bot out of the private chat.
     Block {
         /// Who.
         user: UserId,
     },
-}
-
-/// What is written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Content {
-    /// Text; one that begins with `/` is a command.
-    Text(String),
-    /// A photo with its caption.
-    Photo(String),
-    /// One photo of an album with this id (E56).
-    AlbumPhoto(String),
-    /// A sticker.
-    Sticker(String),
-    /// Text by way of an inline bot (E8).
-    ViaBot(String),
-}
-
-impl Content {
-    /// Text or caption, and the rest of the message's JSON.
-    fn parts(&self) -> (&str, Value) {
-        let photo = || json!([{"file_id": "AgAD", "file_unique_id": "AQAD", "width": 320, "height": 240}]);
-        match self {
-            Self::Text(text) => {
-                let mut extra = json!({"text": text});
-                let command = text.split_whitespace().next().unwrap_or_default();
-                if command.starts_with('/') {
-                    let length = command.encode_utf16().count();
-                    extra["entities"] = json!([{"type": "bot_command", "offset": 0, "length": length}]);
-                }
-                (text, extra)
-            }
-            Self::Photo(caption) => (caption, json!({"caption": caption, "photo": photo()})),
-            Self::AlbumPhoto(album) => ("", json!({"photo": photo(), "media_group_id": album})),
-            Self::Sticker(emoji) => (
-                "",
-                json!({"sticker": {"file_id": "CAAD", "file_unique_id": "AgAD", "type": "regular", "width": 512,
-                    "height": 512, "is_animated": false, "is_video": false, "emoji": emoji}}),
-            ),
-            Self::ViaBot(text) => (
-                text,
-                json!({"text": text, "via_bot": {"id": 140_267_078, "is_bot": true, "first_name": "gif",
-                    "username": "gif"}}),
-            ),
-        }
-    }
 }
 
 /// Why a person cannot do something.
@@ -210,18 +293,31 @@ impl Act {
     pub const fn actor(&self) -> UserId {
         match self {
             Self::Join { user, .. }
+            | Self::AskToJoin { user, .. }
             | Self::Leave { user, .. }
             | Self::Write { user, .. }
+            | Self::Edit { user, .. }
+            | Self::Add { by: user, .. }
             | Self::WriteAs { user, .. }
             | Self::Press { user, .. }
+            | Self::PressButton { user, .. }
+            | Self::PressLabelled { user, .. }
+            | Self::CallOneself { user, .. }
+            | Self::Reply { user, .. }
             | Self::Block { user } => *user,
             Self::AdminMute { admin, .. }
+            | Self::AnswerRequest { admin, .. }
+            | Self::AdminRestrict { admin, .. }
+            | Self::DeleteTopic { admin, .. }
+            | Self::SetPermissions { admin, .. }
             | Self::AdminUnmute { admin, .. }
             | Self::AdminBan { admin, .. }
             | Self::AdminUnban { admin, .. }
             | Self::Promote { admin, .. }
             | Self::Demote { admin, .. }
             | Self::DeleteMessage { admin, .. }
+            | Self::RevokeLinks { admin, .. }
+            | Self::Rename { admin, .. }
             | Self::Upgrade { admin, .. } => *admin,
         }
     }
@@ -233,6 +329,7 @@ impl World {
     /// # Errors
     /// [`Refused`] where Telegram does not let them; nothing has changed then.
     pub fn act(&mut self, now_ms: i64, act: Act) -> Result<(), Refused> {
+        self.tell_late(now_ms);
         let done = self.perform(now_ms, &act);
         self.note(now_ms, Happened::Acted { act, refused: done.err() });
         done
@@ -241,24 +338,60 @@ impl World {
     fn perform(&mut self, now_ms: i64, act: &Act) -> Result<(), Refused> {
         match act {
             Act::Join { user, chat } => self.join(now_ms, *user, *chat),
+            Act::AskToJoin { user, chat } => self.ask_to_join(now_ms, *user, *chat),
+            Act::AnswerRequest { admin, chat, user, granted } => {
+                if !self.place(*chat)?.member(*admin, now_ms).rights().can_invite_users {
+                    return Err(NotAllowed("not their right"));
+                }
+                self.answer_request(now_ms, *chat, *user, *admin, *granted).map_err(|_| NotYet("no such request"))
+            }
             Act::Leave { user, chat } => self.leave(now_ms, *user, *chat),
-            Act::Write { user, chat, content, thread } => self.write(now_ms, *user, *chat, content, *thread),
+            Act::Write { user, chat, content, thread } => self.write(now_ms, *user, *chat, content, *thread, None),
+            Act::Reply { user, chat, to, content } => {
+                let thread = self.place(*chat)?.messages.get(to).ok_or(NotAllowed("the message is gone"))?.thread;
+                self.write(now_ms, *user, *chat, content, thread, Some(*to))
+            }
             Act::WriteAs { user, chat, sender, content } => {
                 let runs = self.place(*sender)?.member(*user, now_ms).is_admin();
-                if !runs || !self.place(*chat)?.spec.kind.is_group() {
-                    return Err(NotAllowed("only who runs a channel writes in its name"));
+                let place = self.place(*chat)?;
+                if !runs || !place.spec.kind.is_group() || place.banned_senders.contains(sender) {
+                    return Err(NotAllowed("only who runs a channel that is not banned writes in its name"));
                 }
                 let (text, extra) = content.parts();
                 let message = written(now_ms, UserId::CHANNEL_BOT, Some(*sender), text, extra);
                 self.post(message, *user, false, *chat);
                 Ok(())
             }
-            Act::Press { user, chat, message } => self.press(now_ms, *user, *chat, *message),
+            Act::Press { user, chat, message } => self.press(now_ms, *user, *chat, *message, None),
+            Act::PressButton { user, chat, message, button } => {
+                self.press(now_ms, *user, *chat, Some(*message), Some(button))
+            }
+            Act::PressLabelled { user, chat, label } => {
+                let message = self.newest_labelled(*chat, label)?;
+                self.press(now_ms, *user, *chat, Some(message), Some(&Pressed::Labelled(label.clone())))
+            }
+            Act::CallOneself { user, first_name } => {
+                let person = self.people.get_mut(user).ok_or(NotAllowed("no such person"))?;
+                person.first_name.clone_from(first_name);
+                Ok(())
+            }
             Act::AdminMute { admin, chat, user, for_s } => {
                 let old = self.target(now_ms, *admin, *chat, *user)?;
                 let until = if *for_s == 0 { 0 } else { now_ms / 1000 + for_s };
                 let muted = Member::Restricted { is_member: old.is_in(), until, permissions: Permissions::NONE };
                 self.changed(now_ms, *chat, *user, *admin, muted)
+            }
+            Act::Edit { user, chat, message, text } => self.edit_own(now_ms, *user, *chat, *message, text),
+            Act::Add { by, chat, users } => self.add(now_ms, *by, *chat, users),
+            Act::AdminRestrict { admin, chat, user, permissions, for_s } => {
+                let old = self.target(now_ms, *admin, *chat, *user)?;
+                let until = if *for_s == 0 { 0 } else { now_ms / 1000 + for_s };
+                let restricted = Member::Restricted { is_member: old.is_in(), until, permissions: *permissions };
+                self.changed(now_ms, *chat, *user, *admin, restricted)
+            }
+            Act::DeleteTopic { admin, chat, thread } => self.delete_topic(now_ms, *admin, *chat, *thread),
+            Act::SetPermissions { admin, chat, permissions } => {
+                self.set_default_permissions(now_ms, *admin, *chat, *permissions)
             }
             Act::AdminUnmute { admin, chat, user } => match self.target(now_ms, *admin, *chat, *user)? {
                 Member::Restricted { is_member, .. } => {
@@ -295,6 +428,10 @@ impl World {
                 Ok(())
             }
             Act::Upgrade { admin, chat, to } => self.upgrade(now_ms, *admin, *chat, *to),
+            Act::RevokeLinks { admin, chat } => self.revoke_links(now_ms, *admin, *chat),
+            Act::Rename { admin, chat, title, username } => {
+                self.rename(now_ms, *admin, *chat, title, username.as_deref())
+            }
             Act::Block { user } => {
                 let (chat, bot) = (user.private_chat(), self.bot.id);
                 self.chats.get_mut(&chat).ok_or(NotAllowed("they never wrote to the bot"))?.blocked = true;
@@ -309,7 +446,14 @@ impl World {
         if place.upgraded_to.is_some() { Err(NotAllowed("it has become a supergroup")) } else { Ok(place) }
     }
 
-    fn changed(&mut self, now_ms: i64, chat: ChatId, user: UserId, by: UserId, new: Member) -> Result<(), Refused> {
+    pub(super) fn changed(
+        &mut self,
+        now_ms: i64,
+        chat: ChatId,
+        user: UserId,
+        by: UserId,
+        new: Member,
+    ) -> Result<(), Refused> {
         if self.change(now_ms, chat, user, by, new) { Ok(()) } else { Err(NotAllowed("it is so already")) }
     }
 
@@ -376,6 +520,7 @@ impl World {
         chat: ChatId,
         content: &Content,
         thread: Option<i64>,
+        reply_to: Option<MessageId>,
     ) -> Result<(), Refused> {
         if chat == user.private_chat() {
             self.open_private_chat(now_ms, user)?;
@@ -385,6 +530,12 @@ impl World {
         let (text, extra) = content.parts();
         let mut message = written(now_ms, user, None, text, extra);
         message.thread = thread.filter(|_| place.spec.is_forum);
+        message.reply_to = reply_to;
+        if let Content::Forwarded { from, .. } = content {
+            let channel = self.place(*from)?.spec.to_json();
+            message.extra["forward_origin"] =
+                json!({"type": "channel", "date": now_ms / 1000, "chat": channel, "message_id": 1});
+        }
         match place.spec.kind {
             ChatKind::Private => {}
             ChatKind::Channel => {
@@ -396,8 +547,12 @@ impl World {
             }
             ChatKind::Group | ChatKind::Supergroup => {
                 let outside = matches!(member, Member::Left) && place.spec.open_to_outsiders;
-                if member.is_muted() || !(member.is_in() || outside) {
+                let silent = !place.spec.permissions.can_send_messages() && !member.is_admin();
+                if member.is_muted() || silent || !(member.is_in() || outside) {
                     return Err(NotAllowed("muted, banned or not in"));
+                }
+                if message.thread.is_some_and(|thread| place.gone_topics.contains(&thread)) {
+                    return Err(NotAllowed("no such topic"));
                 }
                 if member.is_admin() && member.rights().is_anonymous {
                     message.from = UserId::GROUP_ANONYMOUS_BOT;
@@ -431,38 +586,9 @@ impl World {
         }
         if let Some(place) = self.chats.get_mut(&chat) {
             place.blocked = false;
+            place.reachable_until_ms = None;
             place.members.insert(self.bot.id, Member::Member);
         }
-        Ok(())
-    }
-
-    fn named_or_newest(&self, chat: ChatId, message: Option<MessageId>) -> Result<MessageId, Refused> {
-        let newest = || self.button_messages(chat).next_back().map(|m| m.id);
-        message.or_else(newest).ok_or(NotYet("no message with a button stands"))
-    }
-
-    fn press(&mut self, now_ms: i64, user: UserId, chat: ChatId, message: Option<MessageId>) -> Result<(), Refused> {
-        let place = self.place(chat)?;
-        let member = place.member(user, now_ms);
-        let open = place.spec.open_to_outsiders || place.spec.kind == ChatKind::Private;
-        if matches!(member, Member::Kicked { .. }) || !(member.is_in() || open) {
-            return Err(NotAllowed("they do not see that chat"));
-        }
-        let id = self.named_or_newest(chat, message)?;
-        let pressed = place.messages.get(&id).ok_or(NotAllowed("the message is gone"))?;
-        let data = pressed.callback_data().ok_or(NotAllowed("the message has no button"))?.to_owned();
-        let person = self.people.get(&user).ok_or(NotAllowed("no such person"))?;
-        let query = QueryId(FIRST_QUERY + self.queries.len() as i64);
-        let content = json!({
-            "id": query.to_string(),
-            "from": person.to_json(),
-            "message": self.message_json(chat, pressed),
-            "chat_instance": chat.to_string(),
-            "data": data,
-        });
-        self.queries.insert(query, Query { at_ms: now_ms });
-        self.note(now_ms, Happened::Pressed { query, user, chat, message: id });
-        self.emit(QueueKey::Presses(user), "callback_query", now_ms, &content);
         Ok(())
     }
 

@@ -102,6 +102,7 @@ impl WebhookInfo {
 impl World {
     /// The bot calls a method.
     pub fn call(&mut self, now_ms: i64, method: &str, params: &Value) -> Answer {
+        self.tell_late(now_ms);
         let result = self.dispatch(now_ms, &method.to_ascii_lowercase(), params);
         let called = Happened::Called {
             method: method.to_owned(),
@@ -132,6 +133,12 @@ impl World {
             "restrictchatmember" => self.restrict_chat_member(now_ms, params),
             "banchatmember" => self.ban_chat_member(now_ms, params),
             "unbanchatmember" => self.unban_chat_member(now_ms, params),
+            "banchatsenderchat" => self.ban_sender_chat(now_ms, params, true),
+            "unbanchatsenderchat" => self.ban_sender_chat(now_ms, params, false),
+            "approvechatjoinrequest" => self.answer_join_request(now_ms, params, true),
+            "declinechatjoinrequest" => self.answer_join_request(now_ms, params, false),
+            "createchatinvitelink" => self.create_chat_invite_link(now_ms, params),
+            "editchatinvitelink" => self.edit_chat_invite_link(now_ms, params),
             "leavechat" => self.leave_chat(now_ms, params),
             "deletemessage" => self.delete_message(now_ms, params),
             "deletemessages" => self.delete_messages(now_ms, params),
@@ -146,7 +153,16 @@ impl World {
                 Ok(json!(true))
             }
             "getwebhookinfo" => Ok(self.webhook_info()),
-            "setmycommands" | "deletemycommands" | "setmydescription" | "setmyshortdescription" => Ok(json!(true)),
+            "setmycommands" => self.set_my_commands(params),
+            "getmycommands" => {
+                let commands = self.commands.get(&menu(params)?).cloned();
+                Ok(commands.unwrap_or_else(|| json!([])))
+            }
+            "deletemycommands" => {
+                self.commands.remove(&menu(params)?);
+                Ok(json!(true))
+            }
+            "setmydescription" | "setmyshortdescription" => Ok(json!(true)),
             "getupdates" if !self.webhook.url.is_empty() => Err(conflict(
                 "can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first",
             )),
@@ -156,6 +172,17 @@ impl World {
             }
             _ => Err(ApiError::new(404, "Not Found: method not found".to_owned())),
         }
+    }
+
+    fn set_my_commands(&mut self, params: &Value) -> ApiResult {
+        let of = menu(params)?;
+        let commands = params.get("commands").and_then(Value::as_array).ok_or_else(|| bad("can't parse commands"))?;
+        if commands.len() > MOST_COMMANDS {
+            return Err(bad("BOT_COMMANDS_TOO_MUCH"));
+        }
+        let commands = commands.iter().map(menu_entry).collect::<Result<Vec<_>, _>>()?;
+        self.commands.insert(of, json!(commands));
+        Ok(json!(true))
     }
 
     fn me(&self) -> Value {
@@ -267,6 +294,42 @@ impl World {
         }
         info
     }
+}
+
+/// In one menu.
+const MOST_COMMANDS: usize = 100;
+/// Scopes of menus that are about no single chat.
+const SCOPES: [&str; 4] = ["default", "all_private_chats", "all_group_chats", "all_chat_administrators"];
+
+/// A command for a menu as it is kept.
+fn menu_entry(command: &Value) -> Result<Value, ApiError> {
+    let name = text(command, "command").trim();
+    let name = name.strip_prefix('/').unwrap_or(name);
+    let description = text(command, "description").trim();
+    for (what, text, most) in [("command", name, 32), ("command description", description, 256)] {
+        if text.is_empty() {
+            return Err(bad(format!("{what} must be non-empty")));
+        }
+        if text.chars().count() > most {
+            return Err(bad(format!("{what} length must not exceed {most}")));
+        }
+    }
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if !name.chars().all(allowed) {
+        return Err(bad("BOT_COMMAND_INVALID"));
+    }
+    Ok(json!({"command": name, "description": description}))
+}
+
+/// Which menu of commands is meant: its scope and language.
+fn menu(params: &Value) -> Result<(String, String), ApiError> {
+    let scope = params.get("scope").map_or("default", |scope| text(scope, "type"));
+    if !SCOPES.contains(&scope) {
+        return Err(bad("can't parse BotCommandScope: unsupported type specified"));
+    }
+    let language = text(params, "language_code");
+    let is_code = language.is_empty() || (language.len() == 2 && language.chars().all(|c| c.is_ascii_lowercase()));
+    if is_code { Ok((scope.to_owned(), language.to_owned())) } else { Err(bad("invalid language code specified")) }
 }
 
 /// An integer parameter; the Bot API takes numbers in strings, too.

@@ -34,7 +34,7 @@ impl World {
         if !sees && user != self.bot.id {
             return Err(bad("member list is inaccessible"));
         }
-        let member = place.member(user, now_ms);
+        let member = self.shown_late(chat, user).unwrap_or_else(|| place.member(user, now_ms));
         let (asked_ms, cached) = self.lookups.get(&(chat, user)).copied().unwrap_or((now_ms, member));
         if now_ms - asked_ms < self.switches.stale_lookups_ms {
             self.lookups.insert((chat, user), (asked_ms, cached));

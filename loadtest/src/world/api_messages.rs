@@ -32,7 +32,7 @@ impl World {
         let place = self.addressed(now_ms, params)?;
         let chat = place.spec.id;
         let thread = integer(params, "message_thread_id");
-        if thread.is_some() && !place.spec.is_forum {
+        if thread.is_some_and(|thread| !place.spec.is_forum || place.gone_topics.contains(&thread)) {
             return Err(bad("message thread not found"));
         }
         let reply = params.get("reply_parameters").map(|reply| (integer(reply, "message_id"), reply));
@@ -65,7 +65,8 @@ impl World {
             if person.is_bot {
                 return Err(forbidden("bot can't send messages to bots"));
             }
-            if !self.chats.contains_key(&id) {
+            let reachable = |chat: &Chat| chat.reachable_until_ms.is_none_or(|until_ms| now_ms < until_ms);
+            if !self.chats.get(&id).is_some_and(reachable) {
                 return Err(forbidden("bot can't initiate conversation with a user"));
             }
         }
@@ -157,7 +158,7 @@ impl World {
 
     pub(super) fn answer_callback_query(&mut self, now_ms: i64, params: &Value) -> ApiResult {
         let query = QueryId(integer(params, "callback_query_id").ok_or_else(|| bad(TOO_OLD))?);
-        let pressed = self.queries.get(&query).ok_or_else(|| bad(TOO_OLD))?;
+        let pressed = self.queries.get_mut(&query).ok_or_else(|| bad(TOO_OLD))?;
         if now_ms - pressed.at_ms > PRESS_MS {
             return Err(bad(TOO_OLD));
         }
@@ -165,6 +166,7 @@ impl World {
         if text.chars().count() > LONGEST_ANSWER {
             return Err(bad("MESSAGE_TOO_LONG"));
         }
+        pressed.answered = true;
         self.note(now_ms, Happened::Answered { query, text });
         Ok(json!(true))
     }

@@ -1,12 +1,13 @@
 //! Chats and the messages that stand in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
     ids::{ChatId, MessageId, UserId},
+    invites::Link,
     member::{Member, Permissions},
 };
 
@@ -65,9 +66,16 @@ pub struct ChatSpec {
     /// Whether it has topics.
     #[serde(default)]
     pub is_forum: bool,
+    /// What everybody may do here.
+    #[serde(default = "everything")]
+    pub permissions: Permissions,
     /// Who is there at the beginning.
     #[serde(default)]
     pub members: Vec<(UserId, Member)>,
+}
+
+const fn everything() -> Permissions {
+    Permissions::ALL
 }
 
 impl ChatSpec {
@@ -83,6 +91,7 @@ impl ChatSpec {
             open_to_outsiders: false,
             announces_joins: kind == ChatKind::Group,
             is_forum: false,
+            permissions: Permissions::ALL,
             members: Vec::new(),
         }
     }
@@ -106,7 +115,7 @@ impl ChatSpec {
         chat["max_reaction_count"] = json!(11);
         if self.kind.is_group() {
             let mut permissions = serde_json::Map::new();
-            Permissions::ALL.write_to(&mut permissions);
+            self.permissions.write_to(&mut permissions);
             chat["permissions"] = Value::Object(permissions);
         }
         if let Some(linked) = self.linked {
@@ -143,11 +152,33 @@ pub struct Message {
 }
 
 impl Message {
+    /// Its buttons, row by row.
+    fn buttons(&self) -> impl Iterator<Item = &Value> {
+        let rows = self.markup.get("inline_keyboard").and_then(Value::as_array);
+        rows.into_iter().flatten().flat_map(|row| row.as_array().into_iter().flatten())
+    }
+
     /// The data of its first callback button.
     #[must_use]
     pub fn callback_data(&self) -> Option<&str> {
-        let rows = self.markup.get("inline_keyboard")?.as_array()?;
-        rows.iter().flat_map(|row| row.as_array().into_iter().flatten()).find_map(|b| b.get("callback_data")?.as_str())
+        self.buttons().find_map(|button| button.get("callback_data")?.as_str())
+    }
+
+    /// The data of its first callback button with a label that contains this.
+    #[must_use]
+    pub fn data_of(&self, label: &str) -> Option<&str> {
+        let is_labelled = |button: &&Value| button["text"].as_str().is_some_and(|text| text.contains(label));
+        self.buttons().filter(is_labelled).find_map(|button| button.get("callback_data")?.as_str())
+    }
+
+    /// The label of its button that carries this data.
+    pub(super) fn label_of(&self, data: &str) -> Option<&str> {
+        self.buttons().find(|button| button["callback_data"].as_str() == Some(data))?["text"].as_str()
+    }
+
+    /// Where its buttons lead to that open an address.
+    pub fn links(&self) -> impl Iterator<Item = &str> {
+        self.buttons().filter_map(|button| button.get("url")?.as_str())
     }
 }
 
@@ -161,8 +192,18 @@ pub struct Chat {
     pub(super) changed_by: BTreeMap<UserId, UserId>,
     pub(super) messages: BTreeMap<MessageId, Message>,
     pub(super) last_message: i64,
+    /// In whose name nobody may write here.
+    pub(super) banned_senders: BTreeSet<ChatId>,
+    /// The topics that were deleted.
+    pub(super) gone_topics: BTreeSet<i64>,
+    /// The bot's own invite links, oldest first.
+    pub(super) links: Vec<Link>,
+    /// Who waits to be let in, and since when (Unix ms).
+    pub(super) requests: BTreeMap<UserId, i64>,
     /// Private chats only: whether the person has shut the bot out.
     pub(super) blocked: bool,
+    /// Private chats only: until when the bot may write to somebody who has never spoken to it (Unix ms).
+    pub(super) reachable_until_ms: Option<i64>,
     /// Basic groups only: the supergroup that it has become.
     pub(super) upgraded_to: Option<ChatId>,
 }
@@ -176,7 +217,12 @@ impl Chat {
             changed_by: BTreeMap::new(),
             messages: BTreeMap::new(),
             last_message: 0,
+            banned_senders: BTreeSet::new(),
+            gone_topics: BTreeSet::new(),
+            links: Vec::new(),
+            requests: BTreeMap::new(),
             blocked: false,
+            reachable_until_ms: None,
             upgraded_to: None,
         }
     }

@@ -25,7 +25,7 @@ const TAGS: [&str; 17] = [
 ///
 /// # Errors
 /// What the Bot API says after `can't parse entities: `.
-pub(super) fn plain_text(html: &str) -> Result<String, String> {
+pub fn plain_text(html: &str) -> Result<String, String> {
     let mut text = String::with_capacity(html.len());
     let mut open: Vec<&str> = Vec::new();
     let mut at = 0;

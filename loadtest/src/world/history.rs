@@ -107,6 +107,8 @@ pub enum Happened {
         chat: ChatId,
         /// On which message.
         message: MessageId,
+        /// What stands on the button; nothing if the message has none of the kind.
+        label: Option<String>,
     },
     /// The bot answered a press in time.
     Answered {

@@ -44,6 +44,8 @@ impl Permissions {
     pub const ALL: Self = Self(u16::MAX);
     /// Nothing at all: what people call a mute.
     pub const NONE: Self = Self(0);
+    /// Text and nothing else.
+    pub const TEXT: Self = Self(1);
 
     /// Whether text may be sent, which is what every kind of mute takes away.
     #[must_use]

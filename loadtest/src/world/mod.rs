@@ -11,11 +11,17 @@ mod api;
 mod api_members;
 mod api_messages;
 mod chat;
+mod content;
 mod formatting;
 mod history;
 mod ids;
+mod invites;
+mod late;
 mod member;
+mod moderation;
 mod people;
+mod press;
+mod requests;
 mod updates;
 mod upgrade;
 
@@ -25,13 +31,17 @@ use serde_json::{Value, json};
 
 use self::updates::{DAY_MS, PRESS_MS};
 pub use self::{
-    act::{Act, Content, Refused},
+    act::{Act, Refused},
     api::{Answer, WebhookInfo},
     chat::{Chat, ChatKind, ChatSpec, Message},
+    content::Content,
+    formatting::plain_text,
     history::{Entry, Happened},
     ids::{ChatId, MessageId, QueryId, UserId},
+    invites::Link,
     member::{Member, Permissions, Rights},
     people::Person,
+    press::Pressed,
     updates::{Emitted, QueueKey},
 };
 
@@ -42,11 +52,13 @@ pub struct Switches {
     pub echo_own_acts: bool,
     /// How old an answer of `getChatMember` may be, because Telegram answers lookups from a cache.
     pub stale_lookups_ms: i64,
+    /// For how long neither lookups nor updates show that somebody has come or gone.
+    pub membership_lag_ms: i64,
 }
 
 impl Default for Switches {
     fn default() -> Self {
-        Self { echo_own_acts: true, stale_lookups_ms: 0 }
+        Self { echo_own_acts: true, stale_lookups_ms: 0, membership_lag_ms: 0 }
     }
 }
 
@@ -54,6 +66,7 @@ impl Default for Switches {
 #[derive(Clone, Debug)]
 struct Query {
     at_ms: i64,
+    answered: bool,
 }
 
 /// All of Telegram that one bot can see.
@@ -66,7 +79,10 @@ pub struct World {
     chats: BTreeMap<ChatId, Chat>,
     queries: BTreeMap<QueryId, Query>,
     lookups: BTreeMap<(ChatId, UserId), (i64, Member)>,
+    late: Vec<late::Late>,
     webhook: WebhookInfo,
+    /// The menus of commands, by scope and language.
+    commands: BTreeMap<(String, String), Value>,
     next_update: i64,
     updates: Vec<Emitted>,
     history: Vec<Entry>,
@@ -90,7 +106,9 @@ impl World {
             chats: BTreeMap::new(),
             queries: BTreeMap::new(),
             lookups: BTreeMap::new(),
+            late: Vec::new(),
             webhook: WebhookInfo::default(),
+            commands: BTreeMap::new(),
             next_update: FIRST_UPDATE,
             updates: Vec::new(),
             history: Vec::new(),
@@ -100,7 +118,7 @@ impl World {
     /// A bot account as `@BotFather` makes them.
     #[must_use]
     pub fn bot_account(id: UserId, username: &str) -> Person {
-        Person { id, is_bot: true, first_name: "Nezuko".to_owned(), username: Some(username.to_owned()) }
+        Person { is_bot: true, username: Some(username.to_owned()), ..Person::named(id, "Nezuko") }
     }
 
     /// Makes a person known.
@@ -166,6 +184,19 @@ impl World {
         chat.into_iter().flat_map(Chat::messages).filter(move |m| m.from == bot && m.callback_data().is_some())
     }
 
+    /// Whether the bot has still to answer a press that it can answer.
+    #[must_use]
+    pub fn has_open_presses(&self, now_ms: i64) -> bool {
+        self.queries.values().any(|query| !query.answered && now_ms < query.at_ms + PRESS_MS)
+    }
+
+    /// The menu of commands that the bot has set for a scope (`default`, `all_chat_administrators` …) and language (empty: for
+    /// all others); null if none.
+    #[must_use]
+    pub fn commands(&self, scope: &str, language: &str) -> &Value {
+        self.commands.get(&(scope.to_owned(), language.to_owned())).unwrap_or(&Value::Null)
+    }
+
     /// Everything that happened, in order.
     #[must_use]
     pub fn history(&self) -> &[Entry] {
@@ -215,6 +246,11 @@ impl World {
 
     /// Changes a standing, tells the bot and notes it; false if nothing changed.
     fn change(&mut self, now_ms: i64, chat: ChatId, user: UserId, by: UserId, new: Member) -> bool {
+        self.change_via(now_ms, chat, user, by, new, json!({}))
+    }
+
+    /// The same; `how` is the rest of what the update tells.
+    fn change_via(&mut self, now_ms: i64, chat: ChatId, user: UserId, by: UserId, new: Member, how: Value) -> bool {
         let Some(place) = self.chats.get_mut(&chat) else { return false };
         let old = place.member(user, now_ms);
         if old == new {
@@ -224,7 +260,12 @@ impl World {
         if by != user {
             place.changed_by.insert(user, by); // leaving and coming back leaves a restriction with its author
         }
-        let told = self.tell_change(now_ms, chat, user, by, (old, new));
+        let told = if by == user && self.switches.membership_lag_ms > 0 {
+            self.keep_back(now_ms, chat, user, (old, new), how);
+            false
+        } else {
+            self.tell_change(now_ms, chat, user, by, (old, new), how)
+        };
         self.note(now_ms, Happened::Changed { chat, user, by, old, new, told });
         true
     }
@@ -236,6 +277,7 @@ impl World {
         user: UserId,
         by: UserId,
         (old, new): (Member, Member),
+        mut content: Value,
     ) -> bool {
         let place = &self.chats[&chat];
         let is_me = user == self.bot.id;
@@ -245,13 +287,11 @@ impl World {
         if !hears || silenced {
             return false;
         }
-        let content = json!({
-            "chat": place.spec.to_json(),
-            "from": author.to_json(),
-            "date": now_ms / 1000,
-            "old_chat_member": old.to_json(person),
-            "new_chat_member": new.to_json(person),
-        });
+        content["chat"] = place.spec.to_json();
+        content["from"] = author.to_json();
+        content["date"] = json!(now_ms / 1000);
+        content["old_chat_member"] = old.to_json(person);
+        content["new_chat_member"] = new.to_json(person);
         let (queue, kind) =
             if is_me { (QueueKey::MyMember(chat), "my_chat_member") } else { (QueueKey::Member(user), "chat_member") };
         self.emit(queue, kind, now_ms, &content)
@@ -328,9 +368,8 @@ impl World {
             out["is_topic_message"] = json!(true);
         }
         if let Some(reply) = message.reply_to.and_then(|id| place.messages.get(&id)) {
-            out["reply_to_message"] = json!({
-                "message_id": reply.id, "date": reply.at_ms / 1000, "chat": place.spec.to_json(), "text": reply.text,
-            });
+            // As a message of its own, without what it answers itself.
+            out["reply_to_message"] = self.message_json(chat, &Message { reply_to: None, ..reply.clone() });
         }
         if message.markup.is_object() {
             out["reply_markup"] = message.markup.clone();

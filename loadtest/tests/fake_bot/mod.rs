@@ -1,4 +1,4 @@
-//! A small bot that does what PRODUCT.md says, slowly and simply, and can be told to get one thing wrong.
+//! A small bot that does what docs/product.md says, slowly and simply, and can be told to get one thing wrong.
 
 pub(crate) mod http;
 

@@ -24,10 +24,12 @@ impl Fleet {
         settings.extend([("REDIS_URL", servers.redis_url), ("RECLAIM_IDLE_MS", "2000".to_owned())]);
         let mut fleet = Self { dir, settings, stream: servers.stream, gateways: Vec::new(), workers: Vec::new() };
         for name in ["gateway-1", "gateway-2"] {
-            fleet.gateways.push(Running::start("nezuko-gateway", name, &fleet.dir, &fleet.settings).await);
+            fleet.gateways.push(Running::start_first("nezuko-gateway", name, &fleet.dir, &fleet.settings).await);
         }
         for name in ["worker-1", "worker-2", "worker-3"] {
-            fleet.start_worker(name).await;
+            let settings = fleet.settings_of(name);
+            let worker = Running::start_first("nezuko-worker", name, &fleet.dir, &settings).await;
+            fleet.workers.push((name.to_owned(), worker));
         }
         let webhooks: Vec<String> = fleet.gateways.iter().map(Running::webhook).collect();
         let webhooks: Vec<&str> = webhooks.iter().map(String::as_str).collect();
@@ -36,10 +38,14 @@ impl Fleet {
     }
 
     pub(crate) async fn start_worker(&mut self, name: &str) {
-        let mut settings = self.settings.clone();
-        settings.push(("WORKER_NAME", name.to_owned()));
-        let worker = Running::start("nezuko-worker", name, &self.dir, &settings).await;
+        let worker = Running::start("nezuko-worker", name, &self.dir, &self.settings_of(name)).await;
         self.workers.push((name.to_owned(), worker));
+    }
+
+    fn settings_of(&self, worker: &str) -> Settings {
+        let mut settings = self.settings.clone();
+        settings.push(("WORKER_NAME", worker.to_owned()));
+        settings
     }
 
     /// Kills a worker that has entries in hand; returns those that it left unacknowledged.

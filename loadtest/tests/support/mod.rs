@@ -6,6 +6,7 @@
 
 pub(crate) mod fleet;
 pub(crate) mod play;
+pub(crate) mod receiver;
 pub(crate) mod servers;
 
 use std::{
@@ -33,6 +34,12 @@ pub(crate) fn program(name: &str) -> PathBuf {
     let path = test.parent().and_then(Path::parent).unwrap().join(name);
     assert!(path.is_file(), "there is no {}: run `make test`, which builds the programs first", path.display());
     path
+}
+
+/// The program that is there when a test begins: of another release where `NEZUKO_OLD_PROGRAMS` says in which directory its
+/// programs are (`make upgrade-check`).
+pub(crate) fn first_program(name: &str) -> PathBuf {
+    env::var_os("NEZUKO_OLD_PROGRAMS").map_or_else(|| program(name), |directory| PathBuf::from(directory).join(name))
 }
 
 /// A bot that nobody else has, so that tests meet neither each other nor those of an earlier run.
@@ -112,6 +119,12 @@ impl Running {
         Self::start_on((free_port(), free_port()), executable, name, dir, settings).await
     }
 
+    /// The same with the program that is there at the beginning.
+    pub(crate) async fn start_first(executable: &str, name: &str, dir: &Directory, settings: &Settings) -> Self {
+        let ports = (free_port(), free_port());
+        Self::start_program(ports, first_program(executable), name, dir, settings.clone()).await
+    }
+
     /// Starts it on these ports, as one does that takes the place of another.
     pub(crate) async fn start_on(
         (port, ops_port): (u16, u16),
@@ -121,12 +134,22 @@ impl Running {
         settings: &Settings,
     ) -> Self {
         let mut settings = settings.clone();
-        settings.extend([("PORT", port.to_string()), ("OPS_PORT", ops_port.to_string())]);
         if executable == "nezuko" && settings.iter().all(|(name, _)| *name != "WEBHOOK_URL") {
             // It registers this itself.
             settings.push(("WEBHOOK_URL", format!("http://127.0.0.1:{port}")));
         }
-        let mut program = Program::start(&self::program(executable), name, dir.path(), settings).unwrap();
+        Self::start_program((port, ops_port), program(executable), name, dir, settings).await
+    }
+
+    async fn start_program(
+        (port, ops_port): (u16, u16),
+        program: PathBuf,
+        name: &str,
+        dir: &Directory,
+        mut settings: Settings,
+    ) -> Self {
+        settings.extend([("PORT", port.to_string()), ("OPS_PORT", ops_port.to_string())]);
+        let mut program = Program::start(&program, name, dir.path(), settings).unwrap();
         program.wait_until_ready(&format!("http://127.0.0.1:{ops_port}/ready"), READY_WITHIN).await.unwrap();
         Self { program, port, ops_port }
     }
@@ -176,10 +199,21 @@ impl Running {
         self.kill().await;
     }
 
+    /// A page of the operations port.
+    pub(crate) async fn page(&self, path: &str) -> String {
+        let (status, text) = page(&format!("http://127.0.0.1:{}/{path}", self.ops_port)).await.unwrap();
+        assert_eq!(status, 200);
+        text
+    }
+
+    /// Memory of its own, bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        self.program.anonymous_memory().unwrap()
+    }
+
     /// A metric, summed over its labels.
     pub(crate) async fn metric(&self, name: &str) -> u64 {
-        let (status, text) = page(&format!("http://127.0.0.1:{}/metrics", self.ops_port)).await.unwrap();
-        assert_eq!(status, 200);
+        let text = self.page("metrics").await;
         let samples = text.lines().filter_map(|line| {
             let rest = line.strip_prefix(name)?;
             rest.starts_with(['{', ' ']).then(|| rest.split_whitespace().last()?.parse::<u64>().ok())?

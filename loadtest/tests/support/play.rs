@@ -22,7 +22,7 @@ pub(crate) const SHORT: PlayOptions = PlayOptions {
     quiet: Duration::from_secs(3),
     drain: Duration::from_secs(30),
     // On a machine that does other things an update may wait some seconds in the queue while older facts are acted on.
-    tolerance: Tolerance { settle_ms: 10_000, crossing_ms: 8_000 },
+    tolerance: Tolerance { settle_ms: 10_000, crossing_ms: 8_000, timers_ms: 10_000 },
 };
 
 /// How long may be waited for what is missing after a death: a prompt that was on its way when its sender died is taken for

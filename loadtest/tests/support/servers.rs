@@ -3,6 +3,7 @@
 use std::{
     env, fs,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    path::Path,
     pin::pin,
     task::Poll,
 };
@@ -12,7 +13,7 @@ use redis::{aio::MultiplexedConnection, streams::StreamPendingCountReply};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use tokio::process::Command;
 
-use super::program;
+use super::first_program;
 
 /// The server's URL, or `None`, said aloud, where there is no such server. Under `CI=true` there must be one.
 pub(crate) fn server(variable: &str) -> Option<String> {
@@ -36,7 +37,8 @@ pub(crate) async fn with_servers(bot: UserId, test: impl AsyncFnOnce(Servers)) {
     set_up(&mut admin, &url).await;
     let connection = redis::Client::open(redis.as_str()).unwrap().get_multiplexed_async_connection().await.unwrap();
     let stream = Stream { connection, bot };
-    let servers = Servers { redis_url: redis, database_url: runtime(&url), stream: stream.clone() };
+    let servers =
+        Servers { redis_url: redis, database_url: runtime(&url), owner_url: owner(&url), stream: stream.clone() };
     let mut test = pin!(test(servers));
     let outcome = std::future::poll_fn(|context| {
         // A failed assertion comes back here, after the test's programs have been dropped.
@@ -60,13 +62,19 @@ pub(crate) async fn set_up(admin: &mut AnyConnection, url: &str) {
     let mut inside = connect(url).await;
     sqlx::raw_sql(AssertSqlSafe(roles)).execute(&mut inside).await.unwrap();
     turn.rollback().await.unwrap();
-    let migration = Command::new(program("nezuko-worker"))
-        .arg("migrate")
-        .env_clear()
-        .env("DATABASE_URL", format!("{url}?options[role]=nezuko_owner"))
-        .output();
+    migrate(&first_program("nezuko-worker"), &owner(url)).await;
+}
+
+/// Has `worker` make the schema, or bring it up to date.
+pub(crate) async fn migrate(worker: &Path, owner_url: &str) {
+    let migration = Command::new(worker).arg("migrate").env_clear().env("DATABASE_URL", owner_url).output();
     let migration = migration.await.unwrap();
     assert!(migration.status.success(), "{}", String::from_utf8_lossy(&migration.stderr));
+}
+
+/// The address for whoever changes the schema.
+fn owner(url: &str) -> String {
+    format!("{url}?options[role]=nezuko_owner")
 }
 
 /// The address for the programs.
@@ -78,6 +86,7 @@ pub(crate) fn runtime(url: &str) -> String {
 pub(crate) struct Servers {
     pub(crate) redis_url: String,
     pub(crate) database_url: String,
+    pub(crate) owner_url: String,
     pub(crate) stream: Stream,
 }
 
@@ -136,6 +145,25 @@ impl Stream {
         command.arg(self.key("updates")).arg("-").arg("+");
         let entries: Vec<(String, redis::Value)> = command.query_async(&mut self.connection.clone()).await.unwrap();
         entries.into_iter().map(|(id, _)| id).collect()
+    }
+
+    /// Puts an update in as a gateway does, whatever it holds.
+    pub(crate) async fn push(&self, update_id: i64, payload: &str) {
+        let (bot, now_ms) = (self.bot.0, super::play::now_ms());
+        let mut command = redis::cmd("XADD");
+        command.arg(self.key("updates")).arg("*").arg("v").arg(1).arg("bot").arg(bot).arg("update").arg(update_id);
+        command.arg("key").arg(1).arg("received").arg(now_ms).arg("trace").arg("").arg("payload").arg(payload);
+        let _: String = command.query_async(&mut self.connection.clone()).await.unwrap();
+    }
+
+    /// Puts an entry in that somebody has read who never comes back; its id.
+    pub(crate) async fn push_to_nobody(&self) -> String {
+        let (key, mut both) = (self.key("updates"), redis::pipe());
+        both.atomic().cmd("XADD").arg(&key).arg("*").arg("v").arg(1);
+        both.cmd("XREADGROUP").arg("GROUP").arg(Self::GROUP).arg("nobody").arg("COUNT").arg(1);
+        both.arg("STREAMS").arg(&key).arg(">").ignore();
+        let (id,): (String,) = both.query_async(&mut self.connection.clone()).await.unwrap();
+        id
     }
 
     /// Takes an entry out by hand.

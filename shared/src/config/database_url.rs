@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 /// The address as `sqlx` understands it; `None` where it is none.
-pub(super) fn understood(url: &str) -> Option<String> {
+pub(crate) fn understood(url: &str) -> Option<String> {
     let url = translated(url);
     (is_postgres(&url) || is_sqlite(&url)).then_some(url)
 }

@@ -1,7 +1,7 @@
 //! Configuration: environment variables, read once, checked as a whole, secrets never shown.
 
 mod bots;
-mod database_url;
+pub(crate) mod database_url;
 mod reader;
 mod secret;
 pub mod table;
@@ -16,7 +16,10 @@ pub use reader::{ConfigError, ConfigErrors};
 pub use secret::Secret;
 use table::Setting;
 
-use crate::redis_pool::address::{self, Address};
+use crate::{
+    redis_pool::address::{self, Address},
+    telemetry::logs,
+};
 
 /// Which program asks. They share the settings' names and meanings, but need different ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +56,12 @@ pub struct Settings {
     pub telegram_api_url: String,
     /// How a log line looks.
     pub log_format: LogFormat,
-    /// Filter for log lines, valid for `tracing_subscriber::EnvFilter`.
+    /// Filter for log lines in the form of [`logs::FORM`].
     pub log_level: String,
+    /// Where recorded traces go; `None`: no trace is recorded.
+    pub traces: Option<TraceSettings>,
+    /// The project at Sentry that is told of errors; `None`: nobody is.
+    pub sentry_dsn: Option<Secret>,
     /// How long a stopping process finishes what it has in hand.
     pub shutdown_grace: Duration,
     /// How long a silent consumer's entries stay its own.
@@ -65,7 +72,9 @@ pub struct Settings {
     pub wait_replicas: Option<NonZeroU8>,
     /// What the limiter allows for delays between here and Telegram.
     pub limiter_jitter: Duration,
-    /// The worker's name in the consumer groups.
+    /// How many days the records are kept of what was done.
+    pub retention_days: i64,
+    /// The process' name in the consumer groups, in traces and in reports.
     pub worker_name: String,
 }
 
@@ -122,6 +131,15 @@ impl Profile {
             Self::Gateway { redis } | Self::Worker { redis, .. } => Some(redis),
         }
     }
+}
+
+/// Where recorded traces go.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TraceSettings {
+    /// Base address of a collector that takes OTLP over HTTP, without a slash at its end.
+    pub endpoint: String,
+    /// The share of the traces that begin here and are recorded, 0 to 1.
+    pub share: f64,
 }
 
 /// How a log line looks.
@@ -213,14 +231,22 @@ fn read(reader: &mut Reader<impl Fn(&str) -> Option<String>>, role: Role) -> Opt
         "text" => Some(LogFormat::Text),
         _ => None,
     });
-    let log_level = reader.take(&table::LOG_LEVEL, "error, warn, info, debug, trace or filters by module", |value| {
-        tracing_subscriber::EnvFilter::try_new(value).is_ok().then(|| value.to_owned())
+    let log_level =
+        reader.take(&table::LOG_LEVEL, logs::FORM, |value| logs::filter(value).is_some().then(|| value.to_owned()));
+    let collector =
+        reader.take(&table::OTEL_EXPORTER_OTLP_ENDPOINT, "an address such as http://collector:4318", http_base);
+    let share = reader.take(&table::OTEL_TRACES_SAMPLER_ARG, "a number from 0 to 1", |value| {
+        value.parse().ok().filter(|share| (0.0..=1.0).contains(share))
+    });
+    let sentry_dsn = reader.secret(&table::SENTRY_DSN, "the DSN that Sentry shows for the project", |value| {
+        value.parse::<sentry::types::Dsn>().is_ok()
     });
     let shutdown_grace = reader.number(&table::SHUTDOWN_GRACE_SECONDS, 1..=600);
     let reclaim_idle = reader.number(&table::RECLAIM_IDLE_MS, 100..=3_600_000);
     let max_backlog = reader.number(&table::MAX_BACKLOG, 1..=u64::MAX);
     let wait_replicas = wait_replicas(reader, profile.as_ref());
     let limiter_jitter = reader.number(&table::LIMITER_JITTER_MS, 0..=5_000);
+    let retention_days = reader.number(&table::RETENTION_DAYS, 1..=3_650);
     let worker_name = reader.take(&table::WORKER_NAME, "1 to 128 of A-Z a-z 0-9 . _ -", |value| {
         is_name(value, 128).then(|| value.to_owned())
     });
@@ -237,11 +263,14 @@ fn read(reader: &mut Reader<impl Fn(&str) -> Option<String>>, role: Role) -> Opt
         telegram_api_url: telegram_api_url?,
         log_format: log_format?,
         log_level: log_level?,
+        traces: collector.zip(share).map(|(endpoint, share)| TraceSettings { endpoint, share }),
+        sentry_dsn,
         shutdown_grace: Duration::from_secs(shutdown_grace?),
         reclaim_idle: Duration::from_millis(reclaim_idle?),
         max_backlog: max_backlog?,
         wait_replicas: wait_replicas?,
         limiter_jitter: Duration::from_millis(limiter_jitter?),
+        retention_days: retention_days?.cast_signed(),
         worker_name: worker_name.unwrap_or_else(host_and_process),
     })
 }

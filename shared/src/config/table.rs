@@ -33,25 +33,26 @@ const fn plain(name: &'static str, default: &'static str, meaning: &'static str)
     Setting { name, default: Default::Value(default), secret: false, meaning }
 }
 
+/// `otherwise`: what happens where it is not given.
+const fn optional(name: &'static str, otherwise: &'static str, meaning: &'static str) -> Setting {
+    Setting { name, default: Default::Otherwise(otherwise), secret: false, meaning }
+}
+
 pub(super) const BOT_TOKEN: Setting = secret(
     "BOT_TOKEN",
     Default::Required,
     "The bot's token from BotFather. The number before the colon is the bot's id.",
 );
-pub(super) const BOTS_FILE: Setting = Setting {
-    name: "BOTS_FILE",
-    default: Default::Otherwise("the one bot of `BOT_TOKEN`"),
-    secret: false,
-    meaning: "Instead of `BOT_TOKEN`, a file with several bots: `[{\"token\":\"…\",\"webhook_secret\":\"…\"}]`, and `webhook_secret_previous` after a change. Each has a queue, a limiter, rows and the webhook path `/webhook/<bot id>` of its own.",
-};
-pub(super) const WEBHOOK_URL: Setting = Setting {
-    name: "WEBHOOK_URL",
-    default: Default::Otherwise(
-        "`nezuko` asks Telegram for updates (long polling); a gateway leaves the registration to you",
-    ),
-    secret: false,
-    meaning: "The public address that leads to the webhook port; `/webhook/<bot id>` under it is registered with Telegram, and again where something else is found there.",
-};
+pub(super) const BOTS_FILE: Setting = optional(
+    "BOTS_FILE",
+    "the one bot of `BOT_TOKEN`",
+    "Instead of `BOT_TOKEN`, a file with several bots: `[{\"token\":\"…\",\"webhook_secret\":\"…\"}]`, and `webhook_secret_previous` after a change. Each has a queue, a limiter, rows and the webhook path `/webhook/<bot id>` of its own.",
+);
+pub(super) const WEBHOOK_URL: Setting = optional(
+    "WEBHOOK_URL",
+    "`nezuko` asks Telegram for updates (long polling); a gateway leaves the registration to you",
+    "The public address that leads to the webhook port; `/webhook/<bot id>` under it is registered with Telegram, and again where something else is found there.",
+);
 pub(super) const POLLING_FALLBACK: Setting = plain(
     "POLLING_FALLBACK",
     "false",
@@ -85,7 +86,7 @@ pub(super) const PORT: Setting =
 pub(super) const OPS_PORT: Setting = plain(
     "OPS_PORT",
     "9090",
-    "Operations port: `/live` `/ready` `/health` `/metrics` `/version`. `0` takes a free one and logs it.",
+    "Operations port: `/live` `/ready` `/health` `/metrics` `/version` `/log-level`, of a worker `/scaling`. Not for the public. `0` takes a free one and logs it.",
 );
 pub(super) const TELEGRAM_API_URL: Setting =
     plain("TELEGRAM_API_URL", "https://api.telegram.org", "Base address of the Bot API server, `http` or `https`.");
@@ -93,7 +94,23 @@ pub(super) const LOG_FORMAT: Setting = plain("LOG_FORMAT", "json", "`json` (one 
 pub(super) const LOG_LEVEL: Setting = plain(
     "LOG_LEVEL",
     "info",
-    "`error`, `warn`, `info`, `debug`, `trace`, or filters by module such as `info,nezuko_gateway=debug`.",
+    "`error`, `warn`, `info`, `debug`, `trace`, `off`, or filters by module such as `info,nezuko_gateway=debug`. `PUT /log-level` \
+     of the operations port changes it while the process runs.",
+);
+pub(super) const OTEL_EXPORTER_OTLP_ENDPOINT: Setting = optional(
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "no trace is recorded",
+    "Base address of a collector that takes traces by OTLP over HTTP at `/v1/traces`, such as `http://collector:4318`. See docs/observability.md.",
+);
+pub(super) const OTEL_TRACES_SAMPLER_ARG: Setting = plain(
+    "OTEL_TRACES_SAMPLER_ARG",
+    "0.01",
+    "The share of traces that are recorded, 0–1. One that comes in with a `traceparent` is recorded if its caller does.",
+);
+pub(super) const SENTRY_DSN: Setting = secret(
+    "SENTRY_DSN",
+    Default::Otherwise("errors are logged only"),
+    "The project at Sentry that is told of errors and panics, without a word about people.",
 );
 pub(super) const SHUTDOWN_GRACE_SECONDS: Setting = plain(
     "SHUTDOWN_GRACE_SECONDS",
@@ -121,15 +138,19 @@ pub(super) const LIMITER_JITTER_MS: Setting = plain(
     "150",
     "What the message limiter allows for delays between here and Telegram, 0–5000: 150 gives 25.8 messages/s, 0 gives 29.",
 );
-pub(super) const WORKER_NAME: Setting = Setting {
-    name: "WORKER_NAME",
-    default: Default::Otherwise("host name and process id"),
-    secret: false,
-    meaning: "The worker's name in the consumer group, unique among running workers: 1–128 of `A-Z a-z 0-9 . _ -`.",
-};
+pub(super) const RETENTION_DAYS: Setting = plain(
+    "RETENTION_DAYS",
+    "90",
+    "How long the verification log, the audit trail and lifted restrictions are kept, 1–3650.",
+);
+pub(super) const WORKER_NAME: Setting = optional(
+    "WORKER_NAME",
+    "host name and process id",
+    "The worker's name in the consumer group, unique among running workers: 1–128 of `A-Z a-z 0-9 . _ -`.",
+);
 
 /// All of them, in the order of the documentation.
-pub const ALL: [Setting; 21] = [
+pub const ALL: [Setting; 25] = [
     BOT_TOKEN,
     BOTS_FILE,
     WEBHOOK_URL,
@@ -145,11 +166,15 @@ pub const ALL: [Setting; 21] = [
     TELEGRAM_API_URL,
     LOG_FORMAT,
     LOG_LEVEL,
+    OTEL_EXPORTER_OTLP_ENDPOINT,
+    OTEL_TRACES_SAMPLER_ARG,
+    SENTRY_DSN,
     SHUTDOWN_GRACE_SECONDS,
     RECLAIM_IDLE_MS,
     MAX_BACKLOG,
     REDIS_WAIT_REPLICAS,
     LIMITER_JITTER_MS,
+    RETENTION_DAYS,
     WORKER_NAME,
 ];
 

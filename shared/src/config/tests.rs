@@ -36,10 +36,12 @@ fn a_token_is_enough() {
     assert_eq!((settings.port, settings.ops_port), (8443, 9090));
     assert_eq!(settings.telegram_api_url, "https://api.telegram.org");
     assert_eq!(settings.log_format, LogFormat::Json);
+    assert!(settings.traces.is_none() && settings.sentry_dsn.is_none());
     assert_eq!(settings.shutdown_grace, Duration::from_secs(25));
     assert_eq!(settings.reclaim_idle, Duration::from_secs(30));
     assert_eq!(settings.max_backlog, 100_000);
     assert_eq!(settings.limiter_jitter, Duration::from_millis(150));
+    assert_eq!(settings.retention_days, 90);
     assert!(settings.worker_name.ends_with(&format!("-{}", std::process::id())), "{}", settings.worker_name);
     assert!(is_name(&settings.worker_name, 128));
 }
@@ -60,12 +62,16 @@ fn everything_wrong_is_named_at_once_with_what_to_do() {
         ("OPS_PORT", "-1"),
         ("TELEGRAM_API_URL", "ftp://api.telegram.org"),
         ("LOG_FORMAT", "xml"),
-        ("LOG_LEVEL", "a=b=c"),
+        ("LOG_LEVEL", "inof"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
+        ("OTEL_TRACES_SAMPLER_ARG", "1.5"),
+        ("SENTRY_DSN", "https://secret-key@sentry.example.org"),
         ("SHUTDOWN_GRACE_SECONDS", "0"),
         ("RECLAIM_IDLE_MS", "soon"),
         ("MAX_BACKLOG", "0"),
         ("REDIS_WAIT_REPLICAS", "10"),
         ("LIMITER_JITTER_MS", "5001"),
+        ("RETENTION_DAYS", "0"),
         ("WORKER_NAME", "a/b"),
     ]);
     let given = |name: &str| vars.get(name).map(|value| (*value).to_owned());
@@ -77,7 +83,7 @@ fn everything_wrong_is_named_at_once_with_what_to_do() {
     let text = errors.to_string();
     assert_eq!(text.lines().count(), all.len());
     assert!(text.contains("PORT: must be a port from 0 to 65535, not \"65536\""), "{text}");
-    for secret in ["short", "with spaces", "ümlaut", "secret-host", "secret-redis"] {
+    for secret in ["short", "with spaces", "ümlaut", "secret-host", "secret-redis", "secret-key"] {
         assert!(!text.contains(secret), "{secret} is shown in {text}");
     }
 }
@@ -307,4 +313,19 @@ fn the_bot_api_address_loses_its_slash() {
     for url in ["api.telegram.org", "https://", "https://h/?a=b"] {
         assert!(base(url).is_err(), "{url}");
     }
+}
+
+#[test]
+fn one_in_a_hundred_traces_goes_to_the_collector_that_is_named() {
+    let with = |share: Option<&'static str>| {
+        let settings = Settings::from_vars(Role::Alone, |name| match name {
+            "BOT_TOKEN" => Some(TOKEN.to_owned()),
+            "OTEL_EXPORTER_OTLP_ENDPOINT" => Some("http://collector:4318/".to_owned()),
+            "OTEL_TRACES_SAMPLER_ARG" => share.map(str::to_owned),
+            _ => None,
+        });
+        settings.unwrap().traces.unwrap()
+    };
+    assert_eq!(with(None), TraceSettings { endpoint: "http://collector:4318".to_owned(), share: 0.01 });
+    assert_eq!(with(Some("1")).share, 1.0);
 }

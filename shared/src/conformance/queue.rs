@@ -135,6 +135,8 @@ async fn ensure_backlog(queue: &dyn QueueUnderTest, unread: u64, pending: u64) -
     ensure!(gateway == expected, "the gateway sees {gateway:?} instead of {expected:?}");
     let worker = queue.consumer("observer").backlog().await?;
     ensure!(worker == expected, "the worker sees {worker:?} instead of {expected:?}");
+    let oldest_ms = queue.consumer("observer").oldest_ms().await?;
+    ensure!(oldest_ms.is_some() == (unread + pending > 0), "with {expected:?} the oldest is of {oldest_ms:?}");
     Ok(())
 }
 

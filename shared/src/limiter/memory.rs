@@ -11,6 +11,8 @@ use async_trait::async_trait;
 use nezuko_telegram::ChatId;
 use tokio::time::Instant;
 
+use crate::clock;
+
 use super::{
     BULK_SHARE, Budget, LEAST_RESERVE, Limiter, LimiterError, LimiterSettings, MESSAGES_PER_MINUTE_IN_A_GROUP, Paused,
     Permit, Urgency, is_group,
@@ -77,7 +79,7 @@ impl MemoryLimiter {
     pub fn new(settings: LimiterSettings) -> Self {
         let margin = VALID_FOR + settings.jitter;
         let state = State {
-            due: Instant::now() + SECOND + margin,
+            due: clock::instant() + SECOND + margin,
             budgets: HashMap::new(),
             chats: HashMap::new(),
             pauses: HashMap::new(),
@@ -95,7 +97,7 @@ impl MemoryLimiter {
 #[async_trait]
 impl Limiter for MemoryLimiter {
     async fn ask(&self, budget: Budget, urgency: Urgency, chat: Option<ChatId>) -> Result<Permit, LimiterError> {
-        let now = Instant::now();
+        let now = clock::instant();
         let mut guard = self.state();
         let state = &mut *guard;
         let message = budget == Budget::Message;
@@ -146,7 +148,7 @@ impl Limiter for MemoryLimiter {
     }
 
     async fn pause(&self, budget: Budget, chat: Option<ChatId>, for_: Duration) -> Result<Paused, LimiterError> {
-        let now = Instant::now();
+        let now = clock::instant();
         let mut state = self.state();
         let mut paused = vec![(chat, for_)];
         if let Some(chat) = chat {

@@ -129,6 +129,12 @@ pub trait Consumer: Send + Sync {
     /// [`QueueError`] where the queue cannot be asked.
     async fn backlog(&self) -> Result<Backlog, QueueError>;
 
+    /// Since when the oldest entry is in the queue that nobody has acknowledged, Unix milliseconds; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`QueueError`] where the queue cannot be asked.
+    async fn oldest_ms(&self) -> Result<Option<i64>, QueueError>;
+
     /// Gives the pending entries back for others to reclaim at once and leaves the group. Called at a clean stop.
     ///
     /// # Errors

@@ -59,6 +59,7 @@ scripts! {
     LEAVE = "lua/leave.lua";
     FORGET = "lua/forget.lua";
     BACKLOG = "lua/backlog.lua";
+    OLDEST = "lua/oldest.lua";
     MEMORY = "lua/memory.lua";
 }
 
@@ -337,6 +338,12 @@ impl Consumer for RedisConsumer {
 
     async fn backlog(&self) -> Result<Backlog, QueueError> {
         backlog(&self.calls, self.bot).await
+    }
+
+    async fn oldest_ms(&self) -> Result<Option<i64>, QueueError> {
+        let script = OLDEST.key(&self.stream);
+        let oldest: Option<String> = self.calls.invoke(&script).await?;
+        Ok(oldest.and_then(|id| id.split('-').next()?.parse().ok()))
     }
 
     async fn leave(&self) -> Result<(), QueueError> {

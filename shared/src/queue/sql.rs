@@ -303,6 +303,13 @@ impl Consumer for SqlConsumer {
         self.queue.backlog_of(self.bot).await
     }
 
+    async fn oldest_ms(&self) -> Result<Option<i64>, QueueError> {
+        let oldest =
+            sqlx::query("SELECT received_ms FROM queue WHERE bot_id = $1 ORDER BY id LIMIT 1").bind(self.bot.0);
+        let row = self.queue.database.of(self.bot, async |rows| oldest.fetch_optional(rows).await).await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
+
     async fn leave(&self) -> Result<(), QueueError> {
         let give_back = sqlx::query("UPDATE queue SET touched_ms = 0 WHERE bot_id = $1 AND consumer = $2")
             .bind(self.bot.0)

@@ -1,23 +1,85 @@
 //! Log lines: to standard error, JSON for machines or text for people.
 //!
 //! Messages are lower case without a full stop and read alone; ids are fields (`bot_id`, `update_id`, `trace_id`). No
-//! token, secret or text of a message is ever logged.
+//! token, secret or text of a message is ever logged. How much is logged can be changed while the process runs.
 
-use std::io;
+use std::{io, sync::OnceLock};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
+use super::reports::Reporter;
 use crate::config::{LogFormat, Settings};
 
-/// Sends all further log lines of the process to standard error.
+/// What a filter looks like.
+pub const FORM: &str = "error, warn, info, debug, trace, off, or filters by module such as info,nezuko_gateway=debug";
+
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+
+/// Sends all further log lines of the process to standard error, and errors to `reporter`.
 ///
 /// # Panics
 /// Where the process has set up its log lines already.
-pub fn init(settings: &Settings) {
-    let filter = EnvFilter::new(&settings.log_level);
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    match settings.log_format {
-        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).init(),
-        LogFormat::Text => lines.init(),
+pub(super) fn init(settings: &Settings, reporter: Option<Reporter>) {
+    let filter = filter(&settings.log_level).expect("invariant: the settings hold a filter that was read before");
+    let (filter, handle) = reload::Layer::new(filter);
+    let lines = fmt::layer().with_writer(io::stderr);
+    let lines = match settings.log_format {
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
+        LogFormat::Text => lines.boxed(),
+    };
+    tracing_subscriber::registry().with(filter).with(reporter).with(lines).init();
+    drop(FILTER.set(handle));
+}
+
+/// Reads a filter. Unlike `EnvFilter` it takes a lone word for a level and not for a module, of which nothing but a slip of
+/// the pen can be meant.
+#[must_use]
+pub fn filter(directives: &str) -> Option<EnvFilter> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let is_one = |directive: &str| match directive.rsplit_once('=') {
+        Some((of, level)) => !of.is_empty() && LEVELS.contains(&level.to_ascii_lowercase().as_str()),
+        None => LEVELS.contains(&directive.to_ascii_lowercase().as_str()),
+    };
+    directives.split(',').all(is_one).then(|| EnvFilter::try_new(directives).ok()).flatten()
+}
+
+/// What is logged now; `None` before anything is.
+#[must_use]
+pub fn level() -> Option<String> {
+    FILTER.get()?.with_current(ToString::to_string).ok()
+}
+
+/// Logs by another filter from now on, until the next change or the end of the process. Returns whether it did: not where
+/// `directives` is none (see [`FORM`]).
+pub fn set_level(directives: &str) -> bool {
+    let (Some(new), Some(handle)) = (filter(directives), FILTER.get()) else { return false };
+    let (from, to) = (level(), new.to_string());
+    // Said under the old filter and under the new one, whichever lets it through.
+    tracing::warn!(from, to, "what is logged changes");
+    handle.reload(new).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::filter;
+
+    #[test]
+    fn a_slip_of_the_pen_is_no_filter() {
+        for right in ["info", "DEBUG", "off", "info,nezuko_worker=debug", "nezuko_worker::send=trace"] {
+            assert!(filter(right).is_some(), "{right}");
+        }
+        for wrong in [
+            "",
+            "inof",
+            "info,",
+            "info debug",
+            "warn, sqlx=info",
+            "nezuko_worker",
+            "nezuko_worker=loud",
+            "=debug",
+            "info;debug",
+        ] {
+            assert!(filter(wrong).is_none(), "{wrong}");
+        }
     }
 }

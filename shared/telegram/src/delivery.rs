@@ -9,7 +9,8 @@ use serde_json::value::RawValue;
 use crate::{client::Client, error::CallError, ids::UpdateId};
 
 /// The kinds of updates that Nezuko acts on. They are always named to Telegram, whose default leaves `chat_member` out.
-pub const UPDATE_KINDS: [&str; 4] = ["callback_query", "chat_member", "message", "my_chat_member"];
+pub const UPDATE_KINDS: [&str; 6] =
+    ["callback_query", "chat_join_request", "chat_member", "edited_message", "message", "my_chat_member"];
 
 /// Connections that Telegram may open to the webhook: its own maximum, since each brings one update at a time.
 pub const WEBHOOK_CONNECTIONS: u32 = 100;

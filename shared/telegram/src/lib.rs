@@ -16,6 +16,6 @@ pub use error::{CallError, ErrorClass};
 pub use ids::{BotId, ChatId, MessageId, UpdateId, UserId};
 pub use member::{ChatMember, Limits, Permissions, Rights, Standing};
 pub use update::{
-    CallbackQuery, Chat, ChatKind, ChatMemberUpdated, DecodeError, Message, MessageRef, Update, UpdateKind, User,
-    parse_update,
+    CallbackQuery, Chat, ChatKind, ChatMemberUpdated, DecodeError, ForwardOrigin, InviteLink, JoinRequest, Message,
+    MessageRef, RepliedTo, Update, UpdateKind, User, parse_update,
 };

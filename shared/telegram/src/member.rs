@@ -66,10 +66,20 @@ impl Limits {
             Self::Restricted { until, .. } | Self::Banned { until } => until == 0 || until > now,
         }
     }
+
+    /// Whether they leave the person anything to write.
+    #[must_use]
+    pub const fn leave_a_voice(self) -> bool {
+        match self {
+            Self::Free => true,
+            Self::Restricted { left, .. } => left.can_send(),
+            Self::Banned { .. } => false,
+        }
+    }
 }
 
-/// Names of the permissions in the order of [`Permissions`]' bits (Bot API 10.0, `ChatPermissions`).
-const PERMISSIONS: [&str; 14] = [
+/// Names of the permissions in the order of [`Permissions`]' bits (Bot API 10.3, `ChatPermissions`).
+const PERMISSIONS: [&str; 16] = [
     "can_send_messages",
     "can_send_audios",
     "can_send_documents",
@@ -84,7 +94,11 @@ const PERMISSIONS: [&str; 14] = [
     "can_invite_users",
     "can_pin_messages",
     "can_manage_topics",
+    "can_react_to_messages",
+    "can_edit_tag",
 ];
+/// Newer permissions, and the older one whose value they have where they are not named.
+const FOLLOWERS: [(usize, usize); 3] = [(13, 12), (14, 0), (15, 0)];
 
 /// What somebody may do in a group. As the Bot API wants it in `permissions`, every one is named: what is left out counts
 /// as taken (E46).
@@ -95,7 +109,17 @@ impl Permissions {
     /// Nothing at all: a mute.
     pub const NONE: Self = Self(0);
     /// Everything: lifts a restriction.
-    pub const ALL: Self = Self((1 << PERMISSIONS.len()) - 1);
+    pub const ALL: Self = Self(u16::MAX);
+    /// Text and nothing else.
+    pub const TEXT: Self = Self(1);
+    /// `can_send_messages` up to and including `can_send_other_messages`.
+    const SENDING: u16 = (1 << 9) - 1;
+
+    /// Whether anything at all may be sent.
+    #[must_use]
+    pub const fn can_send(self) -> bool {
+        self.0 & Self::SENDING != 0
+    }
 }
 
 impl Serialize for Permissions {
@@ -107,9 +131,11 @@ impl Serialize for Permissions {
 impl<'de> Deserialize<'de> for Permissions {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let named: BTreeMap<String, serde_json::Value> = BTreeMap::deserialize(deserializer)?;
-        let given = |name: &&str| named.get(*name).and_then(serde_json::Value::as_bool).unwrap_or(false);
-        let bits = PERMISSIONS.iter().enumerate().filter(|(_, name)| given(name));
-        Ok(Self(bits.fold(0, |bits, (bit, _)| bits | 1 << bit)))
+        let given = |bit: usize| named.get(PERMISSIONS[bit]).and_then(serde_json::Value::as_bool);
+        let followed =
+            |bit: usize| FOLLOWERS.iter().find(|(newer, _)| *newer == bit).and_then(|(_, older)| given(*older));
+        let bits = (0..PERMISSIONS.len()).filter(|bit| given(*bit).or_else(|| followed(*bit)).unwrap_or(false));
+        Ok(Self(bits.fold(0, |bits, bit| bits | 1 << bit)))
     }
 }
 
@@ -181,5 +207,38 @@ impl<'de> Deserialize<'de> for ChatMember {
             _ => Rights::default(),
         };
         Ok(Self { user: wire.user, standing, limits, rights })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Permissions {
+        serde_json::from_str(json).expect("permissions")
+    }
+
+    #[test]
+    fn what_a_server_does_not_name_yet_has_the_value_of_what_it_was_part_of() {
+        assert_eq!(read(r#"{"can_send_messages": true, "can_pin_messages": true}"#), Permissions(0b1111 << 12 | 1));
+        let silent = r#"{"can_send_messages": true, "can_react_to_messages": false, "can_edit_tag": false}"#;
+        assert_eq!(read(silent), Permissions::TEXT);
+        assert_eq!(read("{}"), Permissions::NONE);
+    }
+
+    #[test]
+    fn every_permission_is_named_and_read_as_it_was_written() {
+        for permissions in [Permissions::ALL, Permissions::NONE, Permissions::TEXT] {
+            let json = serde_json::to_string(&permissions).expect("JSON");
+            assert!(PERMISSIONS.iter().all(|name| json.contains(name)), "{json}");
+            assert_eq!(read(&json), permissions);
+        }
+    }
+
+    #[test]
+    fn who_may_send_anything_has_a_voice() {
+        let left = |bits| Limits::Restricted { until: 0, left: Permissions(bits) };
+        let voices = [Limits::Free, left(1), left(1 << 8), left(0b111 << 13), left(0), Limits::Banned { until: 0 }];
+        assert_eq!(voices.map(Limits::leave_a_voice), [true, true, true, false, false, false]);
     }
 }

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::{
     ids::{ChatId, MessageId, UpdateId, UserId},
-    member::ChatMember,
+    member::{ChatMember, Permissions},
 };
 
 /// A decoded update.
@@ -25,6 +25,10 @@ pub struct Update {
 pub enum UpdateKind {
     /// A message in a group or a private chat.
     Message(Box<Message>),
+    /// A message as it reads now.
+    EditedMessage(Box<Message>),
+    /// Somebody asks to be let into a chat.
+    JoinRequest(JoinRequest),
     /// *I have joined* or another button was pressed.
     CallbackQuery(CallbackQuery),
     /// Somebody's standing in a chat changed.
@@ -52,6 +56,8 @@ pub fn parse_update(bytes: &[u8]) -> Result<Update, DecodeError> {
     struct Wire {
         update_id: UpdateId,
         message: Option<Box<Message>>,
+        edited_message: Option<Box<Message>>,
+        chat_join_request: Option<JoinRequest>,
         callback_query: Option<CallbackQuery>,
         chat_member: Option<ChatMemberUpdated>,
         my_chat_member: Option<ChatMemberUpdated>,
@@ -65,6 +71,10 @@ pub fn parse_update(bytes: &[u8]) -> Result<Update, DecodeError> {
         UpdateKind::ChatMember(change)
     } else if let Some(change) = wire.my_chat_member {
         UpdateKind::MyChatMember(change)
+    } else if let Some(message) = wire.edited_message {
+        UpdateKind::EditedMessage(message)
+    } else if let Some(request) = wire.chat_join_request {
+        UpdateKind::JoinRequest(request)
     } else {
         UpdateKind::Other
     };
@@ -88,6 +98,9 @@ pub struct User {
     /// Without the `@`.
     #[serde(default)]
     pub username: Option<String>,
+    /// The language of their application (IETF tag), where Telegram tells it.
+    #[serde(default)]
+    pub language_code: Option<String>,
 }
 
 /// The kinds of chat.
@@ -161,6 +174,12 @@ pub struct Chat {
     /// The bot's own or the primary invite link; only in `getChat`.
     #[serde(default)]
     pub invite_link: Option<String>,
+    /// The channel that comments in this group belong to, or the other way round; only in `getChat`.
+    #[serde(default)]
+    pub linked_chat_id: Option<ChatId>,
+    /// What everybody may do in this group; only in `getChat`.
+    #[serde(default)]
+    pub permissions: Option<Permissions>,
 }
 
 /// A message.
@@ -178,12 +197,26 @@ pub struct Message {
     pub chat: Chat,
     /// When, Unix seconds.
     pub date: i64,
+    /// When it was last edited, Unix seconds.
+    pub edited: Option<i64>,
+    /// Whether a bot made it for its sender, and may edit it (E8, E58).
+    pub via_bot: bool,
     /// Text or caption.
     pub text: Option<String>,
     /// An automatic forward from the linked channel (E1).
     pub is_automatic_forward: bool,
     /// A note by Telegram about the chat (somebody joined, the title changed …), not something a person wrote (E61).
     pub is_service: bool,
+    /// A business, guest or offline message, which is none of the group's life (E65).
+    pub is_detached: bool,
+    /// What is shared by the messages of one album.
+    pub album: Option<String>,
+    /// The message that this one answers, where it is in the same chat.
+    pub reply_to: Option<Box<RepliedTo>>,
+    /// Who came in, where this is a note about that; big groups get none (E13).
+    pub new_members: Vec<User>,
+    /// Who left, where this is a note about that.
+    pub left_member: Option<User>,
     /// In a basic group: the supergroup that it has become (E79).
     pub migrate_to: Option<ChatId>,
     /// In a supergroup: the basic group that it was (E79).
@@ -201,9 +234,16 @@ impl<'de> Deserialize<'de> for Message {
             sender_chat: wire.sender_chat,
             chat: wire.chat,
             date: wire.date,
+            edited: wire.edit_date,
+            via_bot: wire.via_bot.is_some(),
             text: wire.text.or(wire.caption),
             is_automatic_forward: wire.is_automatic_forward,
             is_service,
+            is_detached: wire.business_connection_id.is_some() || wire.guest_query_id.is_some() || wire.is_from_offline,
+            album: wire.media_group_id,
+            reply_to: wire.reply_to_message,
+            new_members: wire.new_chat_members.unwrap_or_default(),
+            left_member: wire.left_chat_member,
             migrate_to: wire.migrate_to_chat_id,
             migrate_from: wire.migrate_from_chat_id,
         })
@@ -222,10 +262,20 @@ macro_rules! wire_message {
             sender_chat: Option<Chat>,
             chat: Chat,
             date: i64,
+            edit_date: Option<i64>,
+            via_bot: Option<IgnoredAny>,
             text: Option<String>,
             caption: Option<String>,
             #[serde(default)]
             is_automatic_forward: bool,
+            #[serde(default)]
+            is_from_offline: bool,
+            business_connection_id: Option<IgnoredAny>,
+            guest_query_id: Option<IgnoredAny>,
+            media_group_id: Option<String>,
+            reply_to_message: Option<Box<RepliedTo>>,
+            new_chat_members: Option<Vec<User>>,
+            left_chat_member: Option<User>,
             migrate_to_chat_id: Option<ChatId>,
             migrate_from_chat_id: Option<ChatId>,
             $($service: Option<IgnoredAny>,)*
@@ -233,15 +283,16 @@ macro_rules! wire_message {
 
         impl WireMessage {
             fn is_service(&self) -> bool {
-                self.migrate_to_chat_id.is_some() || self.migrate_from_chat_id.is_some() $(|| self.$service.is_some())*
+                let note = self.migrate_to_chat_id.or(self.migrate_from_chat_id).is_some();
+                note || self.new_chat_members.is_some() || self.left_chat_member.is_some() $(|| self.$service.is_some())*
             }
         }
     };
 }
 
-// Bot API 10.3, "Message": the fields that only service messages carry, but for the two about migration.
+// Bot API 10.3, "Message": the fields that only service messages carry, but for those that are read.
 wire_message! {
-    new_chat_members left_chat_member new_chat_title new_chat_photo delete_chat_photo group_chat_created
+    new_chat_title new_chat_photo delete_chat_photo group_chat_created
     supergroup_chat_created channel_chat_created message_auto_delete_timer_changed pinned_message
     successful_payment refunded_payment users_shared chat_shared gift unique_gift
     connected_website write_access_allowed proximity_alert_triggered boost_added chat_background_set
@@ -251,6 +302,47 @@ wire_message! {
     video_chat_participants_invited web_app_data
 }
 
+/// A message that another one answers, as far as commands are about it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct RepliedTo {
+    /// Which.
+    pub message_id: MessageId,
+    /// Who sent it.
+    #[serde(default)]
+    pub from: Option<User>,
+    /// The channel or group in whose name it was sent.
+    #[serde(default)]
+    pub sender_chat: Option<Chat>,
+    /// Its text.
+    #[serde(default)]
+    pub text: Option<String>,
+    /// Where it was forwarded from, if from a channel.
+    #[serde(default, rename = "forward_origin")]
+    pub origin: Option<ForwardOrigin>,
+}
+
+/// Where a message was forwarded from.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct ForwardOrigin {
+    /// The channel, where it came from one.
+    #[serde(default)]
+    pub chat: Option<Chat>,
+}
+
+/// Somebody asks to be let into a chat.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct JoinRequest {
+    /// Into which.
+    pub chat: Chat,
+    /// Who.
+    pub from: User,
+    /// Where a message reaches them for five minutes, if they have never spoken to the bot; older servers do not tell.
+    #[serde(default)]
+    pub user_chat_id: Option<ChatId>,
+    /// When, Unix seconds.
+    pub date: i64,
+}
+
 /// A message that is only pointed at: it may be gone or too old for Telegram to show (E71).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct MessageRef {
@@ -258,6 +350,12 @@ pub struct MessageRef {
     pub message_id: MessageId,
     /// Where.
     pub chat: Chat,
+    /// The forum topic or the thread it is in.
+    #[serde(default)]
+    pub message_thread_id: Option<i64>,
+    /// Whether that is a forum topic.
+    #[serde(default)]
+    pub is_topic_message: bool,
 }
 
 /// A press on an inline button.
@@ -288,6 +386,22 @@ pub struct ChatMemberUpdated {
     pub old_chat_member: ChatMember,
     /// After.
     pub new_chat_member: ChatMember,
+    /// Whether somebody came in by a request that an administrator granted.
+    #[serde(default)]
+    pub via_join_request: bool,
+    /// The link by which somebody came in, where Telegram tells (E18).
+    #[serde(default)]
+    pub invite_link: Option<InviteLink>,
+}
+
+/// An invite link.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct InviteLink {
+    /// Its address; of other administrators' links the end is hidden.
+    pub invite_link: String,
+    /// Whether it leads in no more.
+    #[serde(default)]
+    pub is_revoked: bool,
 }
 
 #[cfg(test)]

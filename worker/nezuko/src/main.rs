@@ -18,9 +18,10 @@ use nezuko_shared::{
     program,
     queue::sql::SqlQueue,
     shutdown,
-    telemetry::metrics::Metrics,
+    telemetry::{Program, metrics::Metrics},
 };
 use nezuko_worker::{
+    buttons::ButtonKey,
     operate::Operation,
     run::{CALL_TIMEOUT, Worker, bring_up_to_date},
     store::SqlStore,
@@ -32,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 ///
 /// One process with nothing beside it but a database file. BOT_TOKEN alone makes it work: it asks Telegram for updates, or
 /// takes them by webhook where WEBHOOK_URL is given. Without a command it works until SIGTERM, which finishes what is in
-/// hand, and tells of itself on OPS_PORT (/live /ready /health /metrics /version).
+/// hand, and tells of itself on OPS_PORT (/live /ready /health /metrics /version /log-level).
 #[derive(Parser)]
 #[command(name = "nezuko", version = VERSION, after_long_help = program::settings_help())]
 struct Cli {
@@ -40,17 +41,18 @@ struct Cli {
     operation: Option<Operation>,
 }
 
+const PROGRAM: Program = Program { name: "nezuko", revision: REVISION };
+
 fn main() -> ExitCode {
     if let Some(operation) = Cli::parse().operation {
         return operation.run(Role::Alone);
     }
-    program::start(|| Settings::from_env(Role::Alone), run)
+    program::start(PROGRAM, || Settings::from_env(Role::Alone), run)
 }
 
 #[tokio::main]
-async fn run(settings: &Settings) -> anyhow::Result<()> {
+async fn run(settings: &Settings, metrics: Metrics) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal().context("cannot listen to signals")?;
-    let metrics = Metrics::new(settings.bots[0].id, REVISION);
     let readiness = Readiness::default();
     // Where updates are asked for, nobody needs a door.
     let webhook_port = match settings.webhook_url {
@@ -61,7 +63,7 @@ async fn run(settings: &Settings) -> anyhow::Result<()> {
 
     let ops_address = ops_port.local_addr()?;
     // The operations port outlives the rest, so that a draining process can be watched.
-    let ops = Ops { program: "nezuko", revision: REVISION, readiness: readiness.clone(), metrics: metrics.clone() };
+    let ops = Ops { program: PROGRAM, readiness: readiness.clone(), metrics: metrics.clone(), scaling: None };
     let watched = tokio::spawn(ops.serve(ops_port, CancellationToken::new()));
     let started = readiness.needed("database schema");
 
@@ -84,16 +86,18 @@ async fn run(settings: &Settings) -> anyhow::Result<()> {
     let mut workers = Vec::new();
     for bot in &settings.bots {
         workers.push(Worker {
-            store: Arc::new(SqlStore::new(database.clone(), bot.id)),
+            store: Arc::new(SqlStore::new(database.clone(), bot.id).keeping_records_for(settings.retention_days)),
             consumer: Arc::new(queue.consumer(bot.id, &settings.worker_name)),
             cache: Arc::new(MemoryCache::default()),
             limiter: Arc::new(MemoryLimiter::new(limits)),
             api: telegram.client(bot.id, CALL_TIMEOUT)?,
+            buttons: ButtonKey::of_token(bot.id, bot.token.expose()),
             metrics: metrics.of(bot.id),
             name: settings.worker_name.clone(),
             reclaim_idle: settings.reclaim_idle,
             grace: settings.shutdown_grace,
             database_works: database_works.clone(),
+            queue_gauge: Metrics::set_db_connected,
         });
     }
     tracing::info!(

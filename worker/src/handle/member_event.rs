@@ -39,6 +39,8 @@ impl Handler {
             member.is_bot = user.is_bot;
             member.name = display_name(user);
             member.apply_event(bot, receipt.update_id, event, mark);
+            // Groups that require this channel may have to name them now.
+            person.name = display_name(user);
             if planted::has(Bug::NothingAtEcho) && event.from.id == bot.user() {
                 return person.undecided();
             }

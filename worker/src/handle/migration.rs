@@ -4,7 +4,7 @@
 use nezuko_shared::cache::ChatVersion;
 use nezuko_telegram::{ChatId, Message};
 
-use super::{ACQUITTAL, Handler};
+use super::Handler;
 use crate::store::StoreError;
 
 /// Which group has become which, if this is a note about it.
@@ -25,7 +25,7 @@ impl Handler {
         // The cache may know the new id as a group where nothing is enforced.
         let protected = chat.facts.is_protected();
         let version = ChatVersion { chat: new, settings_version: chat.version, protected };
-        if let Err(error) = self.cache.remember_chat(self.bot, version, ACQUITTAL).await {
+        if let Err(error) = self.remember_chat(version).await {
             tracing::warn!(%error, trace_id, "cache not updated");
         }
         Ok(())

@@ -1,9 +1,13 @@
 //! Taking updates in: each becomes facts and intents in one transaction. Nothing here calls Telegram.
 
+mod admission;
 mod command;
+mod join_request;
+mod link;
 mod member_event;
 mod message;
 mod migration;
+mod sender_chat;
 
 pub(crate) use message::is_well_known;
 
@@ -13,16 +17,22 @@ use std::{
 };
 
 use nezuko_shared::{
-    cache::{Cache, ChatVersion},
-    telemetry::metrics::Metrics,
+    cache::{Cache, CacheError, ChatVersion},
+    telemetry::metrics::{CacheOperation, Metrics, Trouble},
 };
-use nezuko_telegram::{BotId, CallbackQuery, ChatId, ChatMemberUpdated, Update, UpdateId, UpdateKind, UserId};
+use nezuko_telegram::{
+    BotId, CallbackQuery, ChatId, ChatMember, ChatMemberUpdated, MessageId, Standing, Update, UpdateId, UpdateKind,
+    UserId,
+};
 
 use crate::{
+    buttons::ButtonKey,
     clock::Clock,
     intent::{Intent, Press, Put},
     planted::{self, Bug},
     reconcile::{Outcome, Person},
+    rights,
+    settings::Language,
     store::{ChatWrites, Scope, Store, StoreError},
     wake::{Lanes, Wake},
 };
@@ -52,6 +62,8 @@ pub struct Handler {
     pub bot: BotId,
     /// The bot's username, once Telegram has told it.
     pub username: Arc<OnceLock<String>>,
+    /// Makes and reads what buttons carry.
+    pub buttons: ButtonKey,
     /// What is counted.
     pub metrics: Metrics,
     /// Unix milliseconds.
@@ -69,9 +81,14 @@ impl Handler {
     pub async fn handle(&self, update: &Update, receipt: &Receipt<'_>) -> Result<bool, StoreError> {
         match &update.kind {
             UpdateKind::Message(message) => return self.message(message, receipt).await,
-            UpdateKind::ChatMember(event) => self.member_event(event, receipt).await?,
+            UpdateKind::ChatMember(event) => {
+                self.member_event(event, receipt).await?;
+                self.link_event(event, receipt).await?;
+            }
             UpdateKind::MyChatMember(event) => self.own_event(event, receipt).await?,
             UpdateKind::CallbackQuery(query) => self.press(query, receipt).await?,
+            UpdateKind::JoinRequest(request) => return self.join_request(request, receipt).await,
+            UpdateKind::EditedMessage(message) => return self.edited_message(message, receipt).await,
             UpdateKind::Other => return Ok(false),
         }
         Ok(true)
@@ -92,6 +109,8 @@ impl Handler {
         let mut lanes = Lanes::default();
         let mut version = ChatVersion { chat, settings_version: 0, protected: false };
         let mut seen_before = false;
+        let mut would: Vec<&'static str> = Vec::new();
+        let is_dry = |outcome: &&str| outcome.starts_with("would_");
         let mut upgraded_to = None;
         let bot = self.bot;
         let began = Instant::now();
@@ -103,26 +122,36 @@ impl Handler {
                     upgraded_to = chat.facts.upgraded_to;
                 }
                 seen_before = view.seen_before;
-                let outcome = apply(Person::new(bot, user, now_ms, view));
+                let mut outcome = apply(Person::new(bot, user, now_ms, view));
+                outcome.writes.tell_logs(view, rand::random_range(1..i64::MAX / 2), now_ms);
                 verdicts = outcome.verdicts;
+                would = outcome.writes.verifications.iter().map(|it| it.outcome).filter(is_dry).collect();
                 lanes = Lanes::of(&outcome.writes.put);
                 outcome.writes
             })
             .await?;
         self.metrics.query("person", began.elapsed());
+        if update.is_some() {
+            self.metrics.verification_latency(began.elapsed());
+        }
         if seen_before {
             self.metrics.duplicate_update();
         }
+        would.into_iter().for_each(|outcome| self.metrics.verification(outcome));
         self.wake.lanes(lanes);
         if planted::has(Bug::CacheByArrival) {
             verdicts.iter_mut().for_each(|verdict| verdict.order = (self.clock)());
         }
         // The cache may be wrong for its lifetime, in the direction of letting people write; it never punishes.
         let remembered = async {
-            self.cache.remember_chat(bot, version, ACQUITTAL).await?;
-            self.cache.remember(bot, &verdicts, ACQUITTAL).await
+            self.remember_chat(version).await?;
+            let asked = Instant::now();
+            let remembered = self.cache.remember(bot, &verdicts, ACQUITTAL).await;
+            self.metrics.cache(CacheOperation::Remember, asked.elapsed());
+            remembered
         };
         if let Err(error) = remembered.await {
+            self.metrics.error(Trouble::Cache);
             tracing::warn!(%error, trace_id, "cache not updated");
         }
         match upgraded_to {
@@ -132,39 +161,51 @@ impl Handler {
         }
     }
 
+    async fn remember_chat(&self, version: ChatVersion) -> Result<(), CacheError> {
+        let asked = Instant::now();
+        let remembered = self.cache.remember_chat(self.bot, version, ACQUITTAL).await;
+        self.metrics.cache(CacheOperation::RememberChat, asked.elapsed());
+        remembered
+    }
+
     /// The bot's own standing changed somewhere.
     async fn own_event(&self, event: &ChatMemberUpdated, receipt: &Receipt<'_>) -> Result<(), StoreError> {
         let chat = event.chat.id;
         let now_ms = (self.clock)();
+        let is_in = |member: &ChatMember| member.standing.is_some_and(Standing::is_in);
+        let arrives = event.chat.kind.is_group() && is_in(&event.new_chat_member) && !is_in(&event.old_chat_member);
+        let arrived_ms = arrives.then_some(event.date * 1000);
         let version = self
             .store
             .with_chat(chat, receipt.trace_id, now_ms, &mut |view| {
                 let mut facts = view.chat.facts.clone();
                 facts.describe(&event.chat);
                 facts.apply_own_event(receipt.update_id, event);
-                let rights_changed =
-                    (facts.watched(), facts.own()) != (view.chat.facts.watched(), view.chat.facts.own());
-                let mut writes = ChatWrites::default();
-                if rights_changed {
-                    writes.put = view.redecide(chat, now_ms);
-                }
-                writes.facts = (facts != view.chat.facts).then_some(facts);
-                writes
+                let put = rights::changed(view, &mut facts, chat, arrived_ms, now_ms);
+                ChatWrites { facts: (facts != view.chat.facts).then_some(facts), links: Vec::new(), put }
             })
             .await?;
+        self.judge_arrival(event, receipt).await?;
         tracing::info!(chat = chat.0, version, trace_id = receipt.trace_id, "own standing changed");
         self.wake.all();
         Ok(())
     }
 
-    /// *I have joined* was pressed.
+    /// A button was pressed. What it carries is read here, where the chat is the one that it was made for.
     async fn press(&self, query: &CallbackQuery, receipt: &Receipt<'_>) -> Result<(), StoreError> {
-        let Some(message) = &query.message else { return Ok(()) };
+        // E71: of a message that Telegram does not show any more nothing but its number is needed.
+        let (group, message) = query
+            .message
+            .as_ref()
+            .map_or((query.from.id.private_chat(), MessageId(0)), |message| (message.chat.id, message.message_id));
         let press = Press {
+            update_id: receipt.update_id,
             callback: query.id.clone(),
-            group: message.chat.id,
+            button: query.data.as_deref().and_then(|data| self.buttons.decode(data, group)),
+            group,
             user: query.from.id,
-            message: message.message_id,
+            language: Language::of_code(query.from.language_code.as_deref()),
+            message,
             received_ms: receipt.received_ms,
         };
         let put = Put::urgent(Intent::Answer(press), (self.clock)());
@@ -178,3 +219,6 @@ impl Handler {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,17 +1,10 @@
 //! `dlq`: the updates that were given up.
 
-use anyhow::{Context, bail, ensure};
+use anyhow::Context;
 use clap::{Args, Subcommand};
 use nezuko_shared::{config::Settings, queue::dead_letters::DeadLetter};
-use nezuko_telegram::BotId;
 
-/// Whose they are.
-#[derive(Args, Debug)]
-pub struct Whose {
-    /// The bot's id; needed where there are several.
-    #[arg(long)]
-    bot: Option<i64>,
-}
+use super::whose::Whose;
 
 /// Which of them.
 #[derive(Args, Debug)]
@@ -83,19 +76,6 @@ impl Dlq {
             }
             Self::Replay { whose, which } => on_each(settings, &whose, which, true).await,
             Self::Drop { whose, which } => on_each(settings, &whose, which, false).await,
-        }
-    }
-}
-
-impl Whose {
-    fn bot(&self, settings: &Settings) -> anyhow::Result<BotId> {
-        match (self.bot, &settings.bots[..]) {
-            (None, [only]) => Ok(only.id),
-            (None, _) => bail!("there are several bots, {:?}: say which by --bot", settings.bot_ids()),
-            (Some(id), bots) => {
-                ensure!(bots.iter().any(|bot| bot.id.0 == id), "bot {id} is none of {:?}", settings.bot_ids());
-                Ok(BotId(id))
-            }
         }
     }
 }

@@ -1,63 +1,124 @@
-//! Answering a press on *I have joined*: the presser is checked afresh, and only the presser can be freed by it.
+//! Answering presses. What was pressed was read when the press came in; what it may do is decided from its row, for the
+//! presser and nobody else (E67). Whatever is wrong with a button is answered alike (E68).
 
 use std::time::Duration;
 
 use frankenstein::methods::AnswerCallbackQueryParams;
 use nezuko_shared::limiter::{Budget, Urgency};
-use nezuko_telegram::{ChatId, ChatMember, ErrorClass, Limits, UserId};
+use nezuko_telegram::{ChatId, ErrorClass, UserId};
 
-use super::Sender;
+use super::{
+    Sender,
+    verify::{Asked, Found, PROPAGATES_MS},
+};
 use crate::{
-    intent::{Claim, Intent, Press, Put, Settlement},
+    buttons::{Button, Kind},
+    intent::{Claim, Command, Intent, Press, Put, Settlement},
+    panel,
     planted::{self, Bug},
-    policy::{Decision, Reason},
-    store::{StoreError, Verification},
-    texts,
+    store::{Allowance, Audit, ButtonRow, Payload, Settle, StoreError},
+    texts::Texts,
 };
 
 /// Telegram forgets a press after so long; nobody can be answered then.
 const PRESS_LIVES_MS: i64 = 150_000;
-/// Presses are answered within seconds, always: after this without the lookups it is *still checking*.
-const LOOKUPS_TAKE: Duration = Duration::from_secs(3);
+/// So many presses of one person are looked into within the window (E104); each may cost lookups.
+const PRESSES: i64 = 20;
+const PRESSES_WINDOW_MS: i64 = 30_000;
 
-/// What a press came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
-    /// Free now, by this press or on the way.
-    Freed,
-    /// Was free before.
-    Already,
-    /// Still missing from these channels.
-    Missing(Vec<ChatId>),
-    /// Restricted by an administrator, whom the bot does not overrule.
-    ByAdmin,
-    /// Cannot be found out now.
+/// What is said to the presser.
+pub(super) struct Said {
+    /// Shown to them; empty: nothing.
+    text: String,
+    /// In a window that they close themselves.
+    alert: bool,
+    /// For metrics.
+    outcome: &'static str,
+    /// What the audit trail says of it.
+    audit: Option<Audit>,
+}
+
+impl Said {
+    pub(super) const fn in_passing(text: String, outcome: &'static str) -> Self {
+        Self { text, alert: false, outcome, audit: None }
+    }
+
+    pub(super) const fn as_alert(text: String, outcome: &'static str) -> Self {
+        Self { text, alert: true, outcome, audit: None }
+    }
+
+    /// The same, with what was done written down as the presser's.
+    pub(super) fn audited(self, audit: Audit) -> Self {
+        Self { audit: Some(audit), ..self }
+    }
+}
+
+/// Whether somebody administers a chat.
+pub(super) enum Admin {
+    Is,
+    IsNot,
+    /// Telegram does not tell.
     Unknown,
+    /// The chat has become this supergroup.
+    Migrated(ChatId),
 }
 
 impl Sender {
     pub(super) async fn answer(&self, claim: &Claim, press: &Press) -> Result<(), StoreError> {
-        if self.now_ms() > press.received_ms + PRESS_LIVES_MS {
+        let now_ms = self.now_ms();
+        if now_ms > press.received_ms + PRESS_LIVES_MS {
             self.handler.metrics.press("expired");
             return self.settle(claim, Settlement::Done).await;
         }
-        let presser = self.presser(press).await?;
-        let (found, unknown_in) = self.judge(press, presser, false, &claim.trace_id).await?;
-        let found = if unknown_in.is_empty() || planted::has(Bug::PressNotFresh) {
-            found
-        } else {
-            for (chat, asked_ms, answer) in self.look_up(presser, &unknown_in).await {
-                let answer = match answer {
-                    Ok(answer) => answer,
-                    Err(ErrorClass::Migrated(new)) => return self.follow(claim, chat, new).await,
-                    Err(_) => continue,
-                };
-                let lookup = [(chat, asked_ms, answer)];
-                self.take_in_lookups(presser, press.group, &lookup, None, &claim.trace_id).await?;
-            }
-            self.judge(press, presser, true, &claim.trace_id).await?.0
+        // Whoever is looked up once more has pressed once.
+        let draw = self.handler.store.draw(press.user, Allowance::Presses, now_ms, PRESSES_WINDOW_MS);
+        if claim.attempts == 0 && draw.await? > PRESSES {
+            return self.say(claim, press, Said::in_passing(String::new(), "limited")).await;
+        }
+        let texts = self.texts_for(press.group, press.language).await?;
+        match press.button {
+            Some(Button { kind: Kind::Joined, .. }) => self.joined(claim, press, texts).await,
+            Some(button @ Button { kind: Kind::Undo, .. }) => match self.undo(claim, press, button).await? {
+                Some(said) => self.say(claim, press, said).await,
+                None => self.stale(claim, press, texts).await,
+            },
+            Some(button) => match self.handler.store.button(button.row, now_ms).await? {
+                Some(row) if row.chat == press.group && row.user.is_none_or(|user| user == press.user) => {
+                    self.of_row(claim, press, texts, button, row).await
+                }
+                _ => self.stale(claim, press, texts).await,
+            },
+            None => self.stale(claim, press, texts).await,
+        }
+    }
+
+    /// *I have joined* was pressed. Whoever has joined just now may not be shown to have yet: that somebody is missing is
+    /// believed of a lookup that was asked for a moment after the press (E75).
+    async fn joined(&self, claim: &Claim, press: &Press, texts: Texts) -> Result<(), StoreError> {
+        let propagated_ms = press.received_ms + PROPAGATES_MS;
+        let is_last = self.now_ms() >= propagated_ms;
+        let asked = Asked {
+            group: press.group,
+            user: self.presser(press).await?,
+            since_ms: if is_last { propagated_ms } else { press.received_ms },
+            is_last,
+            press: Some(press.update_id),
+            trace_id: &claim.trace_id,
         };
-        self.reply_to_press(claim, press, &found).await
+        let found = match self.verify(&asked).await? {
+            Ok(found) => found,
+            Err((old, new)) => return self.follow(claim, old, new).await,
+        };
+        if found.is_missing() && !is_last {
+            return self.settle(claim, Settlement::Retry { not_before_ms: propagated_ms }).await;
+        }
+        let channels = self.handler.store.prompt(press.group, None, 0).await?.channels;
+        let text = texts.found(&found, &channels);
+        let said = match found {
+            Found::Missing(_) | Found::Banned(_) | Found::ByAdmin => Said::as_alert(text, found.label()),
+            _ => Said::in_passing(text, found.label()),
+        };
+        self.say(claim, press, said).await
     }
 
     /// The one whom the press is about.
@@ -69,78 +130,131 @@ impl Sender {
         Ok(press.user)
     }
 
-    /// What the facts say, and in which chats a lookup is needed to know better.
-    async fn judge(
+    async fn stale(&self, claim: &Claim, press: &Press, texts: Texts) -> Result<(), StoreError> {
+        self.say(claim, press, Said::in_passing(texts.press_stale(), "stale")).await
+    }
+
+    async fn of_row(
         &self,
+        claim: &Claim,
         press: &Press,
-        presser: UserId,
-        is_final: bool,
-        trace_id: &str,
-    ) -> Result<(Found, Vec<ChatId>), StoreError> {
-        let group = press.group;
-        let now_ms = self.now_ms();
-        let mut judged = (Found::Unknown, Vec::new());
-        self.handler
-            .with_person(presser, group, None, trace_id, |mut person| {
-                let mark = person.mark(group);
-                let limits = person.known(group).map(|member| member.limits(mark, now_ms));
-                let by_admin = limits.is_some_and(|now| now.limits != Limits::Free && !now.ours);
-                let held = limits.is_some_and(|now| now.ours)
-                    || person.known(group).is_some_and(|member| member.open_call().is_some() || member.waiting);
-                let decision = person.verdict(group).map_or(Decision::Free, |verdict| verdict.decision);
-                let free = matches!(decision, Decision::Free | Decision::HandsOff(Reason::Exempt));
-                let found = match decision {
-                    _ if free && by_admin => Found::ByAdmin,
-                    _ if free && held => Found::Freed,
-                    _ if free => Found::Already,
-                    Decision::Restricted { missing } => Found::Missing(missing),
-                    Decision::HandsOff(Reason::Absent) => Found::Missing(person.not_known_in(group)),
-                    _ => Found::Unknown,
-                };
-                let mut ask = if free { Vec::new() } else { person.not_known_in(group) };
-                // Nothing has shown yet what came of a call of ours, and only what is shown to be ours can be lifted.
-                let open = person.known(group).is_some_and(|member| member.open_call().is_some());
-                ask.extend(open.then_some(group));
-                // Another press, or a check, may have asked since.
-                ask.retain(|chat| person.known(*chat).is_none_or(|member| !member.was_asked_since(press.received_ms)));
-                if is_final || ask.is_empty() {
-                    person.writes.verifications.push(Verification { group, outcome: found.label() });
-                }
-                judged = (found, ask);
-                person.finish_unchanged(group)
-            })
-            .await?;
-        Ok(judged)
-    }
-
-    /// What could be found out in time.
-    async fn look_up(&self, user: UserId, chats: &[ChatId]) -> Vec<(ChatId, i64, Result<ChatMember, ErrorClass>)> {
-        let until = tokio::time::Instant::now() + LOOKUPS_TAKE;
-        let mut answers = Vec::new();
-        for chat in chats {
-            let lookup = async {
-                self.permits.leave(Budget::Lookup, Urgency::Urgent, Some(*chat)).await.ok()?;
-                let asked_ms = self.now_ms();
-                let answer = self.get_chat_member(*chat, user).await;
-                Some((*chat, asked_ms, self.read_lookup(*chat, user, answer).await.ok()?))
-            };
-            let Ok(answer) = tokio::time::timeout_at(until, lookup).await else { break };
-            answers.extend(answer);
+        texts: Texts,
+        button: Button,
+        row: ButtonRow,
+    ) -> Result<(), StoreError> {
+        let said = match (button.kind, row.payload) {
+            (Kind::Prove | Kind::Panel, Payload::Prove(_) | Payload::Panel) if row.used_ms > 0 => None,
+            (Kind::Prove, Payload::Prove(command)) => match self.is_admin(press.group, press.user).await? {
+                Admin::Is => Some(self.proved(claim, press, texts, row.id, *command).await?),
+                other => self.refusal(claim, press.group, texts, &other).await?,
+            },
+            (Kind::Panel, Payload::Panel) => match self.is_admin(press.group, press.user).await? {
+                Admin::Is => self.set_by_panel(claim, press, texts, button).await?,
+                other => self.refusal(claim, press.group, texts, &other).await?,
+            },
+            _ => None,
+        };
+        match said {
+            Some(said) => self.say(claim, press, said).await,
+            None => self.stale(claim, press, texts).await,
         }
-        answers
     }
 
-    async fn reply_to_press(&self, claim: &Claim, press: &Press, found: &Found) -> Result<(), StoreError> {
+    /// A fresh look at the presser: what they may do is not believed from before.
+    pub(super) async fn is_admin(&self, group: ChatId, user: UserId) -> Result<Admin, StoreError> {
+        if self.permits.leave(Budget::Lookup, Urgency::Urgent, Some(group)).await.is_err() {
+            return Ok(Admin::Unknown);
+        }
+        let answer = self.get_chat_member(group, user).await;
+        Ok(match self.read_lookup(group, user, answer).await? {
+            Ok(member) if member.rights.can_restrict_members => Admin::Is,
+            Ok(_) => Admin::IsNot,
+            Err(ErrorClass::Migrated(new)) => Admin::Migrated(new),
+            Err(_) => Admin::Unknown,
+        })
+    }
+
+    pub(super) async fn refusal(
+        &self,
+        claim: &Claim,
+        group: ChatId,
+        texts: Texts,
+        admin: &Admin,
+    ) -> Result<Option<Said>, StoreError> {
+        Ok(match admin {
+            Admin::Is => None,
+            Admin::IsNot => Some(Said::as_alert(texts.press_only_for_admins(), "only_for_admins")),
+            Admin::Unknown => Some(Said::in_passing(texts.press_unknown(), "unknown")),
+            // The message belongs to the group that was.
+            Admin::Migrated(new) => {
+                self.handler.migrate(group, *new, &claim.trace_id).await?;
+                None
+            }
+        })
+    }
+
+    /// The stored command is carried out, once, as that of the presser (E3).
+    async fn proved(
+        &self,
+        claim: &Claim,
+        press: &Press,
+        texts: Texts,
+        row: i64,
+        command: Command,
+    ) -> Result<Said, StoreError> {
+        let Press { update_id, user, received_ms, .. } = *press;
+        let command = Command { update_id, user, received_ms, ..command };
+        let now_ms = self.now_ms();
+        let put = [Put::urgent(Intent::Command(command), now_ms)];
+        let is_first = self.handler.store.use_button(row, &put, &claim.trace_id, now_ms).await?;
+        self.handler.wake.lanes(crate::wake::Lanes::of(&put));
+        Ok(if is_first {
+            Said::in_passing(texts.press_done(), "proved")
+        } else {
+            Said::in_passing(texts.press_stale(), "stale")
+        })
+    }
+
+    /// Sets what stands on the button. The panel is shown anew by an intent of its own.
+    async fn set_by_panel(
+        &self,
+        claim: &Claim,
+        press: &Press,
+        texts: Texts,
+        button: Button,
+    ) -> Result<Option<Said>, StoreError> {
+        let Some((field, value)) = panel::chosen(button.argument) else { return Ok(None) };
+        let change = super::settings::Change {
+            chat: press.group,
+            update_id: press.update_id,
+            received_ms: press.received_ms,
+            trace_id: &claim.trace_id,
+        };
+        let panel = Intent::Panel { chat: press.group, message: press.message, row: button.row };
+        let put = if press.message.0 == 0 { Vec::new() } else { vec![Put::urgent(panel, self.now_ms())] };
+        let changed = self.change_settings(&change, put, |settings| field.set(settings, &value)).await?;
+        // What is said is in the language that was chosen.
+        let texts = if field.name == "language" { Texts(changed.language) } else { texts };
+        let shown = field.shown(texts, &value);
+        let audit = Audit {
+            chat: press.group,
+            actor: press.user,
+            subject: 0,
+            action: format!("settings {}", field.name),
+            detail: shown.clone(),
+            trace_id: claim.trace_id.clone(),
+        };
+        Ok(Some(Said::in_passing(texts.setting(field.name, &shown), "set").audited(audit)))
+    }
+
+    async fn say(&self, claim: &Claim, press: &Press, said: Said) -> Result<(), StoreError> {
         if let Err(refused) = self.permits.leave(Budget::Answer, claim.urgency, None).await {
             return self.put_off(claim, refused).await;
         }
-        let view = self.handler.store.prompt(press.group, None, 0).await?;
-        let text = texts::press_answer(found, &view.channels);
-        let alert = matches!(found, Found::Missing(_) | Found::ByAdmin);
         let params = AnswerCallbackQueryParams::builder()
             .callback_query_id(&press.callback)
-            .text(text)
-            .show_alert(alert)
+            .text(said.text)
+            .show_alert(said.alert)
             .build();
         let result: Result<bool, _> = self.call("answerCallbackQuery", &params).await;
         let settlement = match result.map_err(|error| error.class()) {
@@ -151,32 +265,23 @@ impl Sender {
             Err(ErrorClass::Retry | ErrorClass::Ambiguous) => self.back_off(claim),
             _ => {
                 let waited = self.now_ms().saturating_sub(press.received_ms).max(0);
-                self.handler.metrics.press(found.label());
+                self.handler.metrics.press(said.outcome);
                 self.handler.metrics.press_to_answer(Duration::from_millis(waited.unsigned_abs()));
-                self.handler.metrics.verification(found.label());
+                if press.button == Some(Button::JOINED) {
+                    self.handler.metrics.verification(said.outcome);
+                }
                 Settlement::Done
             }
         };
-        if press.message.0 == 0 {
-            return self.settle(claim, settlement).await;
+        let mut settle = Settle::of(claim, settlement);
+        settle.audit = said.audit;
+        if press.message.0 == 0 || press.button != Some(Button::JOINED) {
+            return self.settle_as(settle, claim, &[]).await;
         }
         // A prompt that we do not know was sent by somebody whose answer got lost: it would stand for ever.
         let is_known = self.handler.store.recognise_prompt(press.group, press.message, self.now_ms()).await?;
         let stray = Put::urgent(Intent::Delete { chat: press.group, message: press.message }, self.now_ms());
         let put = if is_known { Vec::new() } else { vec![stray] };
-        self.settle_and_put(claim, settlement, &put).await
-    }
-}
-
-impl Found {
-    /// For the verification log and metrics.
-    pub(crate) const fn label(&self) -> &'static str {
-        match self {
-            Self::Freed => "verified",
-            Self::Already => "already_free",
-            Self::Missing(_) => "missing",
-            Self::ByAdmin => "by_admin",
-            Self::Unknown => "unknown",
-        }
+        self.settle_as(settle, claim, &put).await
     }
 }

@@ -1,14 +1,35 @@
 //! Looking somebody up, because a decision waits for it or a call has not been confirmed.
 
-use nezuko_shared::limiter::{Budget, Urgency};
+use nezuko_shared::{
+    limiter::{Budget, Urgency},
+    telemetry::trace,
+};
 use nezuko_telegram::{CallError, ChatId, ChatMember, ErrorClass, Limits, Rights, Standing, User, UserId};
 
 use super::Sender;
 use crate::{
     facts::LOOKUP_CACHE_MS,
     intent::{Claim, Intent, Put, Settlement},
+    rights,
     store::{ChatWrites, Settle, StoreError},
 };
+
+/// What somebody was looked up for.
+#[derive(Clone, Copy)]
+pub(super) struct By<'a> {
+    /// Whether somebody waits for what follows.
+    pub(super) urgency: Urgency,
+    /// The check that is settled by it.
+    pub(super) check: Option<&'a Claim>,
+    pub(super) trace_id: &'a str,
+}
+
+impl<'a> By<'a> {
+    /// For somebody who has just asked.
+    pub(super) const fn asked(trace_id: &'a str) -> Self {
+        Self { urgency: Urgency::Urgent, check: None, trace_id }
+    }
+}
 
 impl Sender {
     pub(super) async fn check(&self, claim: &Claim, chat: ChatId, user: UserId) -> Result<(), StoreError> {
@@ -26,7 +47,8 @@ impl Sender {
         let answer = self.get_chat_member(chat, user).await;
         match self.read_lookup(chat, user, answer).await? {
             Ok(member) => {
-                self.take_in_lookups(user, chat, &[(chat, asked_ms, member)], Some(claim), &claim.trace_id).await
+                let by = By { urgency: claim.urgency, check: Some(claim), trace_id: &claim.trace_id };
+                self.take_in_lookups(user, chat, &[(chat, asked_ms, member)], by).await
             }
             Err(ErrorClass::Migrated(new)) => self.follow(claim, chat, new).await,
             Err(class) => {
@@ -35,13 +57,38 @@ impl Sender {
                     ErrorClass::Retry | ErrorClass::Ambiguous => self.back_off(claim),
                     _ => self.back_off_slowly(claim),
                 };
-                let put = match class {
-                    ErrorClass::Permission | ErrorClass::BotOut => vec![self.look_at_own_rights(chat)],
-                    _ => Vec::new(),
-                };
-                self.settle_and_put(claim, settlement, &put).await
+                if matches!(class, ErrorClass::RetryAfter(_) | ErrorClass::Retry | ErrorClass::Ambiguous) {
+                    return self.settle(claim, settlement).await;
+                }
+                self.take_in_failure(claim, chat, user, asked_ms, class, settlement).await
             }
         }
+    }
+
+    /// Takes in that the lookup cannot be had: messages that wait for it may have to go (E28).
+    async fn take_in_failure(
+        &self,
+        claim: &Claim,
+        chat: ChatId,
+        user: UserId,
+        asked_ms: i64,
+        class: ErrorClass,
+        settlement: Settlement,
+    ) -> Result<(), StoreError> {
+        self.handler
+            .with_person(user, chat, None, &claim.trace_id, |mut person| {
+                person.urgency = claim.urgency;
+                person.member(chat).lookup_failed(asked_ms);
+                if matches!(class, ErrorClass::Permission | ErrorClass::BotOut) {
+                    person.writes.put.push(self.look_at_own_rights(chat));
+                }
+                let open = person.open();
+                let mut outcome = person.finish_unchanged(chat);
+                outcome.writes.keep_claimed(claim, open);
+                outcome.writes.settle = Some(Settle::of(claim, settlement.clone()));
+                outcome
+            })
+            .await
     }
 
     /// Whether a decision or an open call still asks for this lookup, or something is to be done to them of which nothing
@@ -94,7 +141,7 @@ impl Sender {
         if is_stranger {
             return Ok(Ok(stranger(user)));
         }
-        tracing::info!(chat = chat.0, user = user.0, %error, "membership cannot be found out");
+        tracing::info!(chat = chat.0, user = user.0, %error, trace_id = trace::id(), "membership cannot be found out");
         Ok(Err(class))
     }
 
@@ -104,13 +151,13 @@ impl Sender {
         user: UserId,
         scope: ChatId,
         lookups: &[(ChatId, i64, ChatMember)],
-        check: Option<&Claim>,
-        trace_id: &str,
+        by: By<'_>,
     ) -> Result<(), StoreError> {
+        let By { urgency, check, trace_id } = by;
         let now_ms = self.now_ms();
         self.handler
             .with_person(user, scope, None, trace_id, |mut person| {
-                person.urgency = check.map_or(Urgency::Urgent, |check| check.urgency);
+                person.urgency = urgency;
                 for (chat, asked_ms, answer) in lookups {
                     let mark = person.mark(*chat);
                     let member = person.member(*chat);
@@ -177,12 +224,8 @@ impl Sender {
             .with_chat(chat, trace_id, now_ms, &mut |view| {
                 let mut facts = view.chat.facts.clone();
                 facts.apply_own_lookup(asked_ms, answer);
-                let rights_changed =
-                    (facts.watched(), facts.own()) != (view.chat.facts.watched(), view.chat.facts.own());
-                let mut writes = ChatWrites::default();
-                if rights_changed {
-                    writes.put = view.redecide(chat, now_ms);
-                }
+                let put = rights::changed(view, &mut facts, chat, None, now_ms);
+                let mut writes = ChatWrites { put, ..ChatWrites::default() };
                 let intent = Intent::Check { chat, user: self.handler.bot.user() };
                 writes.put.extend(facts.own_again_ms().map(|not_before_ms| Put::urgent(intent, not_before_ms)));
                 writes.facts = (facts != view.chat.facts).then_some(facts);
@@ -196,6 +239,13 @@ impl Sender {
 
 /// Somebody who is not in a chat.
 fn stranger(user: UserId) -> ChatMember {
-    let user = User { id: user, is_bot: false, first_name: String::new(), last_name: None, username: None };
+    let user = User {
+        id: user,
+        is_bot: false,
+        first_name: String::new(),
+        last_name: None,
+        username: None,
+        language_code: None,
+    };
     ChatMember { user, standing: Some(Standing::Outside), limits: Limits::Free, rights: Rights::default() }
 }

@@ -2,19 +2,25 @@
 
 use std::time::Duration;
 
-use frankenstein::methods::BanChatMemberParams;
-use nezuko_shared::limiter::Budget;
+use frankenstein::methods::{BanChatMemberParams, UnbanChatMemberParams};
+use nezuko_shared::{limiter::Budget, telemetry::metrics::Removal};
 use nezuko_telegram::{CallError, ChatId, ErrorClass, Limits, Permissions, Standing, UserId};
 use serde::Serialize;
 
 use super::Sender;
 use crate::{
-    facts::{Act, CONFIRM_AFTER_MS, Call, LOOKUP_CACHE_MS, Lookup},
+    facts::{Act, Ban, CONFIRM_AFTER_MS, Call, EventOrder, LOOKUP_CACHE_MS, Lookup},
     intent::{Claim, Intent, Put, Settlement},
     planted::{self, Bug},
     policy::{Decision, SHORTEST_S},
+    reconcile::Person,
     store::{LedgerEntry, Settle, StoreError, Verification},
 };
+
+/// Who is removed could come back after so long, if we did not live to let them.
+const REMOVED_S: i64 = 90;
+/// A ban that lasts longer than 366 days lasts for ever (E47).
+const LONGEST_S: i64 = 365 * 86_400;
 
 /// A mute that would end sooner than this is made anew with a later end.
 const RENEW_BEFORE_S: i64 = 30 * 86_400;
@@ -29,42 +35,110 @@ struct RestrictChatMember {
     until_date: i64,
 }
 
+/// A call about somebody's limits that has been decided upon.
+#[derive(Clone, Copy)]
+struct Step {
+    act: Act,
+    /// What limits them now, and what is to.
+    from: Limits,
+    limits: Limits,
+    /// Whether it lets somebody come back who was only removed, which is part of removing them.
+    ends_kick: bool,
+}
+
+/// What has come of deciding again.
+enum Decided {
+    /// Nothing is to be done any more, and the claim is settled.
+    Nothing,
+    /// They are to be removed, if a prompt in this topic says what was so since then: that they are warned.
+    Warned {
+        topic: Option<i64>,
+        at_ms: i64,
+    },
+    Step(Step),
+}
+
+/// Whether who is to be removed has been shown that they are warned, as far as they are to be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Warning {
+    Unchecked,
+    Shown,
+    NotShown,
+}
+
 impl Sender {
     pub(super) async fn member(&self, claim: &Claim, group: ChatId, user: UserId) -> Result<(), StoreError> {
         if let Err(refused) = self.permits.leave(Budget::Restriction, claim.urgency, Some(group)).await {
             return self.put_off(claim, refused).await;
         }
-        let Some((act, limits)) = self.decide_act(claim, group, user).await? else { return Ok(()) };
-        let result = self.restrict(group, user, limits).await;
+        let decided = match self.decide_act(claim, group, user, Warning::Unchecked).await? {
+            Decided::Warned { topic, at_ms } => {
+                let is_shown = self.says_since(group, topic, at_ms).await?;
+                let warning = if is_shown { Warning::Shown } else { Warning::NotShown };
+                self.decide_act(claim, group, user, warning).await?
+            }
+            decided => decided,
+        };
+        let Decided::Step(step) = decided else { return Ok(()) };
+        let result = self.restrict(group, user, step.from, step.limits).await;
         if let Some(ErrorClass::Migrated(new)) = result.as_ref().err().map(CallError::class) {
             return self.follow(claim, group, new).await;
         }
-        self.settle_act(claim, group, user, (act, limits), result).await
+        self.settle_act(claim, group, user, &step, result).await
     }
 
-    /// Decides again, and writes down that a call goes out before it does. `None`: nothing is to be done any more, and
-    /// the claim is settled.
+    /// Whether the prompt of a group and topic says what was so at a time, or later.
+    async fn says_since(&self, group: ChatId, topic: Option<i64>, since_ms: i64) -> Result<bool, StoreError> {
+        let prompt = self.handler.store.prompt(group, topic, 0).await?.prompt.unwrap_or_default();
+        Ok(prompt.message != 0 && !prompt.shown.is_empty() && prompt.as_of_ms >= since_ms)
+    }
+
+    /// Decides again, and writes down that a call goes out before it does. Whom no prompt has shown that they are warned has
+    /// as much time from now as they were to have.
     async fn decide_act(
         &self,
         claim: &Claim,
         group: ChatId,
         user: UserId,
-    ) -> Result<Option<(Act, Limits)>, StoreError> {
+        warning: Warning,
+    ) -> Result<Decided, StoreError> {
         let now_ms = self.now_ms();
-        let mut decided = None;
+        let keep = |person: Person<'_>| {
+            let open = person.open();
+            let mut outcome = person.finish_unchanged(group);
+            outcome.writes.keep_claimed(claim, open);
+            outcome
+        };
+        let mut decided = Decided::Nothing;
         self.handler
             .with_person(user, group, None, &claim.trace_id, |mut person| {
                 person.urgency = claim.urgency;
                 let verdict = person.verdict(group);
                 let plan = verdict.as_ref().map(|verdict| person.plan(group, &verdict.decision));
                 let act = plan.and_then(|plan| plan.act);
-                decided = None;
+                decided = Decided::Nothing;
                 let Some(act) = act else {
                     person.writes.settle = Some(Settle::of(claim, Settlement::Done));
                     return person.finish(group);
                 };
                 let mark = person.mark(group);
+                let ban_s = person.settings(group).ban_s();
                 let member = person.member(group);
+                if let (Act::Kick | Act::Ban, Some(wait)) = (act, member.wait.as_mut())
+                    && let Some(at_ms) = wait.warned_ms.filter(|_| warning != Warning::Shown)
+                {
+                    let topic = member.topic;
+                    if warning == Warning::Unchecked {
+                        decided = Decided::Warned { topic, at_ms };
+                        return keep(person);
+                    }
+                    wait.warned_ms = Some(now_ms);
+                    person.writes.put.push(Put::urgent(Intent::Prompt { group, topic }, now_ms));
+                    person.writes.settle = Some(Settle::of(claim, Settlement::Done));
+                    return person.finish(group);
+                }
+                let from = member.limits(mark, now_ms).limits;
+                let ends_kick = act == Act::Release && member.ban.is_some_and(|ban| ban.kick);
                 let lasting = member.mute_until.filter(|until| *until > now_ms / 1000 + RENEW_BEFORE_S);
                 let until = lasting.unwrap_or_else(|| mark.until(now_ms));
                 member.call = Some(Call::new(act, now_ms, member.call));
@@ -72,7 +146,13 @@ impl Sender {
                     Act::Mute => Limits::Restricted { until, left: Permissions::NONE },
                     Act::Release => Limits::Free,
                     Act::Restore => member.theirs.map_or(Limits::Free, |theirs| not_for_ever(theirs.limits, now_ms)),
+                    Act::Kick => Limits::Banned { until: now_ms / 1000 + REMOVED_S },
+                    Act::Ban if planted::has(Bug::BanForEver) => Limits::Banned { until: now_ms / 1000 + ban_s * 1000 },
+                    Act::Ban => Limits::Banned { until: now_ms / 1000 + ban_s.clamp(SHORTEST_S, LONGEST_S) },
                 };
+                if let (Act::Kick | Act::Ban, Limits::Banned { until }) = (act, limits) {
+                    member.ban = Some(Ban { until, kick: act == Act::Kick });
+                }
                 if act == Act::Restore {
                     member.restored = Some(limits);
                 }
@@ -84,18 +164,20 @@ impl Sender {
                     };
                     person.writes.ledger.push(LedgerEntry { group, imposed: Some((until, missing)) });
                 }
-                decided = Some((act, limits));
-                let open = person.open();
-                let mut outcome = person.finish_unchanged(group);
-                outcome.writes.keep_claimed(claim, open);
-                outcome
+                decided = Decided::Step(Step { act, from, limits, ends_kick });
+                keep(person)
             })
             .await?;
         Ok(decided)
     }
 
-    async fn restrict(&self, group: ChatId, user: UserId, limits: Limits) -> Result<(), CallError> {
+    async fn restrict(&self, group: ChatId, user: UserId, from: Limits, limits: Limits) -> Result<(), CallError> {
         let _: bool = match limits {
+            // E49: without the flag it would remove who is there.
+            Limits::Free if matches!(from, Limits::Banned { .. }) => {
+                let unban = UnbanChatMemberParams::builder().chat_id(group.0).user_id(user.0.cast_unsigned());
+                self.call("unbanChatMember", &unban.only_if_banned(true).build()).await?
+            }
             // Lifting for ever is what clears the entry among the group's exceptions (E46).
             Limits::Free => self.set_permissions(group, user, Permissions::ALL, 0).await?,
             Limits::Restricted { until, left } => self.set_permissions(group, user, left, until).await?,
@@ -130,9 +212,10 @@ impl Sender {
         claim: &Claim,
         group: ChatId,
         user: UserId,
-        (act, limits): (Act, Limits),
+        step: &Step,
         result: Result<(), CallError>,
     ) -> Result<(), StoreError> {
+        let Step { act, limits, ends_kick, .. } = *step;
         let class = result.as_ref().err().map(CallError::class);
         if let Some(class) = class {
             self.obey(Budget::Restriction, Some(group), class).await;
@@ -147,14 +230,14 @@ impl Sender {
             Some(_) => self.back_off_slowly(claim),
         };
         let now_ms = self.now_ms();
-        let mut came_s = None;
+        let mut due_since_s = None;
         self.handler
             .with_person(user, group, None, &claim.trace_id, |mut person| {
                 person.urgency = claim.urgency;
                 // Whatever is not certain to have had no effect stays an open call, until an event or a lookup shows.
                 let open = matches!(class, None | Some(ErrorClass::Ambiguous | ErrorClass::AlreadyDone));
                 let member = person.member(group);
-                came_s = member.event.filter(|event| !event.was_in).map(|event| event.order.date);
+                let came = member.event.filter(|event| !event.was_in).map(|event| event.order);
                 if let Some(call) = member.call.as_mut().filter(|call| call.act == act) {
                     call.answered = class.is_none();
                     let proven = class.is_none() && planted::has(Bug::OkIsProof);
@@ -164,34 +247,42 @@ impl Sender {
                         member.call_failed(now_ms);
                     }
                 }
+                let missing = person.not_known_in(group);
+                let left = missing.iter().filter_map(|channel| person.known(*channel)?.last_out);
+                due_since_s = due_since(came, left);
+                let member = person.member(group);
                 if class.is_none() && planted::has(Bug::OkIsProof) {
                     let standing = Standing::Inside;
                     member.lookup = Some(Lookup { asked_ms: now_ms + LOOKUP_CACHE_MS, standing, limits });
                 }
+                if class.is_none() {
+                    let outcome = match act {
+                        Act::Mute => Some("muted"),
+                        Act::Release => (!ends_kick).then_some("released"),
+                        Act::Restore => Some("restored"),
+                        Act::Kick => Some("kicked"),
+                        Act::Ban => Some("banned"),
+                    };
+                    person.writes.verifications.extend(outcome.map(|outcome| Verification { group, outcome }));
+                }
+                // A refusal says nothing about the person, so that a lookup that backs off goes on doing so: refused as
+                // well, it would ask for this call again, and the two of them would never rest.
+                let known = person.open();
+                let mut outcome = if open { person.finish(group) } else { person.finish_unchanged(group) };
+                if !open {
+                    outcome.writes.keep_claimed(claim, known);
+                }
                 match class {
-                    None => {
-                        let outcome = match act {
-                            Act::Mute => "muted",
-                            Act::Release => "released",
-                            Act::Restore => "restored",
-                        };
-                        person.writes.verifications.push(Verification { group, outcome });
-                    }
                     // E42: they have become an administrator; have a look, but not at once: Telegram's cache may not know
                     // it yet, and each answer has the person decided again.
                     Some(ErrorClass::TargetIsAdmin) => {
                         let intent = Intent::Check { chat: group, user };
-                        person.writes.put.push(Put::urgent(intent, now_ms + CONFIRM_AFTER_MS));
+                        outcome.writes.put.push(Put::urgent(intent, now_ms + CONFIRM_AFTER_MS));
                     }
                     Some(ErrorClass::Permission | ErrorClass::BotOut) => {
-                        person.writes.put.push(self.look_at_own_rights(group));
+                        outcome.writes.put.push(self.look_at_own_rights(group));
                     }
                     _ => {}
-                }
-                let known = person.open();
-                let mut outcome = person.finish(group);
-                if !open {
-                    outcome.writes.keep_claimed(claim, known);
                 }
                 outcome.writes.settle = Some(Settle::of(claim, settlement.clone()));
                 outcome
@@ -204,10 +295,12 @@ impl Sender {
             match act {
                 Act::Mute => {
                     self.handler.metrics.mute();
-                    let waited_ms = came_s.map(|came_s| (now_ms - came_s * 1000).max(0).unsigned_abs());
+                    let waited_ms = due_since_s.map(|since_s| (now_ms - since_s * 1000).max(0).unsigned_abs());
                     waited_ms.into_iter().for_each(|ms| self.handler.metrics.join_to_mute(Duration::from_millis(ms)));
                 }
                 Act::Release => self.handler.metrics.release(),
+                Act::Kick => self.handler.metrics.removal(Removal::Kicked),
+                Act::Ban => self.handler.metrics.removal(Removal::Banned),
                 Act::Restore => {}
             }
         }
@@ -224,3 +317,12 @@ fn not_for_ever(limits: Limits, now_ms: i64) -> Limits {
         Limits::Banned { until } => Limits::Banned { until: at_least(until) },
     }
 }
+
+/// Since when a mute was due, Unix seconds: since they came into the group or went out of a channel that is missing, whichever
+/// was last. `None` where neither was told.
+fn due_since(came: Option<EventOrder>, left: impl IntoIterator<Item = EventOrder>) -> Option<i64> {
+    came.into_iter().chain(left).max().map(|order| order.date)
+}
+
+#[cfg(test)]
+mod tests;

@@ -22,12 +22,14 @@ impl Sender {
         }
         match upgrade::intent(claim.intent.clone(), new) {
             None => self.settle(claim, Settlement::Done).await,
+            Some(intent) if intent.key() == claim.intent.key() => {
+                self.settle(claim, Settlement::Continue(Box::new(intent))).await
+            }
             // Its key names the chat.
-            Some(intent) if intent.is_state() => {
+            Some(intent) => {
                 let put = Put { intent, not_before_ms: self.now_ms(), urgency: claim.urgency };
                 self.settle_and_put(claim, Settlement::Done, &[put]).await
             }
-            Some(intent) => self.settle(claim, Settlement::Continue(intent)).await,
         }
     }
 }

@@ -4,25 +4,46 @@
 //! short transaction; then calls, with no transaction open; then settles. Claims are prolonged while their holder lives,
 //! and what a dead holder had claimed is taken up by another a few seconds later.
 
+mod adder;
+mod admit;
 mod answer;
 mod check;
 mod command;
 mod delete;
+mod keyboard;
+mod link;
+mod log;
 mod member;
 mod migration;
+mod notice;
 mod permits;
 mod prompt;
+mod raid;
 mod redecide;
+mod refuse;
 mod reply;
+mod sender_chat;
+mod settings;
+mod tell;
+mod topic;
+mod undo;
+mod verify;
+mod work;
 
-pub(crate) use answer::Found;
+pub(crate) use link::seed_links;
 pub use permits::{Permits, Refused};
 pub(crate) use redecide::seed_sweeps;
+pub(crate) use verify::Found;
+#[cfg(test)]
+pub(crate) use {keyboard::of_prompt, log::LINES, prompt::NAMES, verify::GROUPS};
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use frankenstein::response::MethodResponse;
-use nezuko_shared::limiter::{Budget, Limiter};
+use nezuko_shared::{
+    limiter::{Budget, Limiter},
+    telemetry::{metrics::Trouble, trace},
+};
 use nezuko_telegram::{CallError, Chat, ChatId, ChatMember, Client, ErrorClass, MessageId, UserId};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
@@ -30,6 +51,7 @@ use tokio::time::Instant;
 use crate::{
     handle::Handler,
     intent::{Claim, Intent, Lane, Put, Settlement},
+    planted::{self, Bug},
     store::{Settle, StoreError},
     wake::Lanes,
 };
@@ -96,8 +118,20 @@ impl Sender {
         match &claim.intent {
             Intent::Member { group, user } => self.member(claim, *group, *user).await,
             Intent::Check { chat, user } => self.check(claim, *chat, *user).await,
+            Intent::Admit { group, user } => self.admit(claim, *group, *user).await,
+            Intent::Adder { group, user } => self.adder(claim, *group, *user).await,
+            Intent::SenderChat(message) => self.sender_chat(claim, message).await,
+            Intent::BanSender { group, sender } => self.ban_sender(claim, *group, *sender).await,
+            Intent::Notice(notice) => self.notice(claim, notice).await,
+            Intent::Greet(greeting) => self.greet(claim, greeting).await,
             Intent::Prompt { group, topic } => self.prompt(claim, *group, *topic).await,
+            Intent::Panel { chat, message, row } => self.show_panel(claim, *chat, *message, *row).await,
+            Intent::Recheck(work) => self.recheck(claim, work).await,
+            Intent::Release(work) => self.release(claim, work).await,
+            Intent::Log { group } => self.tell_log(claim, *group).await,
             Intent::Redecide { chat, after } => self.redecide(claim, *chat, *after).await,
+            Intent::Link { chat } => self.link(claim, *chat).await,
+            Intent::Refuse { group, told } => self.refuse(claim, *group, *told).await,
             Intent::Answer(press) => self.answer(claim, press).await,
             Intent::Delete { chat, .. } => self.delete(*chat, batch).await,
             Intent::Command(command) => self.command(claim, command).await,
@@ -123,17 +157,21 @@ impl Sender {
     }
 
     async fn settle_and_put(&self, claim: &Claim, settlement: Settlement, put: &[Put]) -> Result<(), StoreError> {
-        let settle = [Settle::of(claim, settlement)];
-        self.handler.store.settle(&settle, put, &claim.trace_id, self.now_ms()).await?;
+        self.settle_as(Settle::of(claim, settlement), claim, put).await
+    }
+
+    /// The same, with what is recorded of it.
+    async fn settle_as(&self, settle: Settle, claim: &Claim, put: &[Put]) -> Result<(), StoreError> {
+        self.handler.store.settle(&[settle], put, &claim.trace_id, self.now_ms()).await?;
         self.handler.wake.lanes(Lanes::of(put));
         Ok(())
     }
 
     /// Has the claim last for as long as sending something may take that must not be sent twice, with a store that goes away
-    /// in between: claims cannot be prolonged then.
-    async fn keep_for_sending(&self, claim: &Claim) -> Result<(), StoreError> {
+    /// in between: claims cannot be prolonged then. False: the claim has run out, and somebody else may be at work.
+    async fn keep_for_sending(&self, claim: &Claim) -> Result<bool, StoreError> {
         let until_ms = self.now_ms() + SENDING.as_millis() as i64;
-        self.handler.store.hold(claim, until_ms).await
+        Ok(self.handler.store.hold(claim, until_ms).await? || planted::has(Bug::StaleClaimSends))
     }
 
     /// Writes down that something was sent. Whoever knows it does not give that up at the first failure of the store, or it
@@ -148,7 +186,7 @@ impl Sender {
             match write().await {
                 Err(error) if Instant::now() < until => {
                     if !told {
-                        tracing::warn!(%error, "what was sent is not written down yet, trying again for a minute");
+                        tracing::warn!(%error, trace_id = trace::id(), "what was sent is not written down yet, trying again for a minute");
                     }
                     told = true;
                 }
@@ -208,7 +246,10 @@ impl Sender {
             Err(error) => {
                 let class = error.class();
                 self.handler.metrics.api_error(method, class.label());
-                tracing::debug!(method, %error, "call failed");
+                if matches!(class, ErrorClass::Retry | ErrorClass::Ambiguous | ErrorClass::Token) {
+                    self.handler.metrics.error(Trouble::Telegram);
+                }
+                tracing::debug!(method, %error, trace_id = trace::id(), "call failed");
                 Err(error)
             }
         }

@@ -8,7 +8,10 @@ use std::{
 
 use nezuko_shared::{
     limiter::{Budget, Limiter, Paused, Permit, Urgency},
-    telemetry::metrics::Metrics,
+    telemetry::{
+        metrics::{Metrics, Trouble},
+        trace,
+    },
 };
 use nezuko_telegram::ChatId;
 use tokio::time::Instant;
@@ -73,6 +76,8 @@ impl Permits {
     /// [`Refused`]: to be asked again later, by whoever has the intent then.
     pub async fn leave(&self, budget: Budget, urgency: Urgency, chat: Option<ChatId>) -> Result<(), Refused> {
         let began = Instant::now();
+        let _asking = self.metrics.asking_for_leave();
+        let mut delayed = false;
         let _asker = self.askers[budget as usize][urgency as usize].lock().await;
         loop {
             let asked = Instant::now();
@@ -97,17 +102,23 @@ impl Permits {
                 }
                 Ok(Permit::Denied { retry_in, chat_bound }) => {
                     self.metrics.limiter_denial(budget, urgency);
+                    if !delayed {
+                        self.metrics.rate_limit_delays();
+                        delayed = true;
+                    }
                     if chat_bound || began.elapsed() + retry_in > PATIENCE {
                         return Err(Refused { retry_in, chat_bound });
                     }
                     tokio::time::sleep(retry_in).await;
                 }
                 Err(error) if budget == Budget::Message => {
-                    tracing::warn!(%error, "no message without the limiter");
+                    self.metrics.error(Trouble::Limiter);
+                    tracing::warn!(%error, trace_id = trace::id(), "no message without the limiter");
                     return Err(Refused { retry_in: LIMITER_AWAY, chat_bound: false });
                 }
                 Err(error) => {
-                    tracing::warn!(%error, budget = budget.name(), "calls go on without the limiter");
+                    self.metrics.error(Trouble::Limiter);
+                    tracing::warn!(%error, budget = budget.name(), trace_id = trace::id(), "calls go on without the limiter");
                     self.own().away_until = Some(Instant::now() + LIMITER_AWAY);
                 }
             }
@@ -128,7 +139,14 @@ impl Permits {
             Ok(paused) => {
                 self.metrics.limiter_pause(paused);
                 let of_bot = paused == Paused::Bot;
-                tracing::warn!(budget = budget.name(), chat_id, ?for_, of_bot, "Telegram wants a pause");
+                tracing::warn!(
+                    budget = budget.name(),
+                    chat_id,
+                    ?for_,
+                    of_bot,
+                    trace_id = trace::id(),
+                    "Telegram wants a pause"
+                );
             }
             Err(error) => tracing::warn!(%error, chat_id, ?for_, "a pause is known to this process only"),
         }

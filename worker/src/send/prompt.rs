@@ -6,49 +6,92 @@ use std::time::Duration;
 use frankenstein::{
     ParseMode,
     methods::{DeleteMessageParams, EditMessageTextParams, SendMessageParams},
-    types::LinkPreviewOptions,
+    types::{InlineKeyboardMarkup, LinkPreviewOptions, ReplyMarkup},
 };
 use nezuko_shared::{limiter::Budget, telemetry::metrics::PromptAction};
 use nezuko_telegram::{CallError, ChatId, ErrorClass, MessageId};
 
-use super::{Sender, message_number, reply::Sent};
+use super::{Sender, keyboard, message_number, reply::Sent};
 use crate::{
+    buttons::Button,
     intent::{Claim, Intent, Put, Settlement},
     planted::{self, Bug},
     store::{Prompt, PromptView, StoreError},
-    texts,
+    texts::{Channels, Texts},
 };
 
 /// Named one by one; the others are counted.
-const NAMES: i64 = 10;
+pub(crate) const NAMES: i64 = 10;
 /// Between two changes of one prompt: half of a group's 20 messages a minute stay free for replies.
 const COOL_DOWN_MS: i64 = 6_000;
 /// A prompt whose sending had no known outcome is not repeated sooner than this.
 const UNKNOWN_OUTCOME_MS: i64 = 60_000;
 
+/// What a prompt is to say.
+struct Show {
+    text: String,
+    /// What is compared with what it says.
+    content: String,
+    /// When all of this was so, Unix milliseconds.
+    as_of_ms: i64,
+    /// What becomes of the intent when it is shown.
+    then: Settlement,
+}
+
 impl Sender {
     pub(super) async fn prompt(&self, claim: &Claim, group: ChatId, topic: Option<i64>) -> Result<(), StoreError> {
+        let now_ms = self.now_ms();
         let view = self.handler.store.prompt(group, topic, NAMES).await?;
         let prompt = view.prompt.clone().unwrap_or_default();
-        let now_ms = self.now_ms();
         if prompt.message == 0 && prompt.sending_ms > now_ms - UNKNOWN_OUTCOME_MS {
             let not_before_ms = prompt.sending_ms + UNKNOWN_OUTCOME_MS;
             return self.settle(claim, Settlement::Wait { not_before_ms }).await;
         }
-        let text = (view.count > 0).then(|| texts::prompt(&view.waiting, view.count, &view.channels));
-        match text {
+        let facts = self.handler.store.chat(group).await?.chat.facts;
+        let settings = facts.settings.in_force();
+        let texts = Texts(settings.language);
+        let raid = if view.count > 0 { self.raid_in(group, &facts, &claim.trace_id).await? } else { None };
+        // Where no channel is required any more, everybody is about to be freed, if it stays so.
+        let text = (view.count > 0 && !view.channels.is_empty()).then(|| match raid {
+            Some(_) => {
+                texts.crowd(view.count, Channels::of(&view.channels)) + &texts.group_warning(&[], view.warned_count)
+            }
+            None => {
+                let custom = settings.prompt_text.as_deref();
+                texts.group_prompt(&view.waiting, view.count, &view.channels, &facts, custom)
+                    + &texts.group_warning(&view.warned, view.warned_count)
+            }
+        });
+        // When a raid is over, everybody is named again.
+        let then = raid.map_or(Settlement::Done, |raid| Settlement::Wait { not_before_ms: raid.until_ms });
+        let show = text.map(|text| Show { content: content(&text, &view), text, as_of_ms: now_ms, then });
+        match show {
+            None if view.count > 0 => {
+                let then = Settlement::Wait { not_before_ms: now_ms + COOL_DOWN_MS };
+                self.remove_prompt(claim, group, topic, prompt, then).await
+            }
             None => self.remove_prompt(claim, group, topic, prompt, Settlement::Done).await,
             // Who began to delete it may have died, and the call may land late; or nobody knows who sent it. It is nothing
             // to build upon.
             Some(_) if prompt.message != 0 && prompt.shown.is_empty() => {
                 self.remove_prompt(claim, group, topic, prompt, self.wait_for(Duration::ZERO)).await
             }
-            Some(text) if prompt.message != 0 && prompt.shown == text => self.settle(claim, Settlement::Done).await,
+            Some(show) if prompt.message != 0 && prompt.shown == show.content => {
+                let prompt = Prompt { as_of_ms: show.as_of_ms, ..prompt };
+                self.handler.store.save_prompt(group, topic, Some(&prompt), claim, Some(show.then)).await?;
+                Ok(())
+            }
             Some(_) if prompt.changed_ms > now_ms - COOL_DOWN_MS => {
                 let not_before_ms = prompt.changed_ms + COOL_DOWN_MS;
                 self.settle(claim, Settlement::Wait { not_before_ms }).await
             }
-            Some(text) => self.show_prompt(claim, group, topic, &view, text).await,
+            Some(mut show) => {
+                if view.warned_count > 0 {
+                    // Clocks differ: a look at what stands then shows that whoever was to be warned has been.
+                    show.then = Settlement::Wait { not_before_ms: now_ms + COOL_DOWN_MS };
+                }
+                self.show_prompt(claim, group, topic, &view, texts, show).await
+            }
         }
     }
 
@@ -87,10 +130,43 @@ impl Sender {
             Err(ErrorClass::Retry | ErrorClass::Ambiguous) => self.back_off(claim),
             Err(ErrorClass::Token | ErrorClass::Conflict | ErrorClass::Input) => self.back_off_slowly(claim),
             Err(ErrorClass::Migrated(new)) => return self.follow(claim, group, new).await,
-            // What is gone, too old to be deleted, or in a chat that we are out of, is no concern of ours any more.
+            Err(ErrorClass::Permission) => return self.void_prompt(claim, group, topic, &prompt, then).await,
+            // What is gone, or in a chat that we are out of, is no concern of ours any more.
             Ok(_) | Err(_) => {
                 self.handler.metrics.prompt(PromptAction::Removed);
                 store.save_prompt(group, topic, None, claim, Some(then)).await?;
+                return Ok(());
+            }
+        };
+        self.settle(claim, settlement).await
+    }
+
+    /// Takes its button from a prompt that cannot be deleted because it is older than two days (E55): what we have written
+    /// can be changed for ever.
+    async fn void_prompt(
+        &self,
+        claim: &Claim,
+        group: ChatId,
+        topic: Option<i64>,
+        prompt: &Prompt,
+        then: Settlement,
+    ) -> Result<(), StoreError> {
+        let text = Texts(self.settings_of(group).await?.language).prompt_over();
+        if let Err(refused) = self.permits.leave(Budget::Message, claim.urgency, Some(group)).await {
+            return self.put_off(claim, refused).await;
+        }
+        let edited = self.edit_prompt(group, prompt, &text, None).await;
+        let settlement = match edited.map_err(|error| error.class()) {
+            Err(class @ ErrorClass::RetryAfter(wait)) => {
+                self.obey(Budget::Message, Some(group), class).await;
+                self.wait_for(wait)
+            }
+            Err(ErrorClass::Retry | ErrorClass::Ambiguous) => self.back_off(claim),
+            Err(ErrorClass::Token | ErrorClass::Conflict | ErrorClass::Input) => self.back_off_slowly(claim),
+            Err(ErrorClass::Migrated(new)) => return self.follow(claim, group, new).await,
+            Ok(()) | Err(_) => {
+                self.handler.metrics.prompt(PromptAction::Removed);
+                self.handler.store.save_prompt(group, topic, None, claim, Some(then)).await?;
                 return Ok(());
             }
         };
@@ -104,9 +180,12 @@ impl Sender {
         group: ChatId,
         topic: Option<i64>,
         view: &PromptView,
-        text: String,
+        texts: Texts,
+        show: Show,
     ) -> Result<(), StoreError> {
         let store = &self.handler.store;
+        let data = self.handler.buttons.encode(Button::JOINED, group);
+        let buttons = keyboard::inline(&keyboard::of_prompt(texts, &view.channels, data));
         let stands = view.prompt.clone().filter(|prompt| prompt.message != 0);
         let mut prompt = view.prompt.clone().unwrap_or_default();
         if stands.is_none() {
@@ -122,14 +201,14 @@ impl Sender {
         }
         prompt.changed_ms = self.now_ms();
         if stands.is_none() {
-            let sent = self.send_prompt(group, topic, &text, view).await;
+            let sent = self.send_prompt(group, topic, &show.text, buttons.clone()).await;
             if planted::has(Bug::PromptTwice) {
-                drop(self.send_prompt(group, topic, &text, view).await);
+                drop(self.send_prompt(group, topic, &show.text, buttons.clone()).await);
             }
-            self.save_sent(claim, group, topic, prompt, text, sent).await
+            self.save_sent(claim, group, topic, prompt, show, sent).await
         } else {
-            let edited = self.edit_prompt(group, &prompt, &text, view).await;
-            self.save_edited(claim, group, topic, prompt, text, edited).await
+            let edited = self.edit_prompt(group, &prompt, &show.text, buttons).await;
+            self.save_edited(claim, group, topic, prompt, show, edited).await
         }
     }
 
@@ -139,21 +218,29 @@ impl Sender {
         group: ChatId,
         topic: Option<i64>,
         mut prompt: Prompt,
-        text: String,
+        show: Show,
         sent: Result<Sent, CallError>,
     ) -> Result<(), StoreError> {
         let mut id = None;
         let settlement = match sent.map_err(|error| error.class()) {
             Ok(sent) => {
                 id = Some(sent.message_id);
-                prompt =
-                    Prompt { message: sent.message_id.0, shown: text, sending_ms: 0, changed_ms: prompt.changed_ms };
+                prompt = Prompt {
+                    message: sent.message_id.0,
+                    shown: show.content,
+                    sending_ms: 0,
+                    changed_ms: prompt.changed_ms,
+                    as_of_ms: show.as_of_ms,
+                };
                 self.handler.metrics.prompt(PromptAction::Sent);
-                Settlement::Done
+                show.then
             }
             Err(ErrorClass::Ambiguous) => Settlement::Wait { not_before_ms: prompt.sending_ms + UNKNOWN_OUTCOME_MS },
             Err(ErrorClass::Migrated(new)) => return self.follow(claim, group, new).await,
             Err(class) => {
+                if let (ErrorClass::Target, Some(topic)) = (class, topic) {
+                    self.leave_topic(group, topic, &claim.trace_id).await?;
+                }
                 prompt.sending_ms = 0;
                 self.after_refusal(claim, group, class).await?
             }
@@ -178,14 +265,14 @@ impl Sender {
         group: ChatId,
         topic: Option<i64>,
         mut prompt: Prompt,
-        text: String,
+        show: Show,
         edited: Result<(), CallError>,
     ) -> Result<(), StoreError> {
         let settlement = match edited.map_err(|error| error.class()) {
             Ok(()) | Err(ErrorClass::AlreadyDone) => {
-                prompt.shown = text;
+                (prompt.shown, prompt.as_of_ms) = (show.content, show.as_of_ms);
                 self.handler.metrics.prompt(PromptAction::Edited);
-                Settlement::Done
+                show.then
             }
             // Somebody has deleted it (E72): the next one is sent anew.
             Err(ErrorClass::Target) => {
@@ -211,7 +298,7 @@ impl Sender {
                 self.back_off_slowly(claim)
             }
             _ => {
-                tracing::warn!(group = group.0, class = class.label(), "prompt refused");
+                tracing::warn!(group = group.0, class = class.label(), trace_id = claim.trace_id, "prompt refused");
                 self.back_off_slowly(claim)
             }
         })
@@ -222,7 +309,7 @@ impl Sender {
         group: ChatId,
         topic: Option<i64>,
         text: &str,
-        view: &PromptView,
+        buttons: Option<InlineKeyboardMarkup>,
     ) -> Result<Sent, CallError> {
         let params = SendMessageParams::builder()
             .chat_id(group.0)
@@ -231,7 +318,7 @@ impl Sender {
             .parse_mode(ParseMode::Html)
             .link_preview_options(LinkPreviewOptions::builder().is_disabled(true).build())
             .disable_notification(true)
-            .reply_markup(frankenstein::types::ReplyMarkup::InlineKeyboardMarkup(texts::prompt_buttons(&view.channels)))
+            .maybe_reply_markup(buttons.map(ReplyMarkup::InlineKeyboardMarkup))
             .build();
         self.call("sendMessage", &params).await
     }
@@ -241,7 +328,7 @@ impl Sender {
         group: ChatId,
         prompt: &Prompt,
         text: &str,
-        view: &PromptView,
+        buttons: Option<InlineKeyboardMarkup>,
     ) -> Result<(), CallError> {
         let params = EditMessageTextParams::builder()
             .chat_id(group.0)
@@ -249,10 +336,19 @@ impl Sender {
             .text(text)
             .parse_mode(ParseMode::Html)
             .link_preview_options(LinkPreviewOptions::builder().is_disabled(true).build())
-            .reply_markup(texts::prompt_buttons(&view.channels))
+            .maybe_reply_markup(buttons)
             .build();
         let edited: serde_json::Value = self.call("editMessageText", &params).await?;
         drop(edited);
         Ok(())
     }
 }
+
+/// What a prompt says and where its buttons lead: whether it is to be edited.
+fn content(text: &str, view: &PromptView) -> String {
+    let addresses = view.channels.iter().map(|(_, facts)| format!("\n{}", facts.address()));
+    addresses.fold(text.to_owned(), |shown, address| shown + &address)
+}
+
+#[cfg(test)]
+mod tests;

@@ -31,7 +31,7 @@ impl Sender {
         }
         match people.last() {
             Some(last) if people.len() as i64 == STEP => {
-                self.settle(claim, Settlement::Continue(Intent::Redecide { chat, after: *last })).await
+                self.settle(claim, Settlement::Continue(Box::new(Intent::Redecide { chat, after: *last }))).await
             }
             _ => self.settle_and_put(claim, Settlement::Done, &self.next_sweep(chat).await?).await,
         }

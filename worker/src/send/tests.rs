@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use nezuko_shared::{
     cache::memory::MemoryCache,
     database::Database,
-    limiter::{LimiterSettings, memory::MemoryLimiter},
+    limiter::{LimiterSettings, Urgency, memory::MemoryLimiter},
     telemetry::metrics::Metrics,
 };
 use nezuko_telegram::{
@@ -25,16 +25,20 @@ use tokio::time::timeout;
 
 use super::{SENDING, Sender, seed_sweeps};
 use crate::{
+    buttons::{Button, ButtonKey},
     facts::{CONFIRM_AFTER_MS, ChatFacts, Setting},
     handle::{Handler, Receipt},
-    intent::{Claim, Intent, Lane, Put, Reply},
+    intent::{Claim, Intent, Lane, Press, Put, Reply, Work},
+    settings::Language,
     store::{ChatView, ChatWrites, SqlStore},
 };
 
 const BOT: BotId = BotId(7_000_000_001);
-const GROUP: ChatId = ChatId(-1_001_000_000_001);
-const CHANNEL: ChatId = ChatId(-1_001_000_000_011);
-const ANN: UserId = UserId(11);
+pub(crate) const GROUP: ChatId = ChatId(-1_001_000_000_001);
+pub(crate) const CHANNEL: ChatId = ChatId(-1_001_000_000_011);
+/// A channel that the bot cannot see into.
+const HIDDEN: ChatId = ChatId(-1_001_000_000_012);
+pub(crate) const ANN: UserId = UserId(11);
 pub(crate) const NOW: i64 = 1_700_000_000_000;
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -92,6 +96,7 @@ pub(crate) fn sender(database: &Database, telegram: Arc<dyn Transport>) -> Sende
         cache: Arc::new(MemoryCache::default()),
         bot: BOT,
         username: Arc::new(OnceLock::new()),
+        buttons: ButtonKey::of_token(BOT, "a token"),
         metrics: Metrics::new(BOT, "abc"),
         clock: Arc::new(|| NOW),
         wake: Arc::default(),
@@ -112,8 +117,16 @@ async fn a_reply_is_sent_once_though_the_store_fails_just_after() {
     let (status, body) = (200, r#"{"ok":true,"result":{"message_id":7}}"#);
     let telegram = Arc::new(Telegram { status, body, calls: AtomicUsize::new(0), breaks: Some(database.clone()) });
     let sender = sender(&database, telegram.clone());
-    let reply =
-        Reply { update_id: UpdateId(1), chat: GROUP, topic: None, message: MessageId(5), html: "hi".to_owned() };
+    let reply = Reply {
+        update_id: UpdateId(1),
+        chat: GROUP,
+        topic: None,
+        message: MessageId(5),
+        html: "hi".to_owned(),
+        keyboard: Vec::new(),
+        stands_ms: None,
+        then: None,
+    };
     let claims = claim(&sender, Lane::Messages, vec![Intent::Reply(reply)]).await;
     let working = sender.clone();
     let mut work = tokio::spawn(async move { working.carry_out(&claims).await });
@@ -143,6 +156,45 @@ async fn a_message_that_has_become_too_old_to_be_deleted_takes_no_younger_one_al
     assert!(open.contains(&("delete".to_owned(), 2)), "{open:?}");
 }
 
+/// Has the group protected, with Ann in it and in none of its channels.
+pub(crate) async fn protect(sender: &Sender, channels: &[ChatId]) {
+    take_in(sender, 1, GROUP, BOT.0, "administrator").await;
+    take_in(sender, 2, CHANNEL, BOT.0, "administrator").await;
+    take_in(sender, 3, CHANNEL, ANN.0, "left").await;
+    take_in(sender, 4, GROUP, ANN.0, "member").await;
+    let on = Setting { value: true, update_id: UpdateId(5), received_ms: NOW };
+    let mut protect = |view: &ChatView| {
+        let mut facts = view.chat.facts.clone();
+        facts.protected = Some(on);
+        ChatWrites {
+            facts: Some(facts),
+            links: channels.iter().map(|channel| (*channel, on)).collect(),
+            put: Vec::new(),
+        }
+    };
+    sender.handler.store.with_chat(GROUP, "", NOW, &mut protect).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_refused_mute_does_not_shorten_the_back_off_of_a_lookup() {
+    let database = database().await;
+    let (status, body) =
+        (400, r#"{"ok":false,"error_code":400,"description":"Bad Request: method is available only for supergroups"}"#);
+    let telegram = Arc::new(Telegram { status, body, calls: AtomicUsize::new(0), breaks: None });
+    let sender = sender(&database, telegram.clone());
+    protect(&sender, &[CHANNEL, HIDDEN]).await;
+    let lookup = Intent::Check { chat: HIDDEN, user: ANN };
+    sender.handler.store.put(&[Put::urgent(lookup, NOW + 60_000)], "").await.unwrap();
+    let claims = claim(&sender, Lane::Restrictions, vec![Intent::Member { group: GROUP, user: ANN }]).await;
+    sender.carry_out(&claims).await.unwrap();
+    assert_eq!(telegram.calls.load(Ordering::Relaxed), 1, "a mute was tried");
+    let lookups = async |due_ms| {
+        let open = sender.handler.store.open_intents(due_ms).await.unwrap();
+        open.into_iter().filter(|(kind, _)| kind == "check").count()
+    };
+    assert_eq!([lookups(NOW).await, lookups(NOW + 60_000).await], [0, 1]);
+}
+
 #[tokio::test]
 async fn e42_who_cannot_be_muted_for_being_an_administrator_is_looked_up_and_left_alone() {
     let database = database().await;
@@ -150,17 +202,7 @@ async fn e42_who_cannot_be_muted_for_being_an_administrator_is_looked_up_and_lef
         (400, r#"{"ok":false,"error_code":400,"description":"Bad Request: user is an administrator of the chat"}"#);
     let telegram = Arc::new(Telegram { status, body, calls: AtomicUsize::new(0), breaks: None });
     let mut sender = sender(&database, telegram.clone());
-    take_in(&sender, 1, GROUP, BOT.0, "administrator").await;
-    take_in(&sender, 2, CHANNEL, BOT.0, "administrator").await;
-    take_in(&sender, 3, CHANNEL, ANN.0, "left").await;
-    take_in(&sender, 4, GROUP, ANN.0, "member").await;
-    let on = Setting { value: true, update_id: UpdateId(5), received_ms: NOW };
-    let mut protect = |view: &ChatView| {
-        let mut facts = view.chat.facts.clone();
-        facts.protected = Some(on);
-        ChatWrites { facts: Some(facts), links: vec![(CHANNEL, on)], put: Vec::new() }
-    };
-    sender.handler.store.with_chat(GROUP, "", NOW, &mut protect).await.unwrap();
+    protect(&sender, &[CHANNEL]).await;
     let member = Intent::Member { group: GROUP, user: ANN };
     let claims = claim(&sender, Lane::Restrictions, vec![member]).await;
     sender.carry_out(&claims).await.unwrap();
@@ -176,7 +218,109 @@ async fn e42_who_cannot_be_muted_for_being_an_administrator_is_looked_up_and_lef
     }
     assert_eq!(telegram.calls.load(Ordering::Relaxed), 2, "nobody has looked");
     let open = sender.handler.store.open_intents(i64::MAX).await.unwrap();
-    assert!(open.iter().all(|(kind, _)| kind == "prompt"), "{open:?}");
+    assert!(open.iter().all(|(kind, _)| ["prompt", "notice"].contains(&kind.as_str())), "{open:?}");
+}
+
+/// A press on the standing prompt.
+fn press(update: i64) -> Intent {
+    Intent::Answer(Press {
+        update_id: UpdateId(update),
+        callback: update.to_string(),
+        button: Some(Button::JOINED),
+        group: GROUP,
+        user: ANN,
+        language: Language::En,
+        message: MessageId(0),
+        received_ms: NOW,
+    })
+}
+
+#[tokio::test]
+async fn e70_of_two_presses_at_once_one_is_looked_into() {
+    let database = database().await;
+    let (status, body) = (200, r#"{"ok":true,"result":true}"#);
+    let telegram = Arc::new(Telegram { status, body, calls: AtomicUsize::new(0), breaks: None });
+    let sender = sender(&database, telegram.clone());
+    protect(&sender, &[CHANNEL]).await;
+    let put = [press(8), press(7)].map(|intent| Put::urgent(intent, NOW));
+    sender.handler.store.put(&put, "").await.unwrap();
+    let mut claims: Vec<Claim> = sender.claim(Lane::Answers, 10).await.unwrap().concat();
+    claims.sort_by_key(|claim| claim.intent.key());
+    let outcomes = async || {
+        let page = sender.handler.metrics.encode();
+        let pressed = page.lines().filter(|line| line.starts_with("nezuko_presses_total"));
+        pressed.filter_map(|line| line.split('"').nth(3).map(str::to_owned)).collect::<Vec<_>>()
+    };
+    sender.carry_out(&claims[1..]).await.unwrap();
+    assert_eq!(telegram.calls.load(Ordering::Relaxed), 1, "the second is answered, and nothing is looked up");
+    assert_eq!(outcomes().await, ["in_progress"]);
+    sender.carry_out(&claims[..1]).await.unwrap();
+    assert_eq!(telegram.calls.load(Ordering::Relaxed), 3, "a lookup and an answer");
+    assert_eq!(outcomes().await.len(), 2);
+}
+
+#[tokio::test]
+async fn e69_a_press_that_telegram_has_forgotten_is_answered_no_more() {
+    let database = database().await;
+    let body = r#"{"ok":false,"error_code":400,"description":"Bad Request: query is too old and response timeout expired or query ID is invalid"}"#;
+    let telegram = Arc::new(Telegram { status: 400, body, calls: AtomicUsize::new(0), breaks: None });
+    let sender = sender(&database, telegram.clone());
+    let claims = claim(&sender, Lane::Answers, vec![press(7)]).await;
+    sender.carry_out(&claims).await.unwrap();
+    assert_eq!(telegram.calls.load(Ordering::Relaxed), 1);
+    assert!(sender.handler.store.open_intents(i64::MAX).await.unwrap().is_empty(), "it is done with");
+}
+
+#[tokio::test]
+async fn a_command_and_its_answer_are_removed_when_their_time_is_over_whoever_is_alive_then() {
+    let database = database().await;
+    let (status, body) = (200, r#"{"ok":true,"result":{"message_id":7}}"#);
+    let telegram = Arc::new(Telegram { status, body, calls: AtomicUsize::new(0), breaks: None });
+    let mut sender = sender(&database, telegram.clone());
+    let reply = Reply {
+        update_id: UpdateId(1),
+        chat: GROUP,
+        topic: None,
+        message: MessageId(5),
+        html: "hi".to_owned(),
+        keyboard: Vec::new(),
+        stands_ms: Some(60_000),
+        then: None,
+    };
+    let claims = claim(&sender, Lane::Messages, vec![Intent::Reply(reply)]).await;
+    sender.carry_out(&claims).await.unwrap();
+    assert!(sender.claim(Lane::Deletions, 10).await.unwrap().is_empty(), "not yet");
+    sender.handler.clock = Arc::new(|| NOW + 60_000);
+    let gone = sender.claim(Lane::Deletions, 10).await.unwrap().concat();
+    let mut gone: Vec<Intent> = gone.into_iter().map(|claim| claim.intent).collect();
+    gone.sort_by_key(Intent::key);
+    assert_eq!(gone, [5, 7].map(|message| Intent::Delete { chat: GROUP, message: MessageId(message) }));
+}
+
+#[tokio::test]
+async fn everybody_is_looked_up_again_in_steps_and_another_worker_goes_on() {
+    let database = database().await;
+    let (status, body) = (200, r#"{"ok":true,"result":true}"#);
+    let telegram = Arc::new(Telegram { status, body, calls: AtomicUsize::new(0), breaks: None });
+    let sender = sender(&database, telegram.clone());
+    protect(&sender, &[CHANNEL]).await;
+    for user in 20..32 {
+        take_in(&sender, user, GROUP, user, "member").await;
+    }
+    let work =
+        Work { chat: GROUP, after: UserId(0), done: 0, total: 13, message: MessageId(0), shown_ms: NOW, began_ms: NOW };
+    let put = Put { intent: Intent::Recheck(work), not_before_ms: NOW, urgency: Urgency::Bulk };
+    sender.handler.store.put(&[put], "").await.unwrap();
+    let mut steps = Vec::new();
+    loop {
+        let claims = sender.claim(Lane::Bulk, 100).await.unwrap().concat();
+        let Some(claim) = claims.iter().find(|claim| matches!(claim.intent, Intent::Recheck(_))) else { break };
+        let Intent::Recheck(work) = &claim.intent else { unreachable!("found as such") };
+        steps.push((work.done, work.after.0));
+        sender.carry_out(std::slice::from_ref(claim)).await.unwrap();
+    }
+    assert_eq!(steps, [(0, 0), (5, 23), (10, 28)], "each step begins where the one before has ended");
+    assert_eq!(telegram.calls.load(Ordering::Relaxed), 13, "one lookup each");
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@
 //! lock; what changes a chat goes through [`Store::with_chat`] under that chat's. The steps are pure: they are given what
 //! was read under the locks and give back what to write, and may run again where the database asks for it.
 
+mod buttons;
+mod log;
 mod sql;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,8 +13,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use nezuko_telegram::{BotId, ChatId, MessageId, UpdateId, UserId};
 
-pub use self::sql::SqlStore;
+pub use self::{
+    buttons::{Allowance, ButtonRow, Payload},
+    log::{Lines, LogLine, Untold, Verification},
+    sql::{EarlierError, Erased, KnownGroup, OperatorRule, Record, SqlStore},
+};
 use crate::{
+    admission::{Arrival, Refusal},
     facts::{ChatFacts, Member, Setting},
     intent::{Claim, Intent, Lane, Put, Settlement},
 };
@@ -114,6 +121,10 @@ pub struct PersonWrites {
     pub ledger: Vec<LedgerEntry>,
     /// Entries of the verification log.
     pub verifications: Vec<Verification>,
+    /// The groups whose log chat is told of these entries.
+    pub lines: BTreeMap<ChatId, Lines>,
+    /// Erase what is known about the person but for their rows in other chats than these, and whom the records name.
+    pub forget: Option<Vec<ChatId>>,
     /// What becomes of the intent that led here.
     pub settle: Option<Settle>,
 }
@@ -140,15 +151,6 @@ pub struct LedgerEntry {
     pub imposed: Option<(i64, Vec<ChatId>)>,
 }
 
-/// An entry of the verification log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Verification {
-    /// Where.
-    pub group: ChatId,
-    /// What came of it: `muted`, `released`, `restored`, `verified`, `missing`, `unknown`.
-    pub outcome: &'static str,
-}
-
 /// The end of a claim.
 #[derive(Clone, Debug)]
 pub struct Settle {
@@ -160,13 +162,38 @@ pub struct Settle {
     pub generation: i64,
     /// How it ends.
     pub settlement: Settlement,
+    /// What the audit trail says of it, once it is done.
+    pub audit: Option<Audit>,
+}
+
+/// An entry of the audit trail: who had what done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// Where.
+    pub chat: ChatId,
+    /// Who had it done; 0: whoever operates.
+    pub actor: UserId,
+    /// Which person or chat it was about; 0: none.
+    pub subject: i64,
+    /// What was done.
+    pub action: String,
+    /// What more there is to say.
+    pub detail: String,
+    /// The correlation id.
+    pub trace_id: String,
 }
 
 impl Settle {
     /// Ends `claim` so.
     #[must_use]
     pub fn of(claim: &Claim, settlement: Settlement) -> Self {
-        Self { key: claim.intent.key(), claim: claim.claim, generation: claim.generation, settlement }
+        Self { key: claim.intent.key(), claim: claim.claim, generation: claim.generation, settlement, audit: None }
+    }
+
+    /// The same, written down in the audit trail in the same transaction.
+    #[must_use]
+    pub fn audited(self, audit: Audit) -> Self {
+        Self { audit: Some(audit), ..self }
     }
 }
 
@@ -183,12 +210,13 @@ pub struct ChatView {
 
 impl ChatView {
     /// Has everybody decided again whom a change of `chat` concerns: in the chat itself where it is a group with a rule,
-    /// and in the groups that require it.
+    /// and in the groups that require it. How people get into a chat that is required is looked at, too (E37).
     #[must_use]
     pub fn redecide(&self, chat: ChatId, now_ms: i64) -> Vec<Put> {
         let itself = (!self.links.is_empty()).then_some(chat);
         let put = |chat| Put::urgent(Intent::Redecide { chat, after: UserId(0) }, now_ms);
-        self.required_by.iter().copied().chain(itself).map(put).collect()
+        let link = (!self.required_by.is_empty()).then(|| Put::urgent(Intent::Link { chat }, now_ms));
+        self.required_by.iter().copied().chain(itself).map(put).chain(link).collect()
     }
 
     /// What is to be done when more has become known about `chat` under another id: everybody is decided again, by our own
@@ -225,6 +253,8 @@ pub struct Prompt {
     pub sending_ms: i64,
     /// When it was last sent or edited.
     pub changed_ms: i64,
+    /// When what it says was so, Unix milliseconds: whoever waited then and was to be warned has been.
+    pub as_of_ms: i64,
 }
 
 /// What a prompt has to say.
@@ -234,10 +264,23 @@ pub struct PromptView {
     pub prompt: Option<Prompt>,
     /// Those who wait, longest first; at most as many as were asked for.
     pub waiting: Vec<(UserId, String)>,
+    /// Those of them who have waited for nearly too long.
+    pub warned: Vec<(UserId, String)>,
+    /// How many have waited for nearly too long, also of those who are not among `waiting`.
+    pub warned_count: i64,
     /// How many wait.
     pub count: i64,
     /// The channels that the group requires.
     pub channels: Vec<(ChatId, ChatFacts)>,
+}
+
+/// What has happened in a group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Happened {
+    /// How many are muted by us now.
+    pub muted: i64,
+    /// How often each outcome of the verification log came about.
+    pub outcomes: BTreeMap<String, i64>,
 }
 
 /// A pure step of a person's transaction.
@@ -312,11 +355,11 @@ pub trait Store: Send + Sync {
     async fn renew(&self, holder: &str, claims: &BTreeSet<i64>, until_ms: i64) -> Result<(), StoreError>;
 
     /// Has this one claimed intent, and no other that was claimed with it, stay claimed until `until_ms` at least, also if
-    /// nobody prolongs it.
+    /// nobody prolongs it. Returns whether the claim still stands: one that has run out may be somebody else's by now.
     ///
     /// # Errors
     /// [`StoreError`]: it stays as it was.
-    async fn hold(&self, claim: &Claim, until_ms: i64) -> Result<(), StoreError>;
+    async fn hold(&self, claim: &Claim, until_ms: i64) -> Result<bool, StoreError>;
 
     /// Gives back all claims of `holder`.
     ///
@@ -355,6 +398,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError`].
     async fn recognise_prompt(&self, group: ChatId, message: MessageId, now_ms: i64) -> Result<bool, StoreError>;
+
+    /// How many people wait in a group, over all topics, who began to after `since_ms` (Unix milliseconds).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn began_to_wait(&self, group: ChatId, since_ms: i64) -> Result<i64, StoreError>;
 
     /// How many people wait in a group, over all topics.
     ///
@@ -398,6 +447,98 @@ pub trait Store: Send + Sync {
     /// [`StoreError`]; nothing was written.
     async fn note_received(&self, received_ms: i64) -> Result<(), StoreError>;
 
+    /// Puts rows of buttons down, before anybody can press them.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was written.
+    async fn add_buttons(&self, rows: &[ButtonRow]) -> Result<(), StoreError>;
+
+    /// The row of a button, as long as it is not over.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn button(&self, id: i64, now_ms: i64) -> Result<Option<ButtonRow>, StoreError>;
+
+    /// Uses a button that does something once: notes it, and puts these intents in the same transaction. Returns whether
+    /// this was the first time; otherwise nothing is put.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was written.
+    async fn use_button(&self, id: i64, put: &[Put], trace_id: &str, now_ms: i64) -> Result<bool, StoreError>;
+
+    /// Somebody does something that may be done only so often. Returns how often they did within the window that runs now,
+    /// this time included; a window begins with the first time after the one before was over.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was written.
+    async fn draw(&self, user: UserId, of: Allowance, now_ms: i64, window_ms: i64) -> Result<i64, StoreError>;
+
+    /// The groups in which somebody waits.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn waits_in(&self, user: UserId) -> Result<Vec<ChatId>, StoreError>;
+
+    /// What has happened in a group since a time (Unix milliseconds).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn happened(&self, group: ChatId, since_ms: i64) -> Result<Happened, StoreError>;
+
+    /// What a group's log chat is still to be told of what happened since a time (Unix milliseconds), at most so many lines.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn untold(&self, group: ChatId, since_ms: i64, most: i64) -> Result<Untold, StoreError>;
+
+    /// These lines are told; what their people are called is kept no longer.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was written.
+    async fn told(&self, lines: &[i64], now_ms: i64) -> Result<(), StoreError>;
+
+    /// A line by its number, told or not.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn line(&self, line: i64) -> Result<Option<LogLine>, StoreError>;
+
+    /// How many people are known in a chat.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn count_people(&self, chat: ChatId) -> Result<i64, StoreError>;
+    /// Notes that the bot came into a group or went out of it, and says what the operator's rules make of that group and of
+    /// the others of its owner. A store without an operator serves every group.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was written.
+    async fn admit(&self, _group: ChatId, _arrival: &Arrival) -> Result<Vec<(ChatId, Option<Refusal>)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// The required channels of which no open intent says that they are looked at, now or later.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn unseen_channels(&self) -> Result<Vec<ChatId>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// How many groups have a rule in force.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn active_groups(&self) -> Result<i64, StoreError> {
+        let mut active = 0;
+        for chat in self.chats_of_rules().await? {
+            let view = self.chat(chat).await?;
+            let requires = view.links.values().any(|link| link.value);
+            active += i64::from(requires && view.chat.facts.is_protected());
+        }
+        Ok(active)
+    }
+
     /// Counts of open intents by kind, of those that are due by `due_ms` (Unix milliseconds).
     ///
     /// # Errors
@@ -405,7 +546,7 @@ pub trait Store: Send + Sync {
     async fn open_intents(&self, due_ms: i64) -> Result<Vec<(String, i64)>, StoreError>;
 
     /// Removes what is past its time: tombstones and processed updates after 48 h, held messages after 24 h, the
-    /// verification log after 90 days.
+    /// verification log after 90 days, buttons when they are over.
     ///
     /// # Errors
     /// [`StoreError`]; the next call removes it.

@@ -1,7 +1,12 @@
 use nezuko_telegram::{Limits, Standing, UpdateId};
 
 use super::*;
-use crate::facts::{Act, Call, Event, EventOrder, Lookup};
+use crate::{
+    buttons::Button,
+    facts::{Act, Call, Event, EventOrder, Lookup},
+    intent::{Key, KeyDoes},
+    settings::Language,
+};
 
 const OLD: ChatId = ChatId(-4_001);
 const NEW: ChatId = ChatId(-1_001_000_000_001);
@@ -97,7 +102,17 @@ fn of_what_is_known_about_a_person_the_newer_stays_but_for_calls() {
 #[test]
 fn every_intent_about_the_old_group_names_the_new_one_and_no_message_of_the_old() {
     let (user, message) = (UserId(11), MessageId(5));
-    let press = Press { callback: "1".to_owned(), group: OLD, user, message, received_ms: 3 };
+    let press = Press {
+        update_id: UpdateId(7),
+        callback: "1".to_owned(),
+        button: Some(Button::JOINED),
+        group: OLD,
+        user,
+        language: Language::En,
+        message,
+        received_ms: 3,
+    };
+    let work = Work { chat: OLD, after: user, done: 3, total: 4, message, shown_ms: 5, began_ms: 5 };
     let command = Command {
         update_id: UpdateId(7),
         name: "status".to_owned(),
@@ -107,14 +122,28 @@ fn every_intent_about_the_old_group_names_the_new_one_and_no_message_of_the_old(
         topic: None,
         message,
         user,
+        language: Language::En,
+        reply_to: None,
         received_ms: 3,
     };
-    let reply = Reply { update_id: UpdateId(7), chat: OLD, topic: None, message, html: "hi".to_owned() };
+    let key = Key { label: "of the old group".to_owned(), does: KeyDoes::Send("data".to_owned()) };
+    let reply = Reply {
+        update_id: UpdateId(7),
+        chat: OLD,
+        topic: None,
+        message,
+        html: "hi".to_owned(),
+        keyboard: vec![vec![key]],
+        stands_ms: Some(1),
+        then: Some(Box::new(Intent::Release(work))),
+    };
     let all = [
         Intent::Member { group: OLD, user },
         Intent::Check { chat: OLD, user },
         Intent::Prompt { group: OLD, topic: None },
         Intent::Redecide { chat: OLD, after: user },
+        Intent::Recheck(work),
+        Intent::Release(work),
         Intent::Answer(press),
         Intent::Command(command),
         Intent::Reply(reply),
@@ -126,7 +155,13 @@ fn every_intent_about_the_old_group_names_the_new_one_and_no_message_of_the_old(
         let of_old = match &new {
             Intent::Answer(press) => press.message,
             Intent::Command(command) => command.message,
-            Intent::Reply(reply) => reply.message,
+            Intent::Reply(reply) => {
+                assert!(reply.keyboard.is_empty(), "its buttons were made for the old group");
+                let begins = reply.then.as_deref().expect("what begins with it");
+                assert!(is_about(begins, NEW) && !is_about(begins, OLD));
+                reply.message
+            }
+            Intent::Recheck(work) | Intent::Release(work) => work.message,
             Intent::Redecide { after, .. } => MessageId(after.0),
             _ => MessageId(0),
         };

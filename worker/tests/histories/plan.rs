@@ -218,7 +218,8 @@ impl Plan {
     /// The world as it is at the beginning, before the bot is anywhere.
     pub(crate) fn world(&self, bot: UserId) -> World {
         let mut world = World::new(World::bot_account(bot, "nezuko_bot"));
-        world.switches = Switches { echo_own_acts: self.echoes, stale_lookups_ms: self.stale_lookups_ms };
+        world.switches =
+            Switches { echo_own_acts: self.echoes, stale_lookups_ms: self.stale_lookups_ms, ..Switches::default() };
         world.add_person(Person::named(OWNER, "Olga"));
         for (user, name) in PEOPLE.into_iter().take(self.people) {
             world.add_person(Person::named(user, name));

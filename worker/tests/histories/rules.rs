@@ -60,9 +60,10 @@ rules! {
     a_result_must_end_only_what_was_claimed: ResultEndsNewer;
     effects_must_leave_tombstones: NoTombstones in Trouble { duplicate: 0.5, ..Trouble::NONE };
     a_claim_must_run_out: ClaimForEver;
+    a_claim_that_has_run_out_must_send_nothing: StaleClaimSends in Trouble { settings: 0.3, patience: 0.0, ..Trouble::NONE }, from 10_450;
     updates_must_be_acknowledged_after_the_commit: AckBeforeCommit;
     a_lock_must_be_had_before_anything_is_read: LockWithRead in Trouble::NONE;
-    the_chats_that_a_person_s_transaction_reads_must_be_locked: ChatsNotLocked in Trouble { settings: 0.6, patience: 0.0, ..Trouble::NONE }, from 9_800;
+    the_chats_that_a_person_s_transaction_reads_must_be_locked: ChatsNotLocked in Trouble { settings: 0.3, upgrade: 0.5, patience: 0.0, ..Trouble::NONE }, from 4_950;
     how_often_an_entry_was_delivered_must_not_count: DeliveriesAreAttempts in Trouble { death: 0.1, patience: 0.8, ..Trouble::NONE };
     a_dead_letter_must_be_of_a_pending_entry: DeadLetterFirst;
     the_cache_must_keep_what_is_newest: CacheByArrival in Trouble { haste: 1.0, ..Trouble::NONE }, from 1_900;

@@ -27,7 +27,8 @@ const RUNS: usize = 3_000;
 #[derive(Clone, Debug)]
 pub(crate) struct Search {
     pub(crate) seeds: Range<u64>,
-    pub(crate) most: Trouble,
+    /// What may go wrong in the history of a seed.
+    pub(crate) trouble: fn(u64) -> Trouble,
     pub(crate) time: Duration,
 }
 
@@ -87,7 +88,7 @@ impl Search {
                     break;
                 }
                 histories += 1;
-                let plan = plan(seed, self.most);
+                let plan = plan(seed, (self.trouble)(seed));
                 if let Some(violation) = ends(&plan) {
                     next.store(self.seeds.end, Ordering::Relaxed);
                     return (histories, Some((plan, violation)));

@@ -9,6 +9,7 @@ use nezuko_shared::telemetry::metrics::Metrics;
 use nezuko_telegram::{BotId, Client};
 use nezuko_worker::{
     attempts::{Attempts, is_given_up_unseen},
+    buttons::ButtonKey,
     consume::ordinary_sender,
     handle::{Handler, Receipt},
     intent::Lane,
@@ -73,6 +74,7 @@ impl Worker {
             cache: Arc::new(shared.cache.clone()),
             bot: shared.bot,
             username: Arc::new(OnceLock::new()),
+            buttons: ButtonKey::of_token(shared.bot, "a token"),
             metrics: metrics(shared.bot),
             clock: Arc::new(move || clock_of.now_ms() + skew_ms),
             wake: Arc::default(),

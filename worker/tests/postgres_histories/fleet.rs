@@ -18,6 +18,7 @@ use nezuko_shared::{
 };
 use nezuko_telegram::{ChatId, Client, Update, UpdateId, parse_update};
 use nezuko_worker::{
+    buttons::ButtonKey,
     consume::ordinary_sender,
     handle::{Handler, Receipt},
     intent::Lane,
@@ -133,6 +134,7 @@ impl Fleet {
             cache: self.cache.clone(),
             bot,
             username: Arc::new(OnceLock::new()),
+            buttons: ButtonKey::of_token(bot, "a token"),
             metrics: Metrics::new(bot, "abc"),
             clock: Arc::new(move || telegram.now_ms()),
             wake: Arc::default(),

@@ -80,7 +80,8 @@ pub(crate) async fn run(seed: u64, database: &Database) -> Result<Shape> {
     history.ticker.abort();
     let calls = history.telegram.calls();
     let stopped = history.fleet.stop().await;
-    let ended = outcome.and(stopped);
+    // Where the store has failed, that is why nothing came to rest.
+    let ended = stopped.and_then(|taken_in| outcome.map(|()| taken_in));
     let (taken_in, taken_in_twice) = ended.map_err(|error| anyhow::anyhow!("seed {seed}: {error:#}\n{story}"))?;
     Ok(Shape { taken_in, taken_in_twice, calls, ..history.shape })
 }

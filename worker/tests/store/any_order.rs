@@ -15,6 +15,7 @@ use loadtest::world::{
 use nezuko_shared::{cache::memory::MemoryCache, telemetry::metrics::Metrics};
 use nezuko_telegram::{BotId, ChatId, Rights as OwnRights, Standing, Update, UpdateId, UserId, parse_update};
 use nezuko_worker::{
+    buttons::ButtonKey,
     facts::{Change, Event, EventOrder, Mark, Setting, Theirs},
     handle::{Handler, Receipt},
     store::{ChatWrites, PersonWrites, Scope, Store},
@@ -149,6 +150,7 @@ async fn take_in(updates: &[Update]) -> Left {
         cache: Arc::new(MemoryCache::default()),
         bot: BOT,
         username: Arc::new(OnceLock::new()),
+        buttons: ButtonKey::of_token(BOT, "a token"),
         metrics: Metrics::new(BOT, "abc"),
         clock: Arc::new(|| BEGIN_MS + 3_600_000),
         wake: Arc::default(),

@@ -5,10 +5,13 @@
 
 mod any_order;
 mod conformance;
+mod erase;
 mod faulty;
+mod groups;
 mod isolation;
 mod migration_notes;
 mod records;
+mod traces;
 
 /// The store of the generated histories, which has to be as good as the real ones for them to show anything.
 #[path = "../histories/store/mod.rs"]

@@ -8,6 +8,7 @@ use nezuko_shared::{
 };
 use nezuko_telegram::{BotId, ChatId, UpdateId, UserId, parse_update};
 use nezuko_worker::{
+    buttons::ButtonKey,
     facts::Setting,
     handle::{Handler, Receipt},
     store::{ChatWrites, Store},
@@ -40,6 +41,7 @@ impl Case {
             cache: cache.clone(),
             bot: BOT,
             username: Arc::new(OnceLock::new()),
+            buttons: ButtonKey::of_token(BOT, "a token"),
             metrics: Metrics::new(BOT, "abc"),
             clock: Arc::new(|| NOW),
             wake: Arc::default(),

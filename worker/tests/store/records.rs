@@ -7,8 +7,11 @@ use nezuko_shared::{
     },
     database::Database,
 };
-use nezuko_telegram::{ChatId, UserId};
-use nezuko_worker::store::{LedgerEntry, PersonWrites, Scope, SqlStore, Store, Verification};
+use nezuko_telegram::{ChatId, MessageId, UserId};
+use nezuko_worker::{
+    intent::{Intent, Lane, Put, Settlement},
+    store::{Audit, LedgerEntry, PersonWrites, Record, Scope, Settle, SqlStore, Store, Verification},
+};
 use sqlx::Row;
 
 const NOW: i64 = 1_700_000_000_000;
@@ -19,9 +22,7 @@ const USER: UserId = UserId(5);
 #[tokio::test]
 async fn records_are_kept_on_postgresql() {
     with_postgres(|database| async move {
-        the_ledger_says_which_mutes_are_ours(&database).await;
-        the_verification_log_is_kept_for_ninety_days(&database).await;
-        records_follow_a_group_that_becomes_a_supergroup(&database).await;
+        all(&database).await;
         Ok(())
     })
     .await;
@@ -29,10 +30,14 @@ async fn records_are_kept_on_postgresql() {
 
 #[tokio::test]
 async fn records_are_kept_on_sqlite() {
-    let file = SqliteFile::new().await;
-    the_ledger_says_which_mutes_are_ours(&file.database).await;
-    the_verification_log_is_kept_for_ninety_days(&file.database).await;
-    records_follow_a_group_that_becomes_a_supergroup(&file.database).await;
+    all(&SqliteFile::new().await.database).await;
+}
+
+async fn all(database: &Database) {
+    the_ledger_says_which_mutes_are_ours(database).await;
+    the_verification_log_is_kept_for_ninety_days(database).await;
+    records_follow_a_group_that_becomes_a_supergroup(database).await;
+    the_audit_trail_is_written_with_the_settlement_and_read_with_the_log(database).await;
 }
 
 async fn write(store: &SqlStore, now_ms: i64, writes: PersonWrites) {
@@ -122,4 +127,50 @@ async fn records_follow_a_group_that_becomes_a_supergroup(database: &Database) {
         .bind(NOW);
     let logged = database.of(store.bot(), async |rows| logged.fetch_one(rows).await).await.unwrap();
     assert_eq!(logged.get::<i64, _>(0), 3);
+}
+
+async fn the_audit_trail_is_written_with_the_settlement_and_read_with_the_log(database: &Database) {
+    const ADMIN: UserId = UserId(9);
+    let store = SqlStore::new(database.clone(), some_bot()).keeping_records_for(10);
+    let audit = |detail: &str| Audit {
+        chat: GROUP,
+        actor: ADMIN,
+        subject: 0,
+        action: "/protect".to_owned(),
+        detail: detail.to_owned(),
+        trace_id: "a trace".to_owned(),
+    };
+    let put = [1, 2].map(|message| Put::urgent(Intent::Delete { chat: GROUP, message: MessageId(message) }, NOW));
+    store.put(&put, "trace").await.unwrap();
+    let claims = store.claim(Lane::Deletions, "me", NOW, NOW + 1, 10).await.unwrap();
+    let settle = |nth: usize, settlement| Settle::of(&claims[nth], settlement).audited(audit("@news"));
+    // Not before it is done; and once, though it is said twice.
+    let later = settle(0, Settlement::Retry { not_before_ms: NOW });
+    store.settle(&[later], &[], "trace", NOW).await.unwrap();
+    for _ in 0..2 {
+        store.settle(&[settle(1, Settlement::Done)], &[], "trace", NOW + 1).await.unwrap();
+    }
+    let verifications = vec![Verification { group: GROUP, outcome: "muted" }];
+    write(&store, NOW + 2, PersonWrites { verifications, ..PersonWrites::default() }).await;
+    let line = |at_ms, actor, subject, action: &str, detail: &str, trace_id: &str| Record {
+        at_ms,
+        actor,
+        subject,
+        action: action.to_owned(),
+        detail: detail.to_owned(),
+        trace_id: trace_id.to_owned(),
+    };
+    let protect = line(NOW + 1, Some(ADMIN), None, "/protect", "@news", "a trace");
+    let muted = line(NOW + 2, None, Some(USER.0), "muted", "", "trace");
+    let read = async |user, since_ms, max| store.records(GROUP, user, since_ms, max).await.unwrap();
+    assert_eq!(read(None, NOW, 10).await, [protect.clone(), muted.clone()]);
+    assert_eq!(read(None, NOW, 1).await, std::slice::from_ref(&muted), "the newest ones");
+    assert_eq!(read(Some(ADMIN), NOW, 10).await, [protect]);
+    assert_eq!(read(Some(USER), NOW, 10).await, std::slice::from_ref(&muted));
+    assert_eq!(read(None, NOW + 3, 10).await, []);
+    assert_eq!(store.records(ChatId(-7), None, NOW, 10).await.unwrap(), []);
+    store.purge(NOW + 10 * DAY + 2).await.unwrap();
+    assert_eq!(read(None, NOW, 10).await, [muted]);
+    store.purge(NOW + 10 * DAY + 3).await.unwrap();
+    assert_eq!(read(None, NOW, 10).await, []);
 }

@@ -2,47 +2,54 @@
 
 use std::collections::BTreeSet;
 
-use nezuko_shared::database::Dialect;
+use nezuko_shared::{database::Dialect, telemetry::trace};
 use nezuko_telegram::ChatId;
 use sqlx::AnyConnection;
 
 use super::SqlStore;
 use crate::{
-    intent::{Intent, Lane, Put, Settlement},
+    intent::{Lane, Put, Settlement, is_state_key},
     store::{Settle, StoreError},
 };
+
+/// What the links of an intent take up: a `traceparent` each, and a blank.
+const LINKS: i64 = (trace::MAX_LINKS * (55 + 1)) as i64;
 
 impl SqlStore {
     pub(super) async fn put_one(&self, tx: &mut AnyConnection, put: &Put, trace_id: &str) -> Result<(), StoreError> {
         // A state intent is made again, due at the earlier of both times and as urgent as either; an effect, or its tombstone, stays as it is.
         let statement = if put.intent.is_state() {
             "INSERT INTO intents (bot_id, key, lane, kind, user_id, payload, generation, not_before_ms, attempts, claim,
-                claimed_by, claimed_until_ms, trace_id, chat_id) VALUES ($1, $2, $3, $4, $5, $6, 1, $7, 0, 0, '', 0, $8, $9)
+                claimed_by, claimed_until_ms, trace_id, chat_id, traceparent)
+             VALUES ($1, $2, $3, $4, $5, $6, 1, $7, 0, 0, '', 0, $8, $9, $10)
              ON CONFLICT (bot_id, key) DO UPDATE SET generation = intents.generation + 1, trace_id = excluded.trace_id,
+                trace_links = CASE WHEN intents.traceparent IN ('', excluded.traceparent) OR excluded.traceparent = ''
+                    THEN intents.trace_links
+                    ELSE substr(intents.traceparent || ' ' || intents.trace_links, 1, CAST($11 AS INTEGER)) END,
+                traceparent = CASE WHEN excluded.traceparent = '' THEN intents.traceparent ELSE excluded.traceparent END,
                 payload = excluded.payload, lane = CASE WHEN intents.lane < excluded.lane THEN intents.lane ELSE excluded.lane END,
                 not_before_ms = CASE WHEN intents.not_before_ms < excluded.not_before_ms
                     THEN intents.not_before_ms ELSE excluded.not_before_ms END"
         } else {
             "INSERT INTO intents (bot_id, key, lane, kind, user_id, payload, generation, not_before_ms, attempts, claim,
-                claimed_by, claimed_until_ms, trace_id, chat_id) VALUES ($1, $2, $3, $4, $5, $6, 1, $7, 0, 0, '', 0, $8, $9)
-             ON CONFLICT DO NOTHING"
+                claimed_by, claimed_until_ms, trace_id, chat_id, traceparent)
+             VALUES ($1, $2, $3, $4, $5, $6, 1, $7, 0, 0, '', 0, $8, $9, $10) ON CONFLICT DO NOTHING"
         };
-        let user = match &put.intent {
-            Intent::Member { user, .. } | Intent::Check { user, .. } => user.0,
-            _ => 0,
-        };
-        sqlx::query(statement)
+        let lane = put.intent.lane(put.urgency);
+        let is_followed = lane.is_awaited() && !trace::is_long_after(put.not_before_ms);
+        let statement = sqlx::query(statement)
             .bind(self.bot.0)
             .bind(put.intent.key())
-            .bind(put.intent.lane(put.urgency) as i64)
+            .bind(lane as i64)
             .bind(put.intent.kind())
-            .bind(user)
+            .bind(put.intent.person().map_or(0, |user| user.0))
             .bind(serde_json::to_string(&put.intent)?)
             .bind(put.not_before_ms)
             .bind(trace_id)
             .bind(put.intent.chat().map_or(0, |chat| chat.0))
-            .execute(tx)
-            .await?;
+            .bind(trace::traceparent().filter(|_| is_followed).unwrap_or_default());
+        let statement = if put.intent.is_state() { statement.bind(LINKS) } else { statement };
+        statement.execute(tx).await?;
         Ok(())
     }
 
@@ -58,7 +65,7 @@ impl SqlStore {
             Settlement::Done => {
                 // What was wanted when it was claimed is done; a newer generation stays. Effects have one generation
                 // and leave a tombstone, state intents leave nothing.
-                let state = ["member:", "check:", "prompt:", "redecide:"].iter().any(|kind| key.starts_with(kind));
+                let state = is_state_key(key);
                 let statement = if state {
                     "DELETE FROM intents WHERE bot_id = $1 AND key = $2 AND claim = $3 AND generation = $4 AND $5 > 0"
                 } else {
@@ -89,7 +96,8 @@ impl SqlStore {
             .await?
             .rows_affected(),
             Settlement::Wait { not_before_ms } | Settlement::Retry { not_before_ms } => sqlx::query(
-                "UPDATE intents SET attempts = attempts + $6, claimed_by = '', claimed_until_ms = 0, not_before_ms = $5
+                "UPDATE intents SET attempts = attempts + $6, claimed_by = '', claimed_until_ms = 0, not_before_ms = $5,
+                    traceparent = CASE WHEN $7 = 1 THEN '' ELSE traceparent END
                  WHERE bot_id = $1 AND key = $2 AND claim = $3 AND generation = $4 AND done_ms IS NULL",
             )
             .bind(bot)
@@ -98,11 +106,15 @@ impl SqlStore {
             .bind(settle.generation)
             .bind(*not_before_ms)
             .bind(i64::from(matches!(settle.settlement, Settlement::Retry { .. })))
+            .bind(i64::from(trace::is_long_after(*not_before_ms)))
             .execute(&mut *tx)
             .await?
             .rows_affected(),
         };
         if ended > 0 {
+            if let Some(audit) = settle.audit.as_ref().filter(|_| settle.settlement == Settlement::Done) {
+                self.write_audit(tx, audit, now_ms).await?;
+            }
             return Ok(true);
         }
         let freed = sqlx::query(

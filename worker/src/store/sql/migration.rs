@@ -177,8 +177,22 @@ impl SqlStore {
             "DELETE FROM ledger WHERE bot_id = $1 AND chat_id = $2
                 AND user_id IN (SELECT user_id FROM ledger WHERE bot_id = $1 AND chat_id = $3)",
             "UPDATE verifications SET chat_id = $3 WHERE bot_id = $1 AND chat_id = $2",
+            "UPDATE audit SET chat_id = $3 WHERE bot_id = $1 AND chat_id = $2",
+            // The bot's arrival under the new id may be written just now: these rows are not the chat's own.
+            "INSERT INTO group_owners (bot_id, chat_id, owner_id, present, at_ms, update_id)
+                SELECT bot_id, CAST($3 AS BIGINT), owner_id, present, at_ms, update_id FROM group_owners
+                WHERE bot_id = $1 AND chat_id = $2 ON CONFLICT DO NOTHING",
+            "INSERT INTO operator_rules (bot_id, kind, subject, value, set_ms)
+                SELECT bot_id, kind, CAST($3 AS BIGINT), value, set_ms FROM operator_rules
+                WHERE bot_id = $1 AND kind = 'group' AND subject = $2 ON CONFLICT DO NOTHING",
         ] {
             sqlx::query(statement).bind(self.bot.0).bind(old.0).bind(new.0).execute(&mut *tx).await?;
+        }
+        for statement in [
+            "DELETE FROM group_owners WHERE bot_id = $1 AND chat_id = $2",
+            "DELETE FROM operator_rules WHERE bot_id = $1 AND kind = 'group' AND subject = $2",
+        ] {
+            sqlx::query(statement).bind(self.bot.0).bind(old.0).execute(&mut *tx).await?;
         }
         sqlx::query(
             "UPDATE ledger SET chat_id = $3, lifted_ms = coalesce(lifted_ms, $4) WHERE bot_id = $1 AND chat_id = $2",

@@ -5,11 +5,17 @@
 //! its own, because under READ COMMITTED a statement sees what was committed before *it* began, not before it got the
 //! lock. On SQLite `BEGIN IMMEDIATE` is the one lock.
 
+mod buttons;
 mod chat;
+mod earlier;
+mod erase;
+mod groups;
 mod intents;
+mod log;
 mod migration;
 mod person;
 mod prompt;
+mod records;
 
 use std::collections::BTreeSet;
 
@@ -18,26 +24,47 @@ use nezuko_shared::database::{Database, Dialect};
 use nezuko_telegram::{BotId, ChatId, MessageId, UserId};
 use sqlx::{Row, any::AnyRow};
 
-use super::{Chat, ChatStep, ChatView, PersonStep, Prompt, PromptView, Scope, Settle, Store, StoreError};
-use crate::intent::{Claim, Lane, Put, Settlement};
+pub use self::{
+    earlier::EarlierError,
+    erase::Erased,
+    groups::{KnownGroup, OperatorRule},
+    records::Record,
+};
+use super::{
+    Allowance, ButtonRow, Chat, ChatStep, ChatView, Happened, LogLine, PersonStep, Prompt, PromptView, Scope, Settle,
+    Store, StoreError, Untold,
+};
+use crate::{
+    admission::{Arrival, Refusal},
+    intent::{Claim, Lane, Put, Settlement},
+};
 
 /// Tombstones and processed updates outlive Telegram's own 24 h of redelivery by as much again.
 const TOMBSTONE_MS: i64 = 48 * 3_600_000;
 const HELD_MS: i64 = 24 * 3_600_000;
-const VERIFICATION_MS: i64 = 90 * 24 * 3_600_000;
+/// Days.
+const RETENTION: i64 = 90;
+const DAY_MS: i64 = 24 * 3_600_000;
 
 /// The rows of one bot.
 #[derive(Clone, Debug)]
 pub struct SqlStore {
     database: Database,
     bot: BotId,
+    retention_ms: i64,
 }
 
 impl SqlStore {
     /// The rows of `bot` in a database whose schema is up to date.
     #[must_use]
     pub const fn new(database: Database, bot: BotId) -> Self {
-        Self { database, bot }
+        Self { database, bot, retention_ms: RETENTION * DAY_MS }
+    }
+
+    /// The same, with records kept for another time than 90 days.
+    #[must_use]
+    pub fn keeping_records_for(self, days: i64) -> Self {
+        Self { retention_ms: days * DAY_MS, ..self }
     }
 
     /// Bots and chats share one space of locks; two that meet in one key only wait for each other.
@@ -112,13 +139,13 @@ impl Store for SqlStore {
                         AND claimed_until_ms < $4 ORDER BY not_before_ms LIMIT $7 FOR UPDATE SKIP LOCKED)
                  UPDATE intents SET claimed_by = $3, claimed_until_ms = $5, claim = $6
                  WHERE bot_id = $1 AND key IN (SELECT key FROM due)
-                 RETURNING payload, generation, attempts, trace_id"
+                 RETURNING payload, generation, attempts, trace_id, traceparent, trace_links"
             }
             Dialect::Sqlite => {
                 "UPDATE intents SET claimed_by = $3, claimed_until_ms = $5, claim = $6 WHERE bot_id = $1 AND key IN
                     (SELECT key FROM intents WHERE bot_id = $1 AND lane = $2 AND done_ms IS NULL AND not_before_ms <= $4
                         AND claimed_until_ms < $4 ORDER BY not_before_ms LIMIT $7)
-                 RETURNING payload, generation, attempts, trace_id"
+                 RETURNING payload, generation, attempts, trace_id, traceparent, trace_links"
             }
         };
         // A number that no other claim has: a row may be deleted and made anew while its claimer is still at work.
@@ -136,7 +163,7 @@ impl Store for SqlStore {
         for row in claimed {
             let Ok(intent) = serde_json::from_str(row.try_get(0)?) else {
                 // Of a newer version, say: a worker of that version takes it up when this claim has run out.
-                tracing::error!("an intent that this version cannot read is left to others");
+                tracing::error!(bot_id = self.bot.0, "an intent that this version cannot read is left to others");
                 continue;
             };
             claims.push(Claim {
@@ -146,6 +173,8 @@ impl Store for SqlStore {
                 claim,
                 attempts: row.try_get(2)?,
                 trace_id: row.try_get(3)?,
+                traceparent: row.try_get(4)?,
+                trace_links: row.try_get(5)?,
             });
         }
         Ok(claims)
@@ -159,16 +188,16 @@ impl Store for SqlStore {
         run_to_the_end!(self.end_claims_once(holder, Some(claims), until_ms))
     }
 
-    async fn hold(&self, claim: &Claim, until_ms: i64) -> Result<(), StoreError> {
+    async fn hold(&self, claim: &Claim, until_ms: i64) -> Result<bool, StoreError> {
         let hold = sqlx::query(
-            "UPDATE intents SET claimed_until_ms = $4 WHERE bot_id = $1 AND key = $2 AND claim = $3
-                AND claimed_until_ms > 0 AND claimed_until_ms < $4 AND done_ms IS NULL",
+            "UPDATE intents SET claimed_until_ms = CASE WHEN claimed_until_ms < $4 THEN $4 ELSE claimed_until_ms END
+             WHERE bot_id = $1 AND key = $2 AND claim = $3 AND claimed_until_ms > 0 AND done_ms IS NULL",
         )
         .bind(self.bot.0)
         .bind(claim.intent.key())
         .bind(claim.claim)
         .bind(until_ms);
-        Ok(self.database.of(self.bot, async |rows| hold.execute(rows).await.map(drop)).await?)
+        Ok(self.database.of(self.bot, async |rows| hold.execute(rows).await).await?.rows_affected() > 0)
     }
 
     async fn release(&self, holder: &str) -> Result<(), StoreError> {
@@ -207,6 +236,17 @@ impl Store for SqlStore {
 
     async fn recognise_prompt(&self, group: ChatId, message: MessageId, now_ms: i64) -> Result<bool, StoreError> {
         self.database.of(self.bot, async |rows| self.recognise(rows, group, message, now_ms).await).await
+    }
+
+    async fn began_to_wait(&self, group: ChatId, since_ms: i64) -> Result<i64, StoreError> {
+        let count = sqlx::query(
+            "SELECT count(*) FROM members WHERE bot_id = $1 AND chat_id = $2 AND waiting = 1 AND changed_ms > $3",
+        )
+        .bind(self.bot.0)
+        .bind(group.0)
+        .bind(since_ms);
+        let began = self.database.of(self.bot, async |rows| count.fetch_one(rows).await).await?;
+        Ok(began.try_get(0)?)
     }
 
     async fn waiting_in(&self, group: ChatId) -> Result<i64, StoreError> {
@@ -276,6 +316,74 @@ impl Store for SqlStore {
         Ok(self.database.of(self.bot, async |rows| note.execute(rows).await.map(drop)).await?)
     }
 
+    async fn add_buttons(&self, rows: &[ButtonRow]) -> Result<(), StoreError> {
+        self.insert_buttons(rows).await
+    }
+
+    async fn button(&self, id: i64, now_ms: i64) -> Result<Option<ButtonRow>, StoreError> {
+        self.read_button(id, now_ms).await
+    }
+
+    async fn use_button(&self, id: i64, put: &[Put], trace_id: &str, now_ms: i64) -> Result<bool, StoreError> {
+        run_to_the_end!(self.use_button_once(id, put, trace_id, now_ms))
+    }
+
+    async fn draw(&self, user: UserId, of: Allowance, now_ms: i64, window_ms: i64) -> Result<i64, StoreError> {
+        self.draw_one(user, of, now_ms, window_ms).await
+    }
+
+    async fn waits_in(&self, user: UserId) -> Result<Vec<ChatId>, StoreError> {
+        let groups = sqlx::query(
+            "SELECT chat_id FROM members WHERE bot_id = $1 AND user_id = $2 AND waiting = 1 ORDER BY chat_id",
+        )
+        .bind(self.bot.0)
+        .bind(user.0);
+        let groups = self.database.of(self.bot, async |rows| groups.fetch_all(rows).await).await?;
+        groups.iter().map(|row| Ok(ChatId(row.try_get(0)?))).collect()
+    }
+
+    async fn happened(&self, group: ChatId, since_ms: i64) -> Result<Happened, StoreError> {
+        self.read_happened(group, since_ms).await
+    }
+
+    async fn untold(&self, group: ChatId, since_ms: i64, most: i64) -> Result<Untold, StoreError> {
+        self.read_untold(group, since_ms, most).await
+    }
+
+    async fn told(&self, lines: &[i64], now_ms: i64) -> Result<(), StoreError> {
+        run_to_the_end!(self.mark_told(lines, now_ms))
+    }
+
+    async fn line(&self, line: i64) -> Result<Option<LogLine>, StoreError> {
+        self.read_line(line).await
+    }
+
+    async fn count_people(&self, chat: ChatId) -> Result<i64, StoreError> {
+        let count = sqlx::query("SELECT count(*) FROM members WHERE bot_id = $1 AND chat_id = $2")
+            .bind(self.bot.0)
+            .bind(chat.0);
+        Ok(self.database.of(self.bot, async |rows| count.fetch_one(rows).await).await?.try_get(0)?)
+    }
+
+    async fn admit(&self, group: ChatId, arrival: &Arrival) -> Result<Vec<(ChatId, Option<Refusal>)>, StoreError> {
+        run_to_the_end!(self.admit_once(group, arrival))
+    }
+
+    async fn unseen_channels(&self) -> Result<Vec<ChatId>, StoreError> {
+        let channels = sqlx::query(
+            "SELECT DISTINCT channel_id FROM links WHERE bot_id = $1 AND enabled = 1 AND NOT EXISTS
+                (SELECT 1 FROM intents WHERE bot_id = $1 AND done_ms IS NULL AND key = 'link:' || CAST(channel_id AS TEXT))
+             ORDER BY channel_id",
+        )
+        .bind(self.bot.0);
+        let channels = self.database.of(self.bot, async |rows| channels.fetch_all(rows).await).await?;
+        channels.iter().map(|row| Ok(ChatId(row.try_get(0)?))).collect()
+    }
+
+    async fn active_groups(&self) -> Result<i64, StoreError> {
+        self.count_active_groups().await
+    }
+
     async fn open_intents(&self, due_ms: i64) -> Result<Vec<(String, i64)>, StoreError> {
         let open = sqlx::query(
             "SELECT kind, count(*) FROM intents WHERE bot_id = $1 AND done_ms IS NULL AND not_before_ms <= $2 GROUP BY kind",
@@ -291,8 +399,12 @@ impl Store for SqlStore {
             ("DELETE FROM intents WHERE bot_id = $1 AND done_ms IS NOT NULL AND done_ms < $2", now_ms - TOMBSTONE_MS),
             ("DELETE FROM processed_updates WHERE bot_id = $1 AND at_ms < $2", now_ms - TOMBSTONE_MS),
             ("DELETE FROM held_messages WHERE bot_id = $1 AND date < $2", (now_ms - HELD_MS) / 1000),
-            ("DELETE FROM verifications WHERE bot_id = $1 AND at_ms < $2", now_ms - VERIFICATION_MS),
-            ("DELETE FROM ledger WHERE bot_id = $1 AND lifted_ms < $2", now_ms - VERIFICATION_MS),
+            ("DELETE FROM verifications WHERE bot_id = $1 AND at_ms < $2", now_ms - self.retention_ms),
+            ("DELETE FROM audit WHERE bot_id = $1 AND at_ms < $2", now_ms - self.retention_ms),
+            ("DELETE FROM ledger WHERE bot_id = $1 AND lifted_ms < $2", now_ms - self.retention_ms),
+            ("DELETE FROM group_owners WHERE bot_id = $1 AND present = 0 AND at_ms < $2", now_ms - self.retention_ms),
+            ("DELETE FROM buttons WHERE bot_id = $1 AND expires_ms < $2", now_ms),
+            ("DELETE FROM allowances WHERE bot_id = $1 AND began_ms < $2", now_ms - HELD_MS),
             // People in chats that no rule concerns.
             (
                 "DELETE FROM members WHERE bot_id = $1 AND seen_ms < $2 AND chat_id NOT IN

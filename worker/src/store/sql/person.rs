@@ -29,6 +29,14 @@ const READ_PERSON: &str = "
     UNION ALL SELECT 3, chat_id, message_id, CAST(date AS TEXT) FROM held_messages WHERE bot_id = $1 AND user_id = $3
     UNION ALL SELECT 4, CAST(0 AS BIGINT), 0, key FROM intents WHERE bot_id = $1 AND user_id = $3 AND done_ms IS NULL";
 
+/// What else is kept about a person. What has happened stays counted, without whom it happened to.
+const FORGOTTEN: [&str; 4] = [
+    "UPDATE verifications SET user_id = 0, name = '' WHERE bot_id = $1 AND user_id = $2",
+    "DELETE FROM ledger WHERE bot_id = $1 AND user_id = $2 AND lifted_ms IS NOT NULL",
+    "DELETE FROM held_messages WHERE bot_id = $1 AND user_id = $2",
+    "DELETE FROM buttons WHERE bot_id = $1 AND user_id = $2",
+];
+
 impl SqlStore {
     pub(super) async fn person_once(&self, scope: &Scope<'_>, step: &mut PersonStep<'_>) -> Result<(), StoreError> {
         let transaction = self.database.transaction(self.bot, async |tx| {
@@ -41,7 +49,7 @@ impl SqlStore {
         transaction.await
     }
 
-    async fn lock_person(&self, tx: &mut AnyConnection, user: UserId) -> Result<i64, StoreError> {
+    pub(super) async fn lock_person(&self, tx: &mut AnyConnection, user: UserId) -> Result<i64, StoreError> {
         let row = sqlx::query(
             "INSERT INTO people (bot_id, user_id, rev) VALUES ($1, $2, 1)
              ON CONFLICT (bot_id, user_id) DO UPDATE SET rev = people.rev + 1 RETURNING rev",
@@ -145,6 +153,22 @@ impl SqlStore {
         Ok(())
     }
 
+    /// The row in `people` stays, a number without a fact: the cache orders what it is told by it.
+    async fn forget(&self, tx: &mut AnyConnection, user: UserId, chats: &[ChatId]) -> Result<(), StoreError> {
+        for chat in chats {
+            sqlx::query("DELETE FROM members WHERE bot_id = $1 AND user_id = $2 AND chat_id = $3")
+                .bind(self.bot.0)
+                .bind(user.0)
+                .bind(chat.0)
+                .execute(&mut *tx)
+                .await?;
+        }
+        for statement in FORGOTTEN {
+            sqlx::query(statement).bind(self.bot.0).bind(user.0).execute(&mut *tx).await?;
+        }
+        Ok(())
+    }
+
     async fn write_person(
         &self,
         tx: &mut AnyConnection,
@@ -152,6 +176,9 @@ impl SqlStore {
         writes: &PersonWrites,
     ) -> Result<(), StoreError> {
         let (bot, user) = (self.bot.0, scope.user.0);
+        if let Some(chats) = &writes.forget {
+            self.forget(tx, scope.user, chats).await?;
+        }
         for (chat, member) in &writes.members {
             self.write_member(tx, *chat, scope.user, member, scope.now_ms).await?;
         }
@@ -219,17 +246,19 @@ impl SqlStore {
                     .await?;
             }
         }
-        for verification in &writes.verifications {
+        for (entry, line, name) in writes.entries() {
             sqlx::query(
-                "INSERT INTO verifications (bot_id, chat_id, user_id, at_ms, outcome, trace_id)
-                 VALUES ($1, $2, $3, $4, $5, $6)",
+                "INSERT INTO verifications (bot_id, chat_id, user_id, at_ms, outcome, trace_id, line, name)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
             )
             .bind(bot)
-            .bind(verification.group.0)
+            .bind(entry.group.0)
             .bind(user)
             .bind(scope.now_ms)
-            .bind(verification.outcome)
+            .bind(entry.outcome)
             .bind(scope.trace_id)
+            .bind(line)
+            .bind(name)
             .execute(&mut *tx)
             .await?;
         }

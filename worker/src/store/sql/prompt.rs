@@ -23,7 +23,8 @@ impl SqlStore {
     ) -> Result<PromptView, StoreError> {
         let (bot, chat, topic) = (self.bot.0, group.0, topic.unwrap_or_default());
         let prompt = sqlx::query(
-            "SELECT message_id, shown, sending_ms, changed_ms FROM prompts WHERE bot_id = $1 AND chat_id = $2 AND topic = $3",
+            "SELECT message_id, shown, sending_ms, changed_ms, as_of_ms FROM prompts
+             WHERE bot_id = $1 AND chat_id = $2 AND topic = $3",
         )
         .bind(bot)
         .bind(chat)
@@ -37,6 +38,7 @@ impl SqlStore {
                 shown: row.try_get(1)?,
                 sending_ms: row.try_get(2)?,
                 changed_ms: row.try_get(3)?,
+                as_of_ms: row.try_get(4)?,
             });
         }
         let waiting = sqlx::query(
@@ -51,17 +53,21 @@ impl SqlStore {
         .await?;
         for row in waiting {
             let member: Member = serde_json::from_str(row.try_get(1)?)?;
-            view.waiting.push((UserId(row.try_get(0)?), member.name));
+            let who = (UserId(row.try_get(0)?), member.name);
+            view.warned.extend(member.wait.and_then(|wait| wait.warned_ms).map(|_| who.clone()));
+            view.waiting.push(who);
         }
-        view.count = sqlx::query(
-            "SELECT count(*) FROM members WHERE bot_id = $1 AND chat_id = $2 AND topic = $3 AND waiting = 1",
+        // What is null is not written, and in a name the quotes would be escaped.
+        let counts = sqlx::query(
+            r#"SELECT count(*), count(CASE WHEN facts LIKE '%"warned_ms":%' THEN 1 END) FROM members
+               WHERE bot_id = $1 AND chat_id = $2 AND topic = $3 AND waiting = 1"#,
         )
         .bind(bot)
         .bind(chat)
         .bind(topic)
         .fetch_one(&mut *rows)
-        .await?
-        .try_get(0)?;
+        .await?;
+        (view.count, view.warned_count) = (counts.try_get(0)?, counts.try_get(1)?);
         let channels = sqlx::query(
             "SELECT l.channel_id, c.version, c.facts FROM links l JOIN chats c ON c.bot_id = l.bot_id AND c.chat_id = l.channel_id
              WHERE l.bot_id = $1 AND l.group_id = $2 AND l.enabled = 1 ORDER BY l.channel_id",
@@ -105,10 +111,10 @@ impl SqlStore {
             return Ok(());
         };
         sqlx::query(
-            "INSERT INTO prompts (bot_id, chat_id, topic, message_id, shown, sending_ms, changed_ms)
-             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (bot_id, chat_id, topic) DO UPDATE SET
+            "INSERT INTO prompts (bot_id, chat_id, topic, message_id, shown, sending_ms, changed_ms, as_of_ms)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (bot_id, chat_id, topic) DO UPDATE SET
                 message_id = excluded.message_id, shown = excluded.shown,
-                sending_ms = excluded.sending_ms, changed_ms = excluded.changed_ms",
+                sending_ms = excluded.sending_ms, changed_ms = excluded.changed_ms, as_of_ms = excluded.as_of_ms",
         )
         .bind(bot)
         .bind(chat)
@@ -117,6 +123,7 @@ impl SqlStore {
         .bind(&prompt.shown)
         .bind(prompt.sending_ms)
         .bind(prompt.changed_ms)
+        .bind(prompt.as_of_ms)
         .execute(tx)
         .await?;
         Ok(())

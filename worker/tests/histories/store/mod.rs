@@ -3,6 +3,7 @@
 //! worker. A transaction may fail before its commit, or after it with nobody told.
 
 mod locks;
+mod records;
 mod tables;
 
 use std::{
@@ -16,7 +17,10 @@ use nezuko_worker::{
     intent::{Claim, Lane, Put, Settlement},
     planted::{self, Bug},
     reconcile::Person,
-    store::{Chat, ChatStep, ChatView, PersonStep, PersonView, Prompt, PromptView, Scope, Settle, Store, StoreError},
+    store::{
+        Allowance, ButtonRow, Chat, ChatStep, ChatView, Happened, LogLine, PersonStep, PersonView, Prompt, PromptView,
+        Scope, Settle, Store, StoreError, Untold,
+    },
 };
 
 use self::{
@@ -278,7 +282,7 @@ impl Store for MemoryStore {
         self.statement(|tables| tables.end_claims(holder, Some(claims), until_ms)).await
     }
 
-    async fn hold(&self, claim: &Claim, until_ms: i64) -> Result<(), StoreError> {
+    async fn hold(&self, claim: &Claim, until_ms: i64) -> Result<bool, StoreError> {
         self.statement(|tables| tables.hold(claim, until_ms)).await
     }
 
@@ -313,6 +317,10 @@ impl Store for MemoryStore {
         self.statement(|tables| tables.recognise_prompt(group, message, now_ms)).await
     }
 
+    async fn began_to_wait(&self, group: ChatId, since_ms: i64) -> Result<i64, StoreError> {
+        self.statement(|tables| tables.began_to_wait(group, since_ms)).await
+    }
+
     async fn waiting_in(&self, group: ChatId) -> Result<i64, StoreError> {
         self.statement(|tables| tables.waiting_in(group)).await
     }
@@ -339,6 +347,46 @@ impl Store for MemoryStore {
 
     async fn note_received(&self, received_ms: i64) -> Result<(), StoreError> {
         self.statement(|tables| tables.note_received(received_ms)).await
+    }
+
+    async fn add_buttons(&self, rows: &[ButtonRow]) -> Result<(), StoreError> {
+        self.statement(|tables| tables.records.add_buttons(rows)).await
+    }
+
+    async fn button(&self, id: i64, now_ms: i64) -> Result<Option<ButtonRow>, StoreError> {
+        self.statement(|tables| tables.records.button(id, now_ms)).await
+    }
+
+    async fn use_button(&self, id: i64, put: &[Put], trace_id: &str, now_ms: i64) -> Result<bool, StoreError> {
+        self.statement(|tables| tables.use_button(id, put, trace_id, now_ms)).await
+    }
+
+    async fn draw(&self, user: UserId, of: Allowance, now_ms: i64, window_ms: i64) -> Result<i64, StoreError> {
+        self.statement(|tables| tables.records.draw(user, of, now_ms, window_ms)).await
+    }
+
+    async fn waits_in(&self, user: UserId) -> Result<Vec<ChatId>, StoreError> {
+        self.statement(|tables| tables.waits_in(user)).await
+    }
+
+    async fn happened(&self, group: ChatId, since_ms: i64) -> Result<Happened, StoreError> {
+        self.statement(|tables| tables.records.happened(group, since_ms)).await
+    }
+
+    async fn untold(&self, group: ChatId, since_ms: i64, most: i64) -> Result<Untold, StoreError> {
+        self.statement(|tables| tables.records.untold(group, since_ms, most)).await
+    }
+
+    async fn told(&self, lines: &[i64], now_ms: i64) -> Result<(), StoreError> {
+        self.statement(|tables| tables.records.told(lines, now_ms)).await
+    }
+
+    async fn line(&self, line: i64) -> Result<Option<LogLine>, StoreError> {
+        self.statement(|tables| tables.records.line(line)).await
+    }
+
+    async fn count_people(&self, chat: ChatId) -> Result<i64, StoreError> {
+        self.statement(|tables| tables.count_people(chat)).await
     }
 
     async fn open_intents(&self, due_ms: i64) -> Result<Vec<(String, i64)>, StoreError> {

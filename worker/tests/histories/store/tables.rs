@@ -11,10 +11,11 @@ use nezuko_worker::{
     upgrade,
 };
 
+use super::records::Records;
 use crate::coverage::count;
 
 const TOMBSTONE_MS: i64 = 48 * 3_600_000;
-const HELD_MS: i64 = 24 * 3_600_000;
+pub(super) const HELD_MS: i64 = 24 * 3_600_000;
 const SENDING_MS: i64 = 60_000;
 
 #[derive(Clone, Debug)]
@@ -48,6 +49,7 @@ pub(super) struct Tables {
     intents: BTreeMap<String, Row>,
     processed: BTreeMap<UpdateId, i64>,
     received_ms: Option<i64>,
+    pub(super) records: Records,
     claims: i64,
 }
 
@@ -79,7 +81,7 @@ impl Tables {
         view.held =
             held.map(|((_, group, message), date)| Held { group: *group, message: *message, date: *date }).collect();
         let open =
-            self.intents.iter().filter(|(_, row)| row.done_ms.is_none() && person_of(&row.intent) == Some(scope.user));
+            self.intents.iter().filter(|(_, row)| row.done_ms.is_none() && row.intent.person() == Some(scope.user));
         view.open = open.map(|(key, _)| key.clone()).collect();
         view
     }
@@ -89,8 +91,9 @@ impl Tables {
         if let Some(update) = scope.update {
             self.processed.entry(update).or_insert(scope.now_ms);
         }
-        for verification in &writes.verifications {
-            count("person", "found to be", verification.outcome);
+        self.records.write(scope, writes);
+        if let Some(chats) = &writes.forget {
+            self.forget(scope.user, chats);
         }
         for (chat, member) in &writes.members {
             // As through the database: what is not stored is not kept.
@@ -115,6 +118,29 @@ impl Tables {
         for (group, message) in &writes.unhold {
             self.held.remove(&(scope.user, *group, *message));
         }
+    }
+
+    fn forget(&mut self, user: UserId, chats: &[ChatId]) {
+        self.members.retain(|(of, chat), _| *of != user || !chats.contains(chat));
+        self.held.retain(|(of, ..), _| *of != user);
+        self.records.forget(user);
+    }
+
+    pub(super) fn use_button(&mut self, id: i64, put: &[Put], trace_id: &str, now_ms: i64) -> bool {
+        if !self.records.use_button(id, now_ms) {
+            return false;
+        }
+        put.iter().for_each(|put| self.put(put, trace_id));
+        true
+    }
+
+    pub(super) fn waits_in(&self, user: UserId) -> Vec<ChatId> {
+        let waiting = self.members.iter().filter(|((of, _), member)| *of == user && member.waiting);
+        waiting.map(|((_, chat), _)| *chat).collect()
+    }
+
+    pub(super) fn count_people(&self, chat: ChatId) -> i64 {
+        self.members.keys().filter(|(_, of)| *of == chat).count() as i64
     }
 
     pub(super) fn view(&self, chat: ChatId) -> ChatView {
@@ -182,6 +208,7 @@ impl Tables {
             self.chats.get_mut(group).into_iter().for_each(|chat| chat.version += 1);
         }
         self.held.retain(|(_, chat, _), _| *chat != old);
+        self.records.migrate(old, new);
         self.prompts.retain(|(chat, _), _| *chat != old);
         people || described || !changed.is_empty()
     }
@@ -262,7 +289,7 @@ impl Tables {
                 drop(self.intents.remove(&settle.key))
             }
             Settlement::Done => row.done_ms = Some(now_ms),
-            Settlement::Continue(rest) => row.intent = rest.clone(),
+            Settlement::Continue(rest) => row.intent = *rest.clone(),
             Settlement::Wait { not_before_ms } => row.not_before_ms = *not_before_ms,
             Settlement::Retry { not_before_ms } => {
                 row.attempts += 1;
@@ -282,7 +309,8 @@ impl Tables {
             row.claimed_until_ms = until_ms;
             row.claim = claim;
             let Row { intent, generation, attempts, trace_id, .. } = row.clone();
-            Claim { intent, urgency: lane.urgency(), generation, claim, attempts, trace_id }
+            let (traceparent, trace_links) = (String::new(), String::new());
+            Claim { intent, urgency: lane.urgency(), generation, claim, attempts, trace_id, traceparent, trace_links }
         });
         claims.collect()
     }
@@ -307,12 +335,10 @@ impl Tables {
     }
 
     /// Gives these claims of `holder` (`None`: all) another end; 0 gives them back.
-    pub(super) fn hold(&mut self, claim: &Claim, until_ms: i64) {
-        if let Some(row) = self.intents.get_mut(&claim.intent.key()).filter(|row| row.claim == claim.claim)
-            && row.claimed_until_ms > 0
-        {
-            row.claimed_until_ms = row.claimed_until_ms.max(until_ms);
-        }
+    pub(super) fn hold(&mut self, claim: &Claim, until_ms: i64) -> bool {
+        let is_held = |row: &&mut Row| row.claim == claim.claim && row.claimed_until_ms > 0 && row.done_ms.is_none();
+        let held = self.intents.get_mut(&claim.intent.key()).filter(is_held);
+        held.map(|row| row.claimed_until_ms = row.claimed_until_ms.max(until_ms)).is_some()
     }
 
     pub(super) fn end_claims(&mut self, holder: &str, claims: Option<&BTreeSet<i64>>, until_ms: i64) {
@@ -331,16 +357,20 @@ impl Tables {
     pub(super) fn prompt(&self, group: ChatId, topic: Option<i64>, names: i64) -> PromptView {
         let waiting =
             self.members.iter().filter(|((_, chat), member)| *chat == group && member.waiting && member.topic == topic);
-        let mut waiting: Vec<(UserId, String)> =
-            waiting.map(|((user, _), member)| (*user, member.name.clone())).collect();
+        let mut waiting: Vec<(UserId, &Member)> = waiting.map(|((user, _), member)| (*user, member)).collect();
         waiting.sort_by_key(|(user, _)| (self.changed_ms.get(&(*user, group)), *user));
+        let named = &waiting[..waiting.len().min(usize::try_from(names).unwrap_or_default())];
+        let name = |(user, member): &(UserId, &Member)| (*user, member.name.clone());
+        let is_warned = |(_, member): &&(UserId, &Member)| member.wait.is_some_and(|wait| wait.warned_ms.is_some());
         let channels =
             self.required(group).into_iter().filter_map(|chat| Some((chat, self.chats.get(&chat)?.facts.clone())));
         PromptView {
             prompt: self.prompts.get(&(group, topic)).cloned(),
             count: waiting.len() as i64,
             channels: channels.collect(),
-            waiting: waiting.into_iter().take(usize::try_from(names).unwrap_or_default()).collect(),
+            waiting: named.iter().map(name).collect(),
+            warned: named.iter().filter(is_warned).map(name).collect(),
+            warned_count: waiting.iter().filter(is_warned).count() as i64,
         }
     }
 
@@ -370,9 +400,15 @@ impl Tables {
         }
         let is_on_its_way = |prompt: &Prompt| prompt.message == 0 && prompt.sending_ms > now_ms - SENDING_MS;
         let Some(on_its_way) = of_group.iter_mut().find(|prompt| is_on_its_way(prompt)) else { return false };
-        let changed_ms = on_its_way.changed_ms;
-        **on_its_way = Prompt { message: message.0, shown: String::new(), sending_ms: 0, changed_ms };
+        **on_its_way =
+            Prompt { message: message.0, shown: String::new(), sending_ms: 0, ..std::mem::take(*on_its_way) };
         true
+    }
+
+    pub(super) fn began_to_wait(&self, group: ChatId, since_ms: i64) -> i64 {
+        let waiting = self.members.iter().filter(|((_, chat), member)| *chat == group && member.waiting);
+        let began_ms = waiting.filter_map(|((user, _), _)| self.changed_ms.get(&(*user, group)));
+        began_ms.filter(|began_ms| **began_ms > since_ms).count() as i64
     }
 
     pub(super) fn waiting_in(&self, group: ChatId) -> i64 {
@@ -422,6 +458,7 @@ impl Tables {
         self.intents.retain(|_, row| row.done_ms.is_none_or(|done| done >= now_ms - TOMBSTONE_MS));
         self.processed.retain(|_, at_ms| *at_ms >= now_ms - TOMBSTONE_MS);
         self.held.retain(|_, date| *date >= (now_ms - HELD_MS) / 1000);
+        self.records.purge(now_ms);
     }
 
     /// Everything in words, for a violation's report.
@@ -447,12 +484,5 @@ const fn word(settlement: &Settlement) -> &'static str {
         Settlement::Continue(_) => "goes on",
         Settlement::Wait { .. } => "waits",
         Settlement::Retry { .. } => "tried again",
-    }
-}
-
-fn person_of(intent: &Intent) -> Option<UserId> {
-    match intent {
-        Intent::Member { user, .. } | Intent::Check { user, .. } => Some(*user),
-        _ => None,
     }
 }

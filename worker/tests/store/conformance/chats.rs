@@ -3,8 +3,10 @@
 use anyhow::{Context, Result, ensure};
 use nezuko_telegram::{ChatId, Rights, Standing, UpdateId};
 use nezuko_worker::{
-    facts::{ChatFacts, EventOrder, Setting},
+    admission::Refusal,
+    facts::{ChatFacts, EventOrder, Linked, OwnLink, Raid, Right, Setting},
     intent::{Intent, Lane},
+    settings::SettingRegisters,
     store::{ChatWrites, Store},
 };
 
@@ -30,17 +32,28 @@ pub(super) fn checks(make: Make<'_>) -> Vec<Check<'_>> {
 async fn a_chat_is_read_as_it_was_written(store: &dyn Store) -> Result<()> {
     let rights = Rights { can_restrict_members: true, is_anonymous: true, ..Rights::default() };
     let order = EventOrder { date: NOW / 1000, update_id: UpdateId(3) };
+    let mut settings = SettingRegisters::default();
+    settings.change(UpdateId(5), NOW, |settings| settings.grace_s = 60);
     let facts = ChatFacts {
+        settings,
         kind: "supergroup".to_owned(),
         title: "Title <b>'\"".to_owned(),
         username: "name".to_owned(),
         invite_link: "https://t.me/+x".to_owned(),
+        link: Some(OwnLink { asked_ms: NOW, url: "https://t.me/+own".to_owned() }),
+        refused: Some(Refusal::OverQuota),
         own_event: Some((order, Standing::Admin, rights)),
         became_admin: Some(order),
         own_lookup: Some((NOW, Standing::Owner, Rights::default())),
         found_admin_ms: Some(NOW - 1),
         missed_until_s: NOW / 1000 - 1,
         protected: Some(Setting { value: true, update_id: UpdateId(4), received_ms: NOW }),
+        log_refused: Some(CHANNEL),
+        allowed_senders: [(OTHER_GROUP, Setting { value: true, update_id: UpdateId(5), received_ms: NOW })].into(),
+        linked: Some(Linked { asked_ms: NOW, chat: Some(CHANNEL) }),
+        gone_topics: [(7, NOW)].into(),
+        raid: Some(Raid { since_ms: NOW, until_ms: NOW + 1 }),
+        told: [Right::Delete, Right::Administer].into(),
         upgraded_to: Some(CHANNEL),
     };
     change_chat(store, GROUP, |_| ChatWrites { facts: Some(facts.clone()), ..ChatWrites::default() }).await?;

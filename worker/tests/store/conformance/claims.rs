@@ -109,14 +109,16 @@ async fn one_of_a_batch_can_be_held_for_longer(store: &dyn Store) -> Result<()> 
     put(store, mute(BOB), NOW).await?;
     let batch = claim(store, LANE, "one", NOW).await?;
     let held = batch.iter().find(|claim| claim.intent == mute(ANN)).context("claimed")?;
-    store.hold(held, NOW + 60 * SECOND).await?;
-    store.hold(held, NOW + SECOND).await?;
+    ensure!(store.hold(held, NOW + 60 * SECOND).await?, "what is claimed cannot be held");
+    ensure!(store.hold(held, NOW + SECOND).await?, "what is held for longer is not held");
     let ran_out = claim_one(store, LANE, "two", LATER).await?;
     ensure!(ran_out.intent == mute(BOB), "the whole batch was held, or nothing: {ran_out:?}");
     // What is settled is held by nobody.
     settle(store, held, Settlement::Retry { not_before_ms: NOW }).await?;
-    store.hold(held, NOW + 60 * SECOND).await?;
-    claim_one(store, LANE, "two", LATER).await?;
+    ensure!(!store.hold(held, NOW + 60 * SECOND).await?, "what is settled is held");
+    let taken_up = claim_one(store, LANE, "two", LATER).await?;
+    ensure!(!store.hold(held, LATER + 60 * SECOND).await?, "what somebody else has claimed is held");
+    ensure!(store.hold(&taken_up, LATER + SECOND).await?, "what was taken up cannot be held");
     Ok(())
 }
 
@@ -173,7 +175,7 @@ async fn continue_goes_on_with_the_rest(store: &dyn Store) -> Result<()> {
     let after = |user| Intent::Redecide { chat: GROUP, after: UserId(user) };
     put(store, after(0), NOW).await?;
     let first = claim_one(store, Lane::Jobs, "one", NOW).await?;
-    settle(store, &first, Settlement::Continue(after(200))).await?;
+    settle(store, &first, Settlement::Continue(Box::new(after(200)))).await?;
     let second = claim_one(store, Lane::Jobs, "two", NOW).await?;
     ensure!(second.intent == after(200) && second.attempts == 0 && second.generation == 1, "{second:?}");
     Ok(())
@@ -198,7 +200,7 @@ async fn a_newer_generation_begins_anew_when_a_step_is_done(store: &dyn Store) -
     put(store, after(0), NOW).await?;
     let old = claim_one(store, Lane::Jobs, "one", NOW).await?;
     put(store, after(0), NOW).await?;
-    settle(store, &old, Settlement::Continue(after(200))).await?;
+    settle(store, &old, Settlement::Continue(Box::new(after(200)))).await?;
     let newer = claim_one(store, Lane::Jobs, "two", NOW).await?;
     ensure!(newer.intent == after(0) && newer.generation == 2, "{newer:?}");
     Ok(())
@@ -219,7 +221,7 @@ async fn several_are_settled_and_made_in_one_go(store: &dyn Store) -> Result<()>
 }
 
 fn all_settlements(intent: &Intent) -> [Settlement; 3] {
-    [Settlement::Done, Settlement::Retry { not_before_ms: NOW }, Settlement::Continue(intent.clone())]
+    [Settlement::Done, Settlement::Retry { not_before_ms: NOW }, Settlement::Continue(Box::new(intent.clone()))]
 }
 
 /// A claim of "one" that ran out, so that "two" has it now.

@@ -6,7 +6,9 @@ use anyhow::{Context, Result, ensure};
 use nezuko_shared::limiter::Urgency;
 use nezuko_telegram::{ChatId, MessageId, UpdateId, UserId};
 use nezuko_worker::{
-    intent::{Claim, Command, Intent, Lane, Press, Put, Reply, Settlement},
+    buttons::{Button, Kind},
+    intent::{Answered, Claim, Command, Greeting, Intent, Key, KeyDoes, Lane, Press, Put, Reply, Settlement, Work},
+    settings::Language,
     store::{ChatWrites, PersonWrites, Settle, Store},
 };
 
@@ -19,6 +21,7 @@ pub(super) fn checks(make: Make<'_>) -> Vec<Check<'_>> {
     checks![make:
         every_intent_is_claimed_in_its_lane_as_it_was_put,
         a_state_intent_made_again_is_a_new_generation,
+        a_state_intent_that_was_ended_can_be_made_again_and_an_effect_cannot,
         the_earlier_due_time_wins,
         what_is_made_again_for_bulk_stays_urgent,
         a_chat_that_has_to_wait_waits_with_a_whole_lane,
@@ -33,16 +36,32 @@ pub(super) fn checks(make: Make<'_>) -> Vec<Check<'_>> {
 
 const THIRD: UserId = UserId(13);
 
-fn one_of_each() -> [Intent; 8] {
+fn one_of_each() -> [Intent; 14] {
     let (user, chat, message, topic) = (ANN, GROUP, MessageId(5), Some(3));
     let update_id = UpdateId(9);
+    let work = Work { chat, after: BOB, done: 3, total: 4, message, shown_ms: NOW, began_ms: NOW - 1 };
     let (name, arguments) = ("protect".to_owned(), "@a 'b' \"c\"".to_owned());
     [
         mute(ANN),
         Intent::Check { chat: CHANNEL, user },
+        Intent::Admit { group: GROUP, user },
+        Intent::Greet(Greeting { group: GROUP, user, date: NOW / 1000, reach: ChatId(user.0) }),
         Intent::Prompt { group: GROUP, topic },
         Intent::Redecide { chat, after: BOB },
-        Intent::Answer(Press { callback: "77".to_owned(), group: GROUP, user, message, received_ms: NOW }),
+        Intent::Panel { chat, message, row: i64::MAX },
+        Intent::Recheck(work),
+        Intent::Release(work),
+        Intent::Log { group: GROUP },
+        Intent::Answer(Press {
+            update_id,
+            callback: "77".to_owned(),
+            button: Some(Button { kind: Kind::Panel, row: i64::MAX, argument: [1, 255] }),
+            group: GROUP,
+            user,
+            language: Language::De,
+            message,
+            received_ms: NOW,
+        }),
         deletion(5),
         Intent::Command(Command {
             update_id,
@@ -53,9 +72,28 @@ fn one_of_each() -> [Intent; 8] {
             topic,
             message,
             user,
+            language: Language::De,
+            reply_to: Some(Answered {
+                writer: Some((BOB, "Bob 💖".to_owned())),
+                sender_chat: Some((CHANNEL, "'News'".to_owned())),
+                forwarded_from: Some(CHANNEL),
+                text: Some("{\"a\": \"b\"}".to_owned()),
+            }),
             received_ms: NOW,
         }),
-        Intent::Reply(Reply { update_id, chat, topic: None, message, html: "<b>'ä'</b>".to_owned() }),
+        Intent::Reply(Reply {
+            update_id,
+            chat,
+            topic: None,
+            message,
+            html: "<b>'ä'</b>".to_owned(),
+            keyboard: vec![
+                vec![Key { label: "'Go'".to_owned(), does: KeyDoes::Open("https://t.me/x?a=b".to_owned()) }],
+                vec![Key { label: "Do".to_owned(), does: KeyDoes::Send("data".to_owned()) }],
+            ],
+            stands_ms: Some(60_000),
+            then: Some(Box::new(Intent::Release(work))),
+        }),
     ]
 }
 
@@ -85,6 +123,19 @@ async fn a_state_intent_made_again_is_a_new_generation(store: &dyn Store) -> Res
     store.put(&[at(after(50), NOW), at(after(0), NOW)], "newest").await?;
     let claim = claim_one(store, Lane::Jobs, "one", NOW).await?;
     ensure!(claim.intent == after(0) && claim.generation == 3 && claim.trace_id == "newest", "{claim:?}");
+    Ok(())
+}
+
+async fn a_state_intent_that_was_ended_can_be_made_again_and_an_effect_cannot(store: &dyn Store) -> Result<()> {
+    for intent in one_of_each() {
+        let lane = intent.lane(Urgency::Urgent);
+        put(store, intent.clone(), NOW).await?;
+        let done = claim_one(store, lane, "one", NOW).await?;
+        settle(store, &done, Settlement::Done).await?;
+        put(store, intent.clone(), NOW).await?;
+        let again = !claim(store, lane, "one", NOW).await?.is_empty();
+        ensure!(again == intent.is_state(), "{intent:?} made again: {again}");
+    }
     Ok(())
 }
 
@@ -142,7 +193,9 @@ async fn a_chat_that_has_to_wait_waits_with_a_whole_lane(store: &dyn Store) -> R
 async fn an_effect_is_never_replaced(store: &dyn Store) -> Result<()> {
     let reply = |html: &str| {
         let html = html.to_owned();
-        Intent::Reply(Reply { update_id: UpdateId(9), chat: GROUP, topic: None, message: MessageId(5), html })
+        let (update_id, message) = (UpdateId(9), MessageId(5));
+        let (keyboard, stands_ms, then) = (Vec::new(), None, None);
+        Intent::Reply(Reply { update_id, chat: GROUP, topic: None, message, html, keyboard, stands_ms, then })
     };
     put(store, reply("first"), NOW).await?;
     store.put(&[at(reply("second"), NOW - SECOND)], "other").await?;

@@ -7,6 +7,7 @@ use nezuko_telegram::{ChatId, MessageId, Rights, Standing, UpdateId, UserId};
 use nezuko_worker::{
     facts::{ChatFacts, EventOrder, Member, Setting},
     intent::{Command, Intent, Lane, Press, Put, Reply, Settlement},
+    settings::Language,
     store::{Chat, ChatWrites, Held, PersonWrites, Prompt, Settle, Store},
 };
 
@@ -168,7 +169,7 @@ async fn messages_of_the_old_group_are_forgotten(store: &dyn Store) -> Result<()
     }
     put(store, Intent::Prompt { group: OLD, topic: None }, NOW).await?;
     let held = claim_one(store, Lane::Messages, "one", NOW).await?;
-    let stands = Prompt { message: 5, shown: "text".to_owned(), sending_ms: 0, changed_ms: NOW };
+    let stands = Prompt { message: 5, shown: "text".to_owned(), changed_ms: NOW, ..Prompt::default() };
     ensure!(store.save_prompt(OLD, None, Some(&stands), &held, None).await?, "the claim is held");
     migrate(store).await?;
     for chat in [OLD, NEW] {
@@ -190,18 +191,38 @@ fn command(chat: ChatId, message: i64) -> Intent {
         topic: None,
         message: MessageId(message),
         user: ANN,
+        language: Language::En,
+        reply_to: None,
         received_ms: NOW,
     })
 }
 
 fn reply(chat: ChatId, message: i64) -> Intent {
     let (update_id, message) = (UpdateId(7), MessageId(message));
-    Intent::Reply(Reply { update_id, chat, topic: None, message, html: "text".to_owned() })
+    let html = "text".to_owned();
+    Intent::Reply(Reply {
+        update_id,
+        chat,
+        topic: None,
+        message,
+        html,
+        keyboard: Vec::new(),
+        stands_ms: None,
+        then: None,
+    })
 }
 
 fn answer(group: ChatId, message: i64) -> Intent {
-    let message = MessageId(message);
-    Intent::Answer(Press { callback: "1".to_owned(), group, user: ANN, message, received_ms: NOW })
+    Intent::Answer(Press {
+        update_id: UpdateId(7),
+        callback: "1".to_owned(),
+        button: None,
+        group,
+        user: ANN,
+        language: Language::En,
+        message: MessageId(message),
+        received_ms: NOW,
+    })
 }
 
 /// Intents of every lane about the old group, each with what becomes of it.
@@ -289,7 +310,7 @@ async fn what_a_holder_goes_on_with_is_about_the_new_group(store: &dyn Store) ->
     put(store, reply(OLD, 5), NOW).await?;
     let held = claim_one(store, Lane::Messages, "one", NOW).await?;
     migrate(store).await?;
-    settle(store, &held, Settlement::Continue(reply(NEW, 0))).await?;
+    settle(store, &held, Settlement::Continue(Box::new(reply(NEW, 0)))).await?;
     let later = NOW + 60 * SECOND;
     store.postpone(Lane::Messages, NEW, NOW, later).await?;
     nothing_due(store, Lane::Messages, later - 1).await?;

@@ -2,10 +2,12 @@
 //!
 //! The suite is right only if it also fails: `faulty` runs it against stores with one known fault each.
 
+mod buttons;
 mod chats;
 mod claims;
 mod concurrency;
 mod intents;
+mod log;
 mod migration;
 mod outages;
 mod people;
@@ -52,6 +54,8 @@ pub(crate) async fn suite(make: Make<'_>) -> Result<()> {
         migration::checks(make),
         retention::checks(make),
         outages::checks(make),
+        buttons::checks(make),
+        log::checks(make),
         concurrency::checks(make),
     ];
     for (name, check) in checks.into_iter().flatten() {

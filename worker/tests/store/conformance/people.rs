@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use nezuko_telegram::{ChatId, Limits, MessageId, Permissions, Standing, UpdateId};
 use nezuko_worker::{
-    facts::{Act, Call, Change, EventOrder, Lookup, Member, Theirs},
+    facts::{Act, Added, Ban, Call, Change, EventOrder, Lookup, Member, Request, Setting, Theirs, Wait},
     intent::{Intent, Lane, Settlement},
     store::{Held, PersonWrites, Scope, Settle, Store},
 };
@@ -50,6 +50,7 @@ fn order(date: i64, update: i64) -> EventOrder {
 fn well_known() -> Member {
     let muted = Limits::Restricted { until: 1_730_000_000, left: Permissions::NONE };
     Member {
+        request: Some(Request { order: order(1_650_000_001, 6), reach: ChatId(ANN.0), told: true, answered: false }),
         event: Some(event(9)),
         lookup: Some(Lookup { asked_ms: NOW - 5, standing: Standing::Outside, limits: muted }),
         last_out: Some(order(1_600_000_000, 3)),
@@ -68,7 +69,13 @@ fn well_known() -> Member {
         }),
         mute_until: Some(1_730_000_000),
         restored: Some(Limits::Restricted { until: 0, left: Permissions::NONE }),
+        ban: Some(Ban { until: 1_730_000_001, kick: true }),
+        added: Some(Added { order: order(1_650_000_002, 7), by: BOB, by_admin: Some(true) }),
+        wait: Some(Wait { since_ms: NOW - 9, until_ms: Some(NOW), warned_ms: Some(NOW - 1) }),
+        failed_ms: Some(NOW - 2),
+        would: Some(Act::Kick),
         topic: Some(77),
+        allowed: Some(Setting { value: true, update_id: UpdateId(4), received_ms: NOW }),
         is_bot: true,
         waiting: true,
         name: "Ann 💖 <b>'\"\\ \u{202e}".to_owned(),

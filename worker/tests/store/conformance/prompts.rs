@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use nezuko_telegram::{ChatId, MessageId, UserId};
 use nezuko_worker::{
-    facts::Member,
+    facts::{Member, Wait},
     intent::{Claim, Intent, Lane, Settlement},
     store::{Prompt, Store},
 };
@@ -20,6 +20,8 @@ pub(super) fn checks(make: Make<'_>) -> Vec<Check<'_>> {
         only_those_of_the_topic_are_named,
         the_channels_that_are_required_are_named,
         all_who_wait_in_a_group_are_counted,
+        who_began_to_wait_lately_is_counted,
+        who_has_waited_for_nearly_too_long_is_told_apart,
         a_prompt_is_read_as_it_was_saved,
         prompts_of_different_topics_are_apart,
         saving_a_prompt_settles,
@@ -103,8 +105,35 @@ async fn all_who_wait_in_a_group_are_counted(store: &dyn Store) -> Result<()> {
     Ok(())
 }
 
+async fn who_began_to_wait_lately_is_counted(store: &dyn Store) -> Result<()> {
+    for (user, topic, since_ms) in [(11, None, NOW), (12, Some(3), NOW + 2), (13, None, NOW + 3)] {
+        waits(store, UserId(user), GROUP, topic, since_ms).await?;
+    }
+    waits(store, ANN, OTHER_GROUP, None, NOW + 5).await?;
+    // Written again, but waiting all the time; and not waiting any more.
+    waits(store, UserId(11), GROUP, None, NOW + 5).await?;
+    write_member(store, UserId(13), GROUP, NOW + 5, Member { event: Some(event(1)), ..Member::default() }).await?;
+    let counts = (store.began_to_wait(GROUP, NOW + 1).await?, store.began_to_wait(GROUP, NOW - 1).await?);
+    ensure!(counts == (1, 2), "{counts:?}");
+    Ok(())
+}
+
+async fn who_has_waited_for_nearly_too_long_is_told_apart(store: &dyn Store) -> Result<()> {
+    for (user, warned_ms) in [(ANN, Some(NOW + 7)), (BOB, None)] {
+        let wait = Some(Wait { since_ms: NOW, until_ms: None, warned_ms });
+        let member =
+            Member { event: Some(event(1)), waiting: true, wait, name: "name".to_owned(), ..Member::default() };
+        write_member(store, user, GROUP, NOW, member).await?;
+    }
+    let view = store.prompt(GROUP, None, 10).await?;
+    ensure!(view.warned == [(ANN, "name".to_owned())] && view.waiting.len() == 2, "{view:?}");
+    let unnamed = store.prompt(GROUP, None, 0).await?;
+    ensure!((view.warned_count, unnamed.warned_count) == (1, 1), "{view:?}, {unnamed:?}");
+    Ok(())
+}
+
 fn prompt_of(message: i64) -> Prompt {
-    Prompt { message, shown: "Ann & <b>'Bob'</b>".to_owned(), sending_ms: 0, changed_ms: NOW - 5 }
+    Prompt { message, shown: "Ann & <b>'Bob'</b>".to_owned(), sending_ms: 0, changed_ms: NOW - 5, as_of_ms: NOW - 6 }
 }
 
 async fn claim_prompt(store: &dyn Store, topic: Option<i64>) -> Result<Claim> {
@@ -118,7 +147,7 @@ async fn saved(store: &dyn Store, topic: Option<i64>, prompt: Option<&Prompt>, c
 
 async fn a_prompt_is_read_as_it_was_saved(store: &dyn Store) -> Result<()> {
     let claim = claim_prompt(store, None).await?;
-    let sending = Prompt { message: 0, shown: String::new(), sending_ms: NOW, changed_ms: NOW };
+    let sending = Prompt { sending_ms: NOW, changed_ms: NOW, ..Prompt::default() };
     for prompt in [sending, prompt_of(5)] {
         ensure!(saved(store, None, Some(&prompt), &claim).await?, "the claim is held");
         let read = store.prompt(GROUP, None, 10).await?.prompt;
@@ -191,7 +220,7 @@ async fn a_message_that_is_no_standing_prompt_is_a_stray(store: &dyn Store) -> R
 
 async fn an_unknown_message_is_taken_for_the_prompt_on_its_way(store: &dyn Store) -> Result<()> {
     let claim = claim_prompt(store, None).await?;
-    let sending = Prompt { message: 0, shown: String::new(), sending_ms: NOW, changed_ms: NOW };
+    let sending = Prompt { sending_ms: NOW, changed_ms: NOW, ..Prompt::default() };
     ensure!(saved(store, None, Some(&sending), &claim).await?, "the claim is held");
     let is_known = async |group, message, after_s: i64| {
         store.recognise_prompt(group, MessageId(message), NOW + after_s * SECOND).await

@@ -1,0 +1,115 @@
+//! Who counts as being in a channel (E27, E29, E30, E35, E36).
+
+use loadtest::world::{Act, ChatKind, Member, Permissions, Rights};
+
+use crate::{
+    support::eventually,
+    town::{ANN, BOB, GROUP, NEWS, OWNER, TALKS, Town, one_of_many},
+};
+
+async fn is_muted(town: &Town, user: loadtest::world::UserId) {
+    eventually(&format!("{user} is muted"), async || town.member(GROUP, user).is_muted()).await;
+}
+
+async fn is_free(town: &Town, user: loadtest::world::UserId) {
+    eventually(&format!("{user} is free"), async || town.member(GROUP, user) == Member::Member).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e29_e36_who_is_restricted_in_a_required_group_is_in_it_until_they_leave() {
+    let town = Town::founded(|spec| {
+        if spec.id == TALKS {
+            spec.kind = ChatKind::Supergroup;
+            spec.members = vec![(ANN, Member::Member), (BOB, Member::Administrator(Rights::default()))];
+        }
+    })
+    .await;
+    town.act(Act::AdminRestrict { admin: OWNER, chat: TALKS, user: ANN, permissions: Permissions::NONE, for_s: 0 });
+    town.say(OWNER, GROUP, "/protect @talks");
+    town.says(GROUP, "Protected: ").await;
+    let before = town.deeds(GROUP).len();
+    // The owner, an administrator and a restricted member are in.
+    for user in [ANN, BOB] {
+        town.act(Act::Join { user, chat: GROUP });
+        town.say(user, GROUP, "hello");
+    }
+    eventually("Bob is looked up", async || town.lookups(BOB) > 0).await;
+    town.has_heard().await;
+    assert_eq!(town.deeds(GROUP).split_off(before), [""; 0]);
+    town.act(Act::Leave { user: ANN, chat: TALKS });
+    is_muted(&town, ANN).await;
+    town.act(Act::Join { user: ANN, chat: TALKS });
+    is_free(&town, ANN).await;
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e30_who_is_banned_from_a_channel_is_told_that_they_cannot_join_it() {
+    let town = Town::protected("@news @talks").await;
+    town.act(Act::AdminBan { admin: OWNER, chat: NEWS, user: ANN });
+    town.act(Act::Join { user: ANN, chat: GROUP });
+    is_muted(&town, ANN).await;
+    eventually("she is asked to join", async || town.prompts() == 1).await;
+    let banned = "You are banned from @news; only its administrators can let you in again.";
+    assert_eq!(town.press(ANN, "I have joined").await, banned);
+    town.act(Act::AdminUnban { admin: OWNER, chat: NEWS, user: ANN });
+    assert_eq!(town.press(ANN, "I have joined").await, "You have not joined yet: @talks, @news");
+    for chat in [NEWS, TALKS] {
+        town.act(Act::Join { user: ANN, chat });
+    }
+    is_free(&town, ANN).await;
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e27_a_pending_request_counts_where_the_group_says_so() {
+    let town = Town::protected("@news").await;
+    for chat in [NEWS, GROUP] {
+        town.act(if chat == NEWS { Act::AskToJoin { user: ANN, chat } } else { Act::Join { user: ANN, chat } });
+    }
+    is_muted(&town, ANN).await;
+    town.say(OWNER, GROUP, "/settings pending_counts yes");
+    is_free(&town, ANN).await;
+    town.act(Act::AnswerRequest { admin: OWNER, chat: NEWS, user: ANN, granted: true });
+    town.say(OWNER, GROUP, "/settings pending_counts no");
+    town.says(GROUP, "pending_counts is now: no").await;
+    town.act(Act::AskToJoin { user: BOB, chat: NEWS });
+    town.act(Act::Join { user: BOB, chat: GROUP });
+    is_muted(&town, BOB).await;
+    assert_eq!(town.member(GROUP, ANN), Member::Member, "she was let in");
+    assert!(town.calls("approveChatJoinRequest", NEWS).is_empty(), "the channel is its administrators'");
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e35_a_channel_that_cannot_be_seen_into_suspends_its_rule_until_it_can() {
+    let town = Town::protected("@news").await;
+    town.act(Act::Join { user: ANN, chat: GROUP });
+    is_muted(&town, ANN).await;
+    let place = |rights: Option<Rights>| match rights {
+        Some(rights) => town.act(Act::Promote { admin: OWNER, chat: NEWS, user: town.bot, rights }),
+        None => town.act(Act::Demote { admin: OWNER, chat: NEWS, user: town.bot }),
+    };
+    place(None);
+    town.says(GROUP, "in @news I need to be an administrator").await;
+    let before = town.deeds(GROUP).len();
+    town.act(Act::Join { user: BOB, chat: GROUP });
+    town.say(BOB, GROUP, "hello");
+    eventually("Telegram does not tell", async || town.lookups(BOB) > 0).await;
+    town.act(Act::Leave { user: ANN, chat: GROUP });
+    town.act(Act::Join { user: ANN, chat: GROUP });
+    town.has_heard().await;
+    let since = town.deeds(GROUP).split_off(before);
+    assert!(since.iter().all(|call| !call.starts_with("restrict")), "{since:?}");
+    assert!(town.member(GROUP, ANN).is_muted(), "who waited goes on waiting");
+
+    town.act(Act::Join { user: one_of_many(0), chat: NEWS });
+    place(Some(Rights::FULL));
+    town.act(Act::Join { user: one_of_many(0), chat: GROUP });
+    is_muted(&town, BOB).await;
+    eventually("what he wrote is judged, too", async || town.standing(GROUP, BOB) == 0).await;
+    town.has_heard().await;
+    assert_eq!(town.said(GROUP, "I cannot do my work"), 1);
+    assert_eq!(town.member(GROUP, one_of_many(0)), Member::Member);
+    town.end().await;
+}

@@ -1,0 +1,169 @@
+//! Ways into a group, and what was imposed on somebody before (E12–E22, E44–E46, E50, E52, E87).
+
+use loadtest::world::{Act, Member, Permissions, Rights, UserId};
+use serde_json::json;
+
+use crate::{
+    support::{eventually, play::now_ms},
+    town::{ANN, BOB, GROUP, NEWS, OWNER, Town, one_of_many},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e13_e15_e16_whom_administrators_add_is_trusted_and_whom_others_add_is_not() {
+    let town = Town::founded(|spec| spec.announces_joins = spec.id == GROUP).await;
+    town.say(OWNER, GROUP, "/protect @news");
+    town.says(GROUP, "Protected: ").await;
+    town.set(&[("clean_service", json!(true))]).await;
+    town.act(Act::Add { by: OWNER, chat: GROUP, users: vec![ANN, BOB] });
+    town.has_heard().await;
+    town.say(BOB, GROUP, "hello");
+    town.act(Act::Add { by: BOB, chat: GROUP, users: vec![one_of_many(0)] });
+    town.is_muted(one_of_many(0)).await;
+    eventually("no note stands", async || town.standing(GROUP, BOB) == 1 && town.standing(GROUP, OWNER) == 1).await;
+    assert_eq!(town.calls("restrictChatMember", GROUP).len(), 1, "Ann and Bob may write");
+
+    town.act(Act::Leave { user: ANN, chat: GROUP });
+    town.act(Act::Join { user: ANN, chat: GROUP });
+    town.is_muted(ANN).await;
+    town.set(&[("trust_added", json!(false))]).await;
+    town.act(Act::Add { by: OWNER, chat: GROUP, users: vec![one_of_many(1)] });
+    town.is_muted(one_of_many(1)).await;
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e45_what_an_administrator_had_taken_is_covered_by_our_mute_and_stands_after_it() {
+    let town = Town::protected("@news").await;
+    town.act(Act::Join { user: ANN, chat: NEWS });
+    town.act(Act::Join { user: ANN, chat: GROUP });
+    let text_only =
+        Act::AdminRestrict { admin: OWNER, chat: GROUP, user: ANN, permissions: Permissions::TEXT, for_s: 3_600 };
+    town.act(text_only);
+    let imposed = town.member(GROUP, ANN);
+    town.act(Act::Leave { user: ANN, chat: NEWS });
+    town.is_muted(ANN).await;
+    eventually("she is told why", async || town.prompts() == 1).await;
+    town.act(Act::Join { user: ANN, chat: NEWS });
+    eventually("she may write text again", async || town.member(GROUP, ANN) == imposed).await;
+    town.has_heard().await;
+    assert_eq!(town.member(GROUP, ANN), imposed, "E44: the rest is not ours to lift");
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e45_what_an_administrator_had_taken_for_a_time_that_is_over_is_lifted() {
+    let town = Town::protected("@news").await;
+    town.act(Act::Join { user: ANN, chat: GROUP });
+    town.is_muted(ANN).await;
+    // They restrict her otherwise, which leaves her as mute as before, for some seconds.
+    town.act(Act::AdminMute { admin: OWNER, chat: GROUP, user: ANN, for_s: 3 });
+    let over_ms = now_ms() + 4_000;
+    eventually("it is over, and ours follows", async || now_ms() > over_ms && town.member(GROUP, ANN).is_muted()).await;
+    town.act(Act::Join { user: ANN, chat: NEWS });
+    eventually("Ann is free", async || town.member(GROUP, ANN) == Member::Member).await;
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e46_e50_who_is_freed_may_do_no_more_than_everybody() {
+    let town = Town::protected("@news").await;
+    let permissions = Permissions::NONE;
+    town.act(Act::SetPermissions { admin: OWNER, chat: GROUP, permissions });
+    town.act(Act::Join { user: ANN, chat: GROUP });
+    town.is_muted(ANN).await;
+    town.act(Act::Join { user: ANN, chat: NEWS });
+    eventually("Ann is an exception no more", async || town.member(GROUP, ANN) == Member::Member).await;
+    let content = loadtest::world::Content::Text("at night".to_owned());
+    assert!(town.telegram.act(Act::Write { user: ANN, chat: GROUP, content, thread: None }).is_err());
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e12_e52_a_mute_outlasts_leaving_and_is_lifted_also_outside() {
+    let town = Town::protected("@news").await;
+    town.act(Act::Join { user: ANN, chat: GROUP });
+    town.is_muted(ANN).await;
+    town.has_heard().await;
+    let before = town.deeds(GROUP).len();
+    // Out and in again, still muted: nothing is to be done, and that she waits is known again.
+    town.act(Act::Leave { user: ANN, chat: GROUP });
+    eventually("nobody waits", async || town.prompts() == 0).await;
+    town.act(Act::Join { user: ANN, chat: GROUP });
+    town.has_heard().await;
+    assert_eq!(town.press(ANN, "I have joined").await, "You have not joined yet: @news");
+    town.act(Act::Leave { user: ANN, chat: GROUP });
+    town.act(Act::Join { user: ANN, chat: NEWS });
+    eventually("she is freed outside", async || town.member(GROUP, ANN) == Member::Left).await;
+    town.act(Act::Join { user: ANN, chat: GROUP });
+    town.has_heard().await;
+    assert_eq!(town.member(GROUP, ANN), Member::Member);
+    let restricted = town.deeds(GROUP).split_off(before);
+    assert_eq!(restricted.iter().filter(|call| call.starts_with("restrict")).count(), 1, "{restricted:?}");
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e19_e87_who_becomes_an_administrator_waits_no_more_and_is_bound_again_when_it_is_over() {
+    let town = Town::protected("@news").await;
+    town.act(Act::Join { user: BOB, chat: NEWS });
+    for user in [ANN, BOB] {
+        town.act(Act::Join { user, chat: GROUP });
+    }
+    town.is_muted(ANN).await;
+    eventually("she waits", async || town.prompts() == 1).await;
+    for user in [ANN, BOB] {
+        town.act(Act::Promote { admin: OWNER, chat: GROUP, user, rights: Rights::default() });
+    }
+    eventually("nobody waits", async || town.prompts() == 0).await;
+    let before = town.deeds(GROUP).len();
+    for user in [ANN, BOB] {
+        town.say(user, GROUP, "hello");
+    }
+    town.has_heard().await;
+    assert_eq!(town.deeds(GROUP).split_off(before), [""; 0], "a promotion is no join");
+    for user in [ANN, BOB] {
+        town.act(Act::Demote { admin: OWNER, chat: GROUP, user });
+    }
+    town.is_muted(ANN).await;
+    town.has_heard().await;
+    assert_eq!(town.calls("restrictChatMember", GROUP).len(), 2, "Ann, when she came and now");
+    assert_eq!((town.standing(GROUP, ANN), town.member(GROUP, BOB)), (1, Member::Member));
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e21_e22_joins_and_messages_in_any_order_and_joins_that_flicker_end_the_same() {
+    const EARLY: UserId = one_of_many(0);
+    let town = Town::founded(|spec| {
+        if spec.id == GROUP {
+            spec.members.push((EARLY, Member::Member));
+        }
+    })
+    .await;
+    town.say(OWNER, GROUP, "/protect @news");
+    town.says(GROUP, "Protected: ").await;
+    // The message is told before the join that came first.
+    let joined_s = town.telegram.now_ms() / 1000;
+    town.say(EARLY, GROUP, "hello");
+    town.is_muted(EARLY).await;
+    let early = json!({"id": EARLY, "is_bot": false, "first_name": "Comer 0"});
+    town.told(json!({"update_id": 200_000_000, "chat_member": {"from": early, "date": joined_s,
+        "chat": {"id": GROUP, "type": "supergroup", "title": "Group"},
+        "old_chat_member": {"status": "left", "user": early},
+        "new_chat_member": {"status": "member", "user": early}}}))
+        .await;
+    town.has_heard().await;
+    assert_eq!(town.calls("restrictChatMember", GROUP).len(), 1, "it changes nothing");
+
+    for user in [ANN, BOB] {
+        town.act(Act::Join { user, chat: GROUP });
+        town.act(Act::Leave { user, chat: GROUP });
+    }
+    town.act(Act::Join { user: ANN, chat: GROUP });
+    town.is_muted(ANN).await;
+    let waits = |text: String| text.contains("Ann") && text.contains("Comer 0") && !text.contains("Bob");
+    eventually("who is there is named", async || town.prompt(None).is_some_and(waits)).await;
+    town.has_heard().await;
+    assert_eq!((town.prompts_ever(), town.standing(GROUP, EARLY)), (1, 0));
+    town.end().await;
+}

@@ -1,0 +1,237 @@
+//! Messages of every kind and from everybody: who may not write does not stand, whoever else wrote stays.
+
+use std::time::Duration;
+
+use loadtest::{
+    simulator::{Fault, FaultKind},
+    world::{Act, ChatId, ChatSpec, Content, Member, Rights, UserId},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    support::eventually,
+    town::{ANN, BOB, GROUP, NEWS, OWNER, TALKS, Town, one_of_many},
+};
+
+/// Ann and Bob were in the group before anything was protected: nothing is known of them.
+fn with_both(spec: &mut ChatSpec) {
+    if spec.id == GROUP {
+        spec.members.extend([(ANN, Member::Member), (BOB, Member::Member)]);
+    }
+}
+
+fn post(town: &Town, user: UserId, content: Content) {
+    town.act(Act::Write { user, chat: GROUP, content, thread: None });
+}
+
+fn edit(town: &Town, user: UserId) {
+    town.act(Act::Edit { user, chat: GROUP, message: None, text: "buy this".to_owned() });
+}
+
+/// Whether a message in somebody's name stands in the group.
+fn stands(town: &Town, sender: ChatId) -> bool {
+    town.telegram.world(|world| {
+        world.chat(GROUP).is_some_and(|chat| chat.messages().any(|message| message.sender_chat == Some(sender)))
+    })
+}
+
+async fn protect(town: &Town) {
+    town.say(OWNER, GROUP, "/protect @news");
+    town.says(GROUP, "Protected: ").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e56_e57_e59_e8_an_album_and_whatever_else_is_posted_costs_a_deletion_each_and_one_mute_and_one_prompt() {
+    let town = Town::founded(with_both).await;
+    protect(&town).await;
+    for content in [
+        Content::AlbumPhoto("1".to_owned()),
+        Content::AlbumPhoto("1".to_owned()),
+        Content::AlbumPhoto("1".to_owned()),
+        Content::ViaBot("a gif".to_owned()),
+        Content::Sticker("👋".to_owned()),
+        Content::Photo("buy this".to_owned()),
+    ] {
+        post(&town, ANN, content);
+    }
+    eventually("all of it is gone", async || town.standing(GROUP, ANN) == 0).await;
+    eventually("Ann is muted", async || town.member(GROUP, ANN).is_muted()).await;
+    eventually("she is told why", async || town.prompts() == 1).await;
+    town.has_heard().await;
+    assert_eq!((town.calls("restrictChatMember", GROUP).len(), town.prompts_ever()), (1, 1));
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e58_edits_are_looked_at_where_the_group_wants_it_and_never_those_of_bots() {
+    let town = Town::founded(with_both).await;
+    town.say(ANN, GROUP, "hello");
+    post(&town, BOB, Content::ViaBot("a game".to_owned()));
+    protect(&town).await;
+    edit(&town, ANN);
+    town.has_heard().await;
+    assert!(town.calls("restrictChatMember", GROUP).is_empty() && town.standing(GROUP, ANN) == 1);
+
+    town.set(&[("check_edits", json!(true))]).await;
+    edit(&town, BOB);
+    edit(&town, ANN);
+    eventually("what Ann made of it is gone", async || town.standing(GROUP, ANN) == 0).await;
+    eventually("Ann is muted", async || town.member(GROUP, ANN).is_muted()).await;
+    town.has_heard().await;
+    assert_eq!((town.member(GROUP, BOB), town.standing(GROUP, BOB)), (Member::Member, 1), "a bot did it");
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e1_e2_e4_e5_foreign_channels_are_silenced_and_the_groups_own_never() {
+    const MASKED: UserId = one_of_many(24);
+    let town = Town::founded(|spec| {
+        match spec.id {
+            GROUP => spec.linked = Some(NEWS),
+            NEWS => spec.linked = Some(GROUP),
+            _ => return,
+        }
+        spec.members.push((MASKED, Member::Administrator(Rights { is_anonymous: true, ..Rights::FULL })));
+    })
+    .await;
+    protect(&town).await;
+    let speak = |sender| {
+        let content = Content::Text("buy this".to_owned());
+        town.act(Act::WriteAs { user: OWNER, chat: GROUP, sender, content });
+    };
+    speak(TALKS);
+    eventually("the foreign channel's message is gone", async || !stands(&town, TALKS)).await;
+    assert!(!town.telegram.world(|world| world.is_sender_banned(GROUP, TALKS)), "not by default");
+
+    speak(NEWS);
+    town.act(Act::Write { user: OWNER, chat: NEWS, content: Content::Text("news".to_owned()), thread: None });
+    town.act(Act::Write { user: MASKED, chat: GROUP, content: Content::Text("order!".to_owned()), thread: None });
+    town.set(&[("sender_chats", json!("allow"))]).await;
+    speak(TALKS);
+    town.has_heard().await;
+    assert!(stands(&town, TALKS), "the group allows it");
+    town.set(&[("sender_chats", json!("ban"))]).await;
+    speak(TALKS);
+    let banned = async || town.telegram.world(|world| world.is_sender_banned(GROUP, TALKS));
+    eventually("the foreign channel is banned", banned).await;
+    town.has_heard().await;
+    assert!(stands(&town, NEWS) && town.standing(GROUP, UserId::TELEGRAM) == 1, "its own channel");
+    assert!(stands(&town, GROUP), "an anonymous administrator");
+    let about_people = ["restrictChatMember", "banChatMember"].map(|method| town.calls(method, GROUP).len());
+    assert_eq!(about_people, [0, 0], "nobody is behind a channel");
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e28_who_cannot_be_found_out_is_silenced_where_the_group_says_so_and_never_muted() {
+    let town = Town::founded(with_both).await;
+    protect(&town).await;
+    town.act(Act::Demote { admin: OWNER, chat: NEWS, user: town.bot });
+    // E35, E43: the administrators hear of it, once.
+    town.says(GROUP, "in @news I need to be an administrator").await;
+    town.say(ANN, GROUP, "hello");
+    eventually("it was asked", async || !town.calls("getChatMember", NEWS).is_empty()).await;
+    town.has_heard().await;
+    assert_eq!(town.standing(GROUP, ANN), 1, "unknown never punishes");
+
+    town.set(&[("on_unknown", json!("hold"))]).await;
+    town.say(BOB, GROUP, "hello");
+    eventually("Bob's message is gone", async || town.standing(GROUP, BOB) == 0).await;
+    town.has_heard().await;
+    assert_eq!((town.member(GROUP, BOB), town.prompts_ever()), (Member::Member, 0), "silenced, not muted");
+    assert_eq!(town.said(GROUP, "I cannot do my work"), 1);
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e63_prompts_go_where_people_write_and_to_the_groups_topic_else_unless_it_is_gone() {
+    let town = Town::founded(|spec| {
+        with_both(spec);
+        spec.is_forum = spec.id == GROUP;
+        spec.members.retain(|(user, _)| *user != BOB);
+    })
+    .await;
+    protect(&town).await;
+    town.set(&[("prompt_topic", json!(7))]).await;
+    town.act(Act::Write { user: ANN, chat: GROUP, content: Content::Text("hello".to_owned()), thread: Some(5) });
+    town.act(Act::Join { user: BOB, chat: GROUP });
+    let prompted = |topic| town.prompt(topic).is_some();
+    eventually("both are told, each in a topic", async || prompted(Some(5)) && prompted(Some(7))).await;
+    assert!(!prompted(None));
+
+    town.act(Act::DeleteTopic { admin: OWNER, chat: GROUP, thread: 7 });
+    town.act(Act::Join { user: one_of_many(0), chat: GROUP });
+    let both = |text: String| text.contains("Bob") && text.contains("Comer 0");
+    eventually("the general topic serves", async || town.prompt(None).is_some_and(both)).await;
+    assert!(prompted(Some(5)));
+    town.end().await;
+}
+
+/// A message of Ann's in the group, told as Telegram tells it.
+fn from_ann(town: &Town, number: i64, extra: &Value) -> Value {
+    let mut message = json!({"message_id": number, "date": town.telegram.now_ms() / 1000, "text": "buy this",
+        "chat": {"id": GROUP, "type": "supergroup", "title": "Group"},
+        "from": {"id": ANN, "is_bot": false, "first_name": "Ann"}});
+    for (name, value) in extra.as_object().unwrap() {
+        message[name] = value.clone();
+    }
+    message
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e60_e61_e65_e66_notes_and_what_is_none_of_the_groups_life_or_long_ago_cost_nothing_and_a_quotation_does() {
+    let town = Town::founded(with_both).await;
+    protect(&town).await;
+    town.has_heard().await;
+    let before = town.deeds(GROUP);
+    let let_be = [
+        json!({"pinned_message": {}}),
+        json!({"new_chat_title": "Group"}),
+        json!({"new_chat_photo": []}),
+        json!({"video_chat_started": {}}),
+        json!({"forum_topic_created": {}}),
+        json!({"boost_added": {}}),
+        json!({"is_from_offline": true}),
+        json!({"business_connection_id": "1"}),
+        json!({"guest_query_id": "1"}),
+    ];
+    for (number, extra) in (900_000_300..).zip(&let_be) {
+        town.told(json!({"update_id": number, "message": from_ann(&town, number, extra)})).await;
+    }
+    let business = from_ann(&town, 900_000_330, &json!({}));
+    town.told(json!({"update_id": 900_000_330, "business_message": business})).await;
+    town.has_heard().await;
+    assert_eq!((town.deeds(GROUP), town.lookups(ANN)), (before, 0));
+
+    let long_ago = json!({"date": town.telegram.now_ms() / 1000 - 1_200});
+    town.told(json!({"update_id": 900_000_340, "message": from_ann(&town, 900_000_340, &long_ago)})).await;
+    eventually("that she is there is a fact", async || town.lookups(ANN) > 0).await;
+    town.has_heard().await;
+    let deletions = || town.deeds(GROUP).iter().filter(|call| call.starts_with("deletemessage")).count();
+    assert_eq!(deletions(), 0, "the message stands");
+    let quotes = json!({"external_reply": {}, "quote": {"text": "buy that"}});
+    town.told(json!({"update_id": 900_000_350, "message": from_ann(&town, 900_000_350, &quotes)})).await;
+    eventually("a quotation goes like any message", async || deletions() == 1).await;
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e55_what_is_to_go_goes_in_few_calls() {
+    const MANY: usize = 120;
+    let town = Town::founded(with_both).await;
+    protect(&town).await;
+    let before = town.deeds(GROUP).len();
+    let kind = FaultKind::Delay(Duration::from_secs(4));
+    town.telegram.inject(Fault { method: Some("getChatMember"), chat: Some(NEWS), every: 1, times: 1, kind });
+    for nth in 0..MANY {
+        town.say(ANN, GROUP, &format!("advert {nth}"));
+    }
+    eventually("all of it is gone", async || town.standing(GROUP, ANN) == 0).await;
+    eventually("Ann is muted", async || town.member(GROUP, ANN).is_muted()).await;
+    town.has_heard().await;
+    let deeds = town.deeds(GROUP).split_off(before);
+    let deletions = deeds.iter().filter(|call| call.starts_with("deletemessage")).count();
+    assert!((MANY.div_ceil(100)..=12).contains(&deletions), "{deletions} calls for {MANY} messages: {deeds:?}");
+    assert!(town.telegram.calls().iter().all(|call| call.status == 200), "a batch was refused");
+    town.end().await;
+}

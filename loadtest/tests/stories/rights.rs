@@ -1,0 +1,133 @@
+//! What the bot may do: it comes, loses its rights, is thrown out and comes back (E14, E42, E43, E76–E78).
+
+use loadtest::world::{Act, ChatId, ChatKind, ChatSpec, Rights};
+use serde_json::json;
+
+use crate::{
+    support::{Directory, Running, eventually, fresh_bot, settings, token},
+    town::{ANN, BOB, GROUP, NEWS, OWNER, Town},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e76_e77_who_adds_the_bot_is_told_how_to_begin_and_what_is_missing() {
+    let town = Town::new().await;
+    town.says(GROUP, "/protect @channel").await;
+    assert_eq!(town.said(GROUP, "Before this can work"), 0, "it was added with all rights");
+    town.act(Act::Leave { user: town.bot, chat: GROUP });
+    town.act(Act::Add { by: OWNER, chat: GROUP, users: vec![town.bot] });
+    town.says(GROUP, "with the right to restrict members and to delete messages").await;
+    town.act(Act::Promote { admin: OWNER, chat: GROUP, user: town.bot, rights: Rights::FULL });
+    town.has_heard().await;
+    assert_eq!(town.said(GROUP, "/protect @channel"), 2, "once for each time that it was added");
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e43_of_a_missing_right_the_administrators_are_told_once_and_the_rule_goes_on_when_it_is_back() {
+    let town = Town::protected("@news").await;
+    let promote = |rights| town.act(Act::Promote { admin: OWNER, chat: GROUP, user: town.bot, rights });
+    promote(Rights { can_restrict_members: false, ..Rights::FULL });
+    town.says(GROUP, "with the right to restrict members").await;
+    promote(Rights { can_restrict_members: false, can_change_info: false, ..Rights::FULL });
+    town.act(Act::Join { user: ANN, chat: GROUP });
+    town.say(ANN, GROUP, "hello");
+    town.has_heard().await;
+    assert_eq!((town.said(GROUP, "I cannot do my work"), town.standing(GROUP, ANN)), (1, 1));
+    assert!(town.calls("restrictChatMember", GROUP).is_empty());
+
+    promote(Rights::FULL);
+    eventually("the rule goes on", async || town.member(GROUP, ANN).is_muted()).await;
+    promote(Rights { can_delete_messages: false, ..Rights::FULL });
+    town.says(GROUP, "with the right to delete messages").await;
+    assert_eq!(town.said(GROUP, "I cannot do my work"), 2);
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e76_thrown_out_the_bot_stops_and_added_again_it_goes_on_with_what_was_set() {
+    let town = Town::protected("@news").await;
+    let about_group = || town.telegram.calls().iter().filter(|call| call.chat == Some(GROUP)).count();
+    let before = about_group();
+    town.act(Act::Demote { admin: OWNER, chat: GROUP, user: town.bot });
+    town.act(Act::AdminBan { admin: OWNER, chat: GROUP, user: town.bot });
+    town.act(Act::Join { user: ANN, chat: GROUP });
+    eventually("it lets the group be", async || {
+        let before = about_group();
+        town.has_heard().await;
+        about_group() == before
+    })
+    .await;
+    assert!(about_group() <= before + 3, "it goes on in a group that it is out of");
+
+    town.act(Act::AdminUnban { admin: OWNER, chat: GROUP, user: town.bot });
+    town.act(Act::Promote { admin: OWNER, chat: GROUP, user: town.bot, rights: Rights::FULL });
+    town.says(GROUP, "I am back").await;
+    town.act(Act::Join { user: BOB, chat: GROUP });
+    eventually("Bob is muted", async || town.member(GROUP, BOB).is_muted()).await;
+    town.say(ANN, GROUP, "hello");
+    eventually("so is Ann", async || town.member(GROUP, ANN).is_muted() && town.standing(GROUP, ANN) == 0).await;
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e14_every_kind_of_update_that_is_needed_is_asked_for_by_name() {
+    let town = Town::new().await;
+    let mut kinds = Vec::new();
+    eventually("the webhook is registered", async || {
+        let info = town.telegram.world(|world| world.call(0, "getWebhookInfo", &json!({})).body);
+        kinds = info["result"]["allowed_updates"].as_array().cloned().unwrap_or_default();
+        !kinds.is_empty()
+    })
+    .await;
+    for kind in ["message", "edited_message", "callback_query", "chat_member", "my_chat_member", "chat_join_request"] {
+        assert!(kinds.contains(&json!(kind)), "{kind} is not asked for: {kinds:?}");
+    }
+    assert!(!kinds.contains(&json!("message_reaction")), "E62");
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e42_who_turns_out_to_be_an_administrator_is_looked_up_and_let_be() {
+    const OLD: ChatId = ChatId(-1_001_000_000_042);
+    let town = Town::new().await;
+    // He came so long ago that Telegram's caches know it.
+    let now_ms = town.telegram.now_ms();
+    town.found(now_ms - 120_000, ChatSpec::new(OLD, ChatKind::Supergroup, "Old"));
+    town.telegram.world(|world| world.act(now_ms - 110_000, Act::Join { user: BOB, chat: OLD })).unwrap();
+    town.act(Act::Join { user: BOB, chat: NEWS });
+    town.say(OWNER, OLD, "/protect @news");
+    town.says(OLD, "Protected: ").await;
+    town.has_heard().await;
+    // Telegram never tells that he is promoted.
+    let rights = Rights::default();
+    town.telegram.world(|world| {
+        world.act(now_ms, Act::Promote { admin: OWNER, chat: OLD, user: BOB, rights }).unwrap();
+        world.take_updates();
+    });
+    let asked = town.lookups(BOB);
+    town.act(Act::Leave { user: BOB, chat: NEWS });
+    let statuses = || town.calls("restrictChatMember", OLD).iter().map(|call| call.status).collect::<Vec<_>>();
+    eventually("he cannot be muted", async || statuses() == [400]).await;
+    eventually("he is looked up", async || town.lookups(BOB) > asked).await;
+    let waits = || town.telegram.world(|world| world.button_messages(OLD).count());
+    eventually("he waits for nothing", async || waits() == 0).await;
+    town.say(BOB, OLD, "hello");
+    town.has_heard().await;
+    assert_eq!((statuses(), town.standing(OLD, BOB), waits()), (vec![400], 1, 0));
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e78_a_token_that_telegram_does_not_know_is_said_in_the_log_with_what_to_do() {
+    let town = Town::new().await;
+    let (dir, stranger) = (Directory::new(), fresh_bot());
+    let settings = settings(stranger, &town.telegram.api_url(), &dir.sqlite_url());
+    let program = Running::start("nezuko", "nezuko", &dir, &settings).await;
+    let told = |logs: Vec<(String, String)>| {
+        logs.iter().any(|(_, log)| log.contains("Telegram does not know this token: get the right one from BotFather"))
+    };
+    eventually("it says so", async || told(dir.logs())).await;
+    assert!(dir.logs().iter().all(|(_, log)| !log.contains(&token(stranger))), "and not the token");
+    program.stop().await;
+    town.end().await;
+}

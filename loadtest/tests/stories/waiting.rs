@@ -1,0 +1,141 @@
+//! What becomes of those who wait: grace, patience, removal (E34, E47, E49), raids (E98), dry runs.
+
+use loadtest::world::{Act, Member};
+use serde_json::json;
+
+use crate::{
+    support::{eventually, play::now_ms},
+    town::{ANN, BOB, GROUP, NEWS, OWNER, Town, one_of_many},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e49_who_waits_for_too_long_is_warned_and_removed_and_may_come_back() {
+    let town = Town::protected("@news").await;
+    town.set(&[("timeout_action", json!("kick")), ("timeout_s", json!(12))]).await;
+    town.act(Act::Join { user: ANN, chat: GROUP });
+    town.act(Act::Join { user: BOB, chat: GROUP });
+    town.says(GROUP, "you will be removed soon").await;
+    town.act(Act::Join { user: BOB, chat: NEWS });
+    eventually("Ann is out", async || town.member(GROUP, ANN) == Member::Left).await;
+    town.act(Act::Join { user: ANN, chat: GROUP });
+    eventually("Ann waits anew", async || town.member(GROUP, ANN).is_muted()).await;
+    assert_eq!(town.member(GROUP, BOB), Member::Member, "he has joined in time");
+    let removals = ["banChatMember", "unbanChatMember"].map(|method| town.calls(method, GROUP).len());
+    assert_eq!((removals, town.logged(ANN, "kicked").await), ([1, 1], 1));
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e47_who_waits_for_too_long_is_banned_for_a_while_or_until_they_have_joined() {
+    let town = Town::protected("@news").await;
+    let settings =
+        [("timeout_action", json!("ban")), ("timeout_s", json!(2)), ("ban_s", json!(1)), ("warn_first", json!(false))];
+    town.set(&settings).await;
+    for user in [ANN, BOB] {
+        town.act(Act::Join { user, chat: GROUP });
+    }
+    eventually("Bob is muted", async || town.member(GROUP, BOB).is_muted()).await;
+    town.act(Act::AdminBan { admin: OWNER, chat: GROUP, user: BOB });
+    let begun_s = now_ms() / 1000;
+    eventually("Ann is banned", async || matches!(town.member(GROUP, ANN), Member::Kicked { .. })).await;
+    let Member::Kicked { until } = town.member(GROUP, ANN) else { panic!("no longer") };
+    assert!((begun_s + 55..begun_s + 90).contains(&until), "a minute at least, or it were for ever");
+    for user in [BOB, ANN] {
+        town.act(Act::Join { user, chat: NEWS });
+    }
+    eventually("Ann may come back", async || town.member(GROUP, ANN) == Member::Left).await;
+    town.has_heard().await;
+    assert_eq!(town.member(GROUP, BOB), Member::Kicked { until: 0 }, "E44: not ours to lift");
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e34_who_leaves_may_stay_for_a_while_and_who_comes_and_goes_brings_no_new_prompts() {
+    let town = Town::protected("@news").await;
+    town.set(&[("grace_s", json!(3))]).await;
+    for chat in [NEWS, GROUP] {
+        town.act(Act::Join { user: ANN, chat });
+    }
+    town.act(Act::Leave { user: ANN, chat: NEWS });
+    town.say(ANN, GROUP, "still here");
+    town.has_heard().await;
+    assert_eq!(town.member(GROUP, ANN), Member::Member);
+    eventually("her time is over", async || town.member(GROUP, ANN).is_muted()).await;
+    assert_eq!(town.standing(GROUP, ANN), 1, "what she wrote in time stays");
+
+    town.set(&[("grace_s", json!(0))]).await;
+    for _ in 0..3 {
+        town.act(Act::Join { user: ANN, chat: NEWS });
+        eventually("Ann is free, and nobody waits", async || {
+            town.member(GROUP, ANN) == Member::Member && town.prompts() == 0
+        })
+        .await;
+        town.act(Act::Leave { user: ANN, chat: NEWS });
+        eventually("Ann is muted", async || town.member(GROUP, ANN).is_muted()).await;
+    }
+    town.has_heard().await;
+    assert_eq!(town.prompts_ever(), 1, "it flickers");
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e98_in_a_raid_everybody_is_muted_and_counted_rather_than_named_and_the_administrators_hear_of_it_once() {
+    let town = Town::protected("@news").await;
+    town.set(&[("raid_threshold", json!(5))]).await;
+    for nth in 0..12 {
+        town.act(Act::Join { user: one_of_many(nth), chat: GROUP });
+    }
+    eventually("all are muted", async || (0..12).all(|nth| town.member(GROUP, one_of_many(nth)).is_muted())).await;
+    let counted = |text: String| text.starts_with("12 people wait:") && !text.contains("Comer");
+    eventually("they are counted", async || town.prompt(None).is_some_and(counted)).await;
+    town.says(GROUP, "So many people join").await;
+    for nth in 12..15 {
+        town.act(Act::Join { user: one_of_many(nth), chat: GROUP });
+    }
+    let counted = |text: String| text.starts_with("15 people wait:");
+    eventually("all of them", async || town.prompt(None).is_some_and(counted)).await;
+    assert_eq!((town.said(GROUP, "So many people join"), town.prompts_ever()), (1, 1));
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e98_a_raid_that_was_called_by_hand_ends_by_itself() {
+    let town = Town::protected("@news").await;
+    town.set(&[("raid_until_ms", json!(now_ms() + 5_000))]).await;
+    town.act(Act::Join { user: ANN, chat: GROUP });
+    let counted = |text: String| text.starts_with("1 person waits:");
+    eventually("Ann is counted", async || town.prompt(None).is_some_and(counted)).await;
+    eventually("Ann is named", async || town.prompt(None).is_some_and(|text| text.starts_with("Ann:"))).await;
+    assert_eq!((town.said(GROUP, "So many people join"), town.prompts_ever()), (0, 1), "they knew");
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_dry_run_nothing_is_done_but_written_down() {
+    let town = Town::founded(|spec| {
+        if spec.id == GROUP {
+            spec.members.push((ANN, Member::Member));
+        }
+    })
+    .await;
+    town.say(OWNER, GROUP, "/protect @news");
+    town.says(GROUP, "Protected: ").await;
+    town.set(&[("dry_run", json!(true)), ("timeout_action", json!("kick")), ("timeout_s", json!(1))]).await;
+    town.say(ANN, GROUP, "hello");
+    town.act(Act::Join { user: BOB, chat: GROUP });
+    town.act(Act::AskToJoin { user: one_of_many(0), chat: GROUP });
+    for (user, outcome) in
+        [(ANN, "would_delete"), (ANN, "would_mute"), (BOB, "would_mute"), (one_of_many(0), "would_greet")]
+    {
+        eventually(outcome, async || town.logged(user, outcome).await == 1).await;
+    }
+    town.say(ANN, GROUP, "hello again");
+    eventually("it is written down", async || town.logged(ANN, "would_delete").await == 2).await;
+    town.has_heard().await;
+    assert_eq!((town.standing(GROUP, ANN), town.logged(ANN, "would_mute").await, town.prompts_ever()), (2, 1, 0));
+    for method in ["restrictChatMember", "banChatMember", "deleteMessages", "deleteMessage"] {
+        assert!(town.calls(method, GROUP).is_empty(), "{method}");
+    }
+    assert_eq!(town.said(one_of_many(0).private_chat(), ""), 0);
+    town.end().await;
+}

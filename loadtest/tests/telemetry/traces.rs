@@ -1,0 +1,162 @@
+//! One trace leads from the webhook to the call at Telegram, through a real collector; and a collector that is away or
+//! hangs costs a counter and nothing else.
+
+use std::{
+    collections::BTreeMap,
+    io::Read,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use flate2::read::GzDecoder;
+use loadtest::drive::Program;
+use nezuko_ports::free_port;
+use opentelemetry_proto::tonic::{
+    collector::trace::v1::ExportTraceServiceRequest,
+    trace::v1::{Span, span::SpanKind},
+};
+use prost::Message;
+use tokio::{net::TcpStream, process::Command};
+
+use crate::{
+    TURN,
+    support::{Directory, SECRET, eventually, fresh_bot, receiver::Receiver, servers::with_servers, token},
+    town::Town,
+};
+
+/// What the programs may take to end beside what they finish: the last telemetry, and a machine that does other things.
+const ENDS_WITHIN: Duration = Duration::from_secs(8);
+
+const COLLECTOR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../.ci/collector");
+
+/// The collector, which passes on what it takes in. `None`, said aloud, where none is to be had; not so under `CI=true`.
+async fn collector(dir: &Directory, to: &Receiver) -> Option<(Program, String)> {
+    let fetched = Command::new(COLLECTOR).output().await.unwrap();
+    if !fetched.status.success() {
+        let why = String::from_utf8_lossy(&fetched.stderr).into_owned();
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{why}");
+        println!("SKIPPED: no OpenTelemetry collector: {why}");
+        return None;
+    }
+    let (grpc, http) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
+    let pid_file = dir.path().join("collector.pid").display().to_string();
+    let settings = [
+        ("PATH", std::env::var("PATH").unwrap()),
+        ("CARGO_TARGET_DIR", std::env::var("CARGO_TARGET_DIR").unwrap_or_default()),
+        ("ROTEL_PID_FILE", pid_file),
+        ("ROTEL_OTLP_GRPC_ENDPOINT", grpc),
+        ("ROTEL_OTLP_HTTP_ENDPOINT", http.clone()),
+        ("ROTEL_EXPORTER", "otlp".to_owned()),
+        ("ROTEL_OTLP_EXPORTER_ENDPOINT", to.address()),
+        ("ROTEL_OTLP_EXPORTER_PROTOCOL", "http".to_owned()),
+        ("ROTEL_BATCH_TIMEOUT", "100ms".to_owned()),
+    ];
+    let settings = settings.into_iter().filter(|(_, value)| !value.is_empty());
+    let start = dir.path().join("start-collector");
+    std::fs::write(&start, format!("#!/bin/sh\nexec {COLLECTOR} start\n")).unwrap();
+    std::fs::set_permissions(&start, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let program = Program::start(Path::new(&start), "collector", dir.path(), settings).unwrap();
+    eventually("the collector listens", async || TcpStream::connect(&http).await.is_ok()).await;
+    Some((program, format!("http://{http}")))
+}
+
+/// The spans that have come in, each with the name of its program, by id.
+fn spans(receiver: &Receiver) -> BTreeMap<Vec<u8>, (String, Span)> {
+    let requests = receiver.bodies().into_iter().map(|body| {
+        // The collector compresses what it passes on, whatever it is told.
+        let mut unpacked = Vec::new();
+        GzDecoder::new(&body[..]).read_to_end(&mut unpacked).unwrap();
+        ExportTraceServiceRequest::decode(&unpacked[..]).unwrap()
+    });
+    let mut spans = BTreeMap::new();
+    for of_program in requests.flat_map(|request| request.resource_spans) {
+        let attributes = of_program.resource.unwrap().attributes;
+        let name = attributes.into_iter().find(|attribute| attribute.key == "service.name").unwrap();
+        let program = format!("{:?}", name.value.unwrap());
+        for span in of_program.scope_spans.into_iter().flat_map(|scope| scope.spans) {
+            spans.insert(span.span_id.clone(), (program.clone(), span));
+        }
+    }
+    spans
+}
+
+/// The span with this name and everything above it, from the root on; `None` while a part of it is not there yet.
+fn way_to(name: &str, spans: &BTreeMap<Vec<u8>, (String, Span)>) -> Option<Vec<(String, Span)>> {
+    let mut way: Vec<(String, Span)> = vec![spans.values().find(|(_, span)| span.name == name)?.clone()];
+    while let Some((_, span)) = way.last().filter(|(_, span)| !span.parent_span_id.is_empty()) {
+        way.push(spans.get(&span.parent_span_id)?.clone());
+    }
+    way.reverse();
+    Some(way)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_trace_leads_from_the_webhook_through_the_queue_to_the_call_at_telegram() {
+    let (_turn, bot) = (TURN.lock().await, fresh_bot());
+    with_servers(bot, async move |servers| {
+        let (dir, receiver) = (Directory::new(), Receiver::start().await);
+        let Some((collector, endpoint)) = collector(&dir, &receiver).await else { return };
+        let all = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint), ("OTEL_TRACES_SAMPLER_ARG", "1".to_owned())];
+        let town = Town::begin(servers, bot, &all).await;
+        town.ann_is_muted().await;
+        let complete = async || way_to("restrictChatMember", &spans(&receiver)).is_some();
+        eventually("the whole trace is with the collector", complete).await;
+
+        let way = way_to("restrictChatMember", &spans(&receiver)).unwrap();
+        let names: Vec<&str> = way.iter().map(|(_, span)| span.name.as_str()).collect();
+        let kinds: Vec<SpanKind> = way.iter().map(|(_, span)| span.kind()).collect();
+        assert_eq!((names[0], kinds[0]), ("POST /webhook/{bot}", SpanKind::Server));
+        assert_eq!((names[1], kinds[1]), ("process updates", SpanKind::Consumer));
+        assert_eq!((names[2], kinds[2]), ("transaction", SpanKind::Client));
+        let last = names.len() - 1;
+        assert_eq!((names[last - 1], kinds[last]), ("carry out member", SpanKind::Client), "{names:?}");
+        assert!(way.iter().all(|(_, span)| span.trace_id == way[0].1.trace_id), "{names:?}");
+        assert!(way[0].0.contains("nezuko-gateway") && way[1..].iter().all(|(of, _)| of.contains("nezuko-worker")));
+
+        assert_eq!(town.gateway.metric("nezuko_telemetry_dropped_total").await, 0);
+        assert_eq!(town.worker.metric("nezuko_telemetry_dropped_total").await, 0);
+        town.gateway.stop().await;
+        town.worker.stop().await;
+        collector.kill().await.unwrap();
+        // What programs send as their last included, nobody learns a token or a secret.
+        for (_, span) in spans(&receiver).into_values() {
+            let text = format!("{span:?}");
+            assert!(!text.contains(&token(bot)) && !text.contains(SECRET), "{text}");
+        }
+    })
+    .await;
+}
+
+/// A day without a collector: people are guarded as ever, what cannot be sent is counted, and the end comes in time.
+async fn goes_on_without(endpoint: String) {
+    let bot = fresh_bot();
+    with_servers(bot, async move |servers| {
+        let all = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint), ("OTEL_TRACES_SAMPLER_ARG", "1".to_owned())];
+        let town = Town::begin(servers, bot, &all).await;
+        town.ann_is_muted().await;
+        eventually("what cannot be sent is counted", async || {
+            town.gateway.metric("nezuko_telemetry_dropped_total").await > 0
+                && town.worker.metric("nezuko_telemetry_dropped_total").await > 0
+        })
+        .await;
+        let began = Instant::now();
+        town.gateway.stop().await;
+        town.worker.stop().await;
+        assert!(began.elapsed() < 2 * ENDS_WITHIN, "{:?}", began.elapsed());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_is_away_costs_a_counter() {
+    let _turn = TURN.lock().await;
+    goes_on_without(format!("http://127.0.0.1:{}", free_port())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_hangs_costs_a_counter() {
+    let _turn = TURN.lock().await;
+    let hanging = Receiver::hanging().await;
+    goes_on_without(hanging.address()).await;
+    assert!(!hanging.bodies().is_empty(), "it was asked");
+}

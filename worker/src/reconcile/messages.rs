@@ -1,0 +1,67 @@
+//! A person's messages: those that are to go, and those that wait until more is known.
+
+use nezuko_telegram::{ChatId, MessageId};
+
+use super::Person;
+use crate::{
+    facts::Member,
+    intent::{Intent, Put},
+    policy::{self, OfMessage, Rule},
+    store::{Held, Verification},
+};
+
+impl Person<'_> {
+    /// What is to be done about a message that the person wrote in `group` at `date`, and where to look them up for it.
+    #[must_use]
+    pub fn of_message(&self, group: ChatId, date: i64) -> (OfMessage, Vec<(ChatId, i64)>) {
+        let judge =
+            |rule: &Rule<'_>, member: Option<&Member>| policy::of_message(rule, self.user, member, date, self.now_ms);
+        self.with_rule(group, judge).unwrap_or((OfMessage::Keep, Vec::new()))
+    }
+
+    /// Has a message that the person wrote at `date`, or edited then, deleted or held where it is to be; returns what was
+    /// decided. What is taken in too late stays (E66), and everything does in a dry run.
+    pub fn judge_message(&mut self, group: ChatId, message: MessageId, date: i64) -> OfMessage {
+        let (what, _) = self.of_message(group, date);
+        if policy::is_stale(date, self.now_ms) {
+            return OfMessage::Keep;
+        }
+        match what {
+            OfMessage::Delete => self.delete(group, message),
+            OfMessage::Hold => self.writes.hold = Some(Held { group, message, date }),
+            OfMessage::Keep => {}
+        }
+        if self.is_dry(group) { OfMessage::Keep } else { what }
+    }
+
+    fn delete(&mut self, group: ChatId, message: MessageId) {
+        if self.is_dry(group) {
+            let once = (!self.view.seen_before).then_some(Verification { group, outcome: "would_delete" });
+            self.writes.verifications.extend(once);
+            return;
+        }
+        let intent = Intent::Delete { chat: group, message };
+        self.writes.put.push(Put { intent, not_before_ms: self.now_ms, urgency: self.urgency });
+    }
+
+    /// Decides the messages that were held, and says where to look the person up for those that stay held.
+    pub(super) fn decide_held(&mut self, group: ChatId) -> Vec<(ChatId, i64)> {
+        let view = self.view;
+        let mut asks = Vec::new();
+        for held in view.held.iter().filter(|held| held.group == group) {
+            let (what, ask) = self.of_message(group, held.date);
+            match what {
+                OfMessage::Hold => asks.extend(ask),
+                OfMessage::Keep => self.writes.unhold.push((group, held.message)),
+                OfMessage::Delete => {
+                    self.writes.unhold.push((group, held.message));
+                    self.delete(group, held.message);
+                }
+            }
+        }
+        if let Some(held) = self.writes.hold.filter(|held| held.group == group) {
+            asks.extend(self.of_message(group, held.date).1);
+        }
+        asks
+    }
+}

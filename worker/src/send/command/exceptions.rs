@@ -1,0 +1,80 @@
+//! `/allow` and `/disallow`: who may write without having joined, and in whose name.
+
+use nezuko_telegram::{ChatId, UserId};
+
+use super::{Answer, Given, Stop, is_absence, reference, say, spelled};
+use crate::{
+    facts::set,
+    send::Sender,
+    store::ChatWrites,
+    texts::{Name, Texts},
+};
+use frankenstein::types::ChatId as ChatReference;
+
+/// Whom it is about, and what they are called.
+enum Target {
+    Person(UserId, String),
+    SenderChat(ChatId, String),
+}
+
+impl Sender {
+    pub(super) async fn allow(&self, given: &Given<'_>, value: bool) -> Result<Answer, Stop> {
+        let Given { command, texts, trace_id, .. } = *given;
+        let now_ms = self.now_ms();
+        let name = match self.target(given).await? {
+            Target::Person(user, name) => {
+                let group = command.chat;
+                self.handler
+                    .with_person(user, group, None, trace_id, |mut person| {
+                        set(&mut person.member(group).allowed, given.sets(value));
+                        person.finish(group)
+                    })
+                    .await?;
+                name
+            }
+            Target::SenderChat(sender, name) => {
+                self.handler
+                    .store
+                    .with_chat(command.chat, trace_id, now_ms, &mut |view| {
+                        let mut facts = view.chat.facts.clone();
+                        let changed = facts.allow_sender(sender, given.sets(value));
+                        ChatWrites { facts: changed.then_some(facts), ..ChatWrites::default() }
+                    })
+                    .await?;
+                name
+            }
+        };
+        let text = if value { Texts::allowed } else { Texts::disallowed };
+        Ok(text(texts, Name(&name)).into())
+    }
+
+    /// By the message that is replied to, or by what is spelled.
+    async fn target(&self, given: &Given<'_>) -> Result<Target, Stop> {
+        let Given { command, texts, .. } = *given;
+        let usage = if command.name == "allow" { "allow" } else { "disallow" };
+        let Some(word) = command.arguments.split_whitespace().next() else {
+            let answered = command.reply_to.as_ref();
+            let sender = answered.and_then(|answered| answered.sender_chat.clone());
+            let writer = answered.and_then(|answered| answered.writer.clone());
+            // The group's own name is its administrators'.
+            return match (sender.filter(|(chat, _)| *chat != command.chat), writer) {
+                (Some((chat, title)), _) => Ok(Target::SenderChat(chat, title)),
+                (None, Some((user, name))) => Ok(Target::Person(user, name)),
+                (None, None) => Err(say(texts.usage_of(usage))),
+            };
+        };
+        match reference(word) {
+            Some(ChatReference::Integer(id)) if id > 0 => Ok(Target::Person(UserId(id), id.to_string())),
+            Some(chat) => {
+                let spelled = spelled(&chat);
+                match self.describe_for_command(command.chat, chat).await {
+                    Ok(chat) if chat.id.0 < 0 => Ok(Target::SenderChat(chat.id, chat.title.unwrap_or(spelled))),
+                    Ok(_) => Err(say(texts.usage_of(usage))),
+                    Err(Stop::Later(class)) if is_absence(class) => Err(say(texts.no_such_channel(Name(&spelled)))),
+                    Err(stop) => Err(stop),
+                }
+            }
+            None => Err(say(texts.usage_of(usage))),
+        }
+    }
+}

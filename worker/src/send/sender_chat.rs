@@ -1,0 +1,119 @@
+//! Messages in the name of foreign channels, and taking those channels the right to write (E5).
+
+use frankenstein::methods::BanChatSenderChatParams;
+use nezuko_shared::limiter::Budget;
+use nezuko_telegram::{CallError, Chat, ChatId, ErrorClass, UserId};
+
+use super::Sender;
+use crate::{
+    facts::ChatFacts,
+    intent::{Claim, Intent, Put, SenderMessage, Settlement},
+    policy::{self, OfSenderChat},
+    reconcile::Outcome,
+    store::{ChatWrites, StoreError, Verification},
+};
+
+/// What cannot be looked up or done after so many tries is let be.
+const TRIES: i64 = 10;
+
+impl Sender {
+    /// Decides about a message in the name of `sender`, which is deleted only if the group's own channel is known for sure.
+    pub(super) async fn sender_chat(&self, claim: &Claim, of: &SenderMessage) -> Result<(), StoreError> {
+        let SenderMessage { group, sender, message } = *of;
+        let mut facts = self.handler.store.chat(group).await?.chat.facts;
+        if policy::of_sender_chat(group, &facts, sender, self.now_ms()) == OfSenderChat::LookUp {
+            if let Err(refused) = self.permits.leave(Budget::Lookup, claim.urgency, Some(group)).await {
+                return self.put_off(claim, refused).await;
+            }
+            let asked_ms = self.now_ms();
+            match self.get_chat(frankenstein::types::ChatId::Integer(group.0)).await {
+                Ok(chat) => facts = self.take_in_chat(claim, &chat, asked_ms).await?,
+                Err(error) => return self.after_vain_call(claim, group, Budget::Lookup, &error).await,
+            }
+        }
+        let now_ms = self.now_ms();
+        let deletion = Put::urgent(Intent::Delete { chat: group, message }, now_ms);
+        let ban = Put::urgent(Intent::BanSender { group, sender }, now_ms);
+        let put = match policy::of_sender_chat(group, &facts, sender, now_ms) {
+            OfSenderChat::Keep | OfSenderChat::LookUp => Vec::new(),
+            OfSenderChat::Delete | OfSenderChat::Ban if facts.is_dry() => {
+                self.note_what_would_be(group, sender, &claim.trace_id).await?;
+                Vec::new()
+            }
+            OfSenderChat::Delete => vec![deletion],
+            OfSenderChat::Ban => vec![deletion, ban],
+        };
+        self.settle_and_put(claim, Settlement::Done, &put).await
+    }
+
+    /// Nobody may write in the name of `sender` in `group` any more. The account that stands for all channels is never
+    /// touched.
+    pub(super) async fn ban_sender(&self, claim: &Claim, group: ChatId, sender: ChatId) -> Result<(), StoreError> {
+        let facts = self.handler.store.chat(group).await?.chat.facts;
+        let decided = policy::of_sender_chat(group, &facts, sender, self.now_ms());
+        // What was linked when this was decided may be out of date by now, and is looked up with the next message.
+        if decided != OfSenderChat::Ban || facts.is_dry() {
+            return self.settle(claim, Settlement::Done).await;
+        }
+        if let Err(refused) = self.permits.leave(Budget::Restriction, claim.urgency, Some(group)).await {
+            return self.put_off(claim, refused).await;
+        }
+        let params = BanChatSenderChatParams::builder().chat_id(group.0).sender_chat_id(sender.0).build();
+        let banned: Result<bool, CallError> = self.call("banChatSenderChat", &params).await;
+        match banned {
+            Ok(_) => {
+                tracing::info!(group = group.0, sender = sender.0, trace_id = claim.trace_id, "sender chat banned");
+                self.settle(claim, Settlement::Done).await
+            }
+            Err(error) => self.after_vain_call(claim, group, Budget::Restriction, &error).await,
+        }
+    }
+
+    /// Takes in what `getChat` has told about a group, and returns what is known now.
+    async fn take_in_chat(&self, claim: &Claim, chat: &Chat, asked_ms: i64) -> Result<ChatFacts, StoreError> {
+        let mut now_known = ChatFacts::default();
+        let mut take_in = |view: &crate::store::ChatView| {
+            let mut facts = view.chat.facts.clone();
+            facts.describe(chat);
+            facts.apply_linked(asked_ms, chat.linked_chat_id);
+            now_known = facts.clone();
+            ChatWrites { facts: Some(facts), ..ChatWrites::default() }
+        };
+        self.handler.store.with_chat(chat.id, &claim.trace_id, self.now_ms(), &mut take_in).await?;
+        Ok(now_known)
+    }
+
+    async fn after_vain_call(
+        &self,
+        claim: &Claim,
+        group: ChatId,
+        budget: Budget,
+        error: &CallError,
+    ) -> Result<(), StoreError> {
+        let class = error.class();
+        self.obey(budget, Some(group), class).await;
+        match class {
+            ErrorClass::RetryAfter(wait) => self.settle(claim, self.wait_for(wait)).await,
+            ErrorClass::Retry | ErrorClass::Ambiguous => self.settle(claim, self.back_off(claim)).await,
+            ErrorClass::Migrated(new) => self.follow(claim, group, new).await,
+            ErrorClass::Permission | ErrorClass::BotOut if claim.attempts < TRIES => {
+                let put = [self.look_at_own_rights(group)];
+                self.settle_and_put(claim, self.back_off_slowly(claim), &put).await
+            }
+            class => {
+                tracing::info!(group = group.0, class = class.label(), trace_id = claim.trace_id, "sender chat let be");
+                self.settle(claim, Settlement::Done).await
+            }
+        }
+    }
+
+    /// A channel is no person, but the log has one column for both.
+    async fn note_what_would_be(&self, group: ChatId, sender: ChatId, trace_id: &str) -> Result<(), StoreError> {
+        self.handler
+            .with_person(UserId(sender.0), group, None, trace_id, |mut person| {
+                person.writes.verifications.push(Verification { group, outcome: "would_delete" });
+                Outcome { writes: person.writes, verdicts: Vec::new() }
+            })
+            .await
+    }
+}

@@ -1,0 +1,210 @@
+//! Buttons under the lines of a log chat: what the group's administrators undo with them.
+
+use frankenstein::methods::BanChatMemberParams;
+use nezuko_shared::limiter::{Budget, Urgency};
+use nezuko_telegram::{CallError, ChatId, ErrorClass, Limits, Standing, UserId};
+
+use super::{
+    Sender,
+    answer::{Admin, Said},
+};
+use crate::{
+    buttons::{Button, Kind},
+    facts::{EventOrder, Setting, set},
+    intent::{Claim, Press},
+    store::{Audit, LogLine, StoreError, Verification},
+    texts::{Texts, Word},
+};
+
+/// For so long a line can be undone.
+const UNDONE_WITHIN_MS: i64 = 7 * 24 * 3_600_000;
+
+/// What can be done about a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Undo {
+    /// Our mute is lifted, until they leave.
+    Free,
+    /// They may write without having joined.
+    Exempt,
+    /// They are out for good.
+    Ban,
+}
+
+impl Undo {
+    pub(super) const ALL: [Self; 3] = [Self::Free, Self::Exempt, Self::Ban];
+
+    pub(super) const fn word(self) -> Word {
+        Word(match self {
+            Self::Free => "free",
+            Self::Exempt => "exempt",
+            Self::Ban => "ban",
+        })
+    }
+
+    /// Under the line of this number.
+    pub(super) const fn button(self, line: i64) -> Button {
+        Button { kind: Kind::Undo, row: line, argument: [self as u8, 0] }
+    }
+
+    fn of(button: Button) -> Option<Self> {
+        Self::ALL.into_iter().find(|undo| *undo as u8 == button.argument[0])
+    }
+}
+
+/// What came of it.
+enum Undone {
+    Done,
+    /// It was so before.
+    Unchanged,
+    /// Telegram does not let us.
+    Refused,
+    /// Telegram does not answer now.
+    Unknown,
+    Migrated(ChatId),
+}
+
+impl Sender {
+    /// Does what a button under a line says, for administrators of the group that the line is about. `None`: the button
+    /// does nothing any more.
+    pub(super) async fn undo(&self, claim: &Claim, press: &Press, button: Button) -> Result<Option<Said>, StoreError> {
+        let store = &self.handler.store;
+        let line = store.line(button.row).await?.filter(|line| self.now_ms() < line.at_ms + UNDONE_WITHIN_MS);
+        let Some((LogLine { group, user: Some(user), .. }, undo)) = line.zip(Undo::of(button)) else { return Ok(None) };
+        let facts = store.chat(group).await?.chat.facts;
+        let settings = facts.settings.in_force();
+        if settings.log_chat != Some(press.group) {
+            return Ok(None);
+        }
+        let texts = Texts(settings.language);
+        match self.is_admin(group, press.user).await? {
+            Admin::Is => {}
+            other => return self.refusal(claim, group, texts, &other).await,
+        }
+        let undone = match undo {
+            Undo::Free => self.free(claim, press, group, user).await?,
+            Undo::Exempt => self.exempt(claim, press, group, user).await?,
+            Undo::Ban => self.ban(claim, press, group, user).await?,
+        };
+        Ok(Some(match undone {
+            Undone::Done => Said::in_passing(texts.press_done(), "undone").audited(Audit {
+                chat: group,
+                actor: press.user,
+                subject: user.0,
+                action: format!("undo: {}", undo.word().0),
+                detail: String::new(),
+                trace_id: claim.trace_id.clone(),
+            }),
+            Undone::Unchanged => Said::in_passing(texts.press_unchanged(), "unchanged"),
+            Undone::Refused => Said::as_alert(texts.press_refused(), "refused"),
+            Undone::Unknown => Said::in_passing(texts.press_unknown(), "unknown"),
+            Undone::Migrated(new) => return self.refusal(claim, group, texts, &Admin::Migrated(new)).await,
+        }))
+    }
+
+    /// As if the administrator had lifted our mute with their own hands.
+    async fn free(&self, claim: &Claim, press: &Press, group: ChatId, user: UserId) -> Result<Undone, StoreError> {
+        let now_ms = self.now_ms();
+        let mut undone = Undone::Unchanged;
+        self.handler
+            .with_person(user, group, None, &claim.trace_id, |mut person| {
+                let mark = person.mark(group);
+                let held = |member: &crate::facts::Member| member.waiting || member.limits(mark, now_ms).ours;
+                if person.known(group).is_some_and(|member| held(member) && !member.allowed_by_admin()) {
+                    person.member(group).apply_word(order_of(press), Limits::Free);
+                    undone = Undone::Done;
+                }
+                person.finish(group)
+            })
+            .await?;
+        Ok(undone)
+    }
+
+    async fn exempt(&self, claim: &Claim, press: &Press, group: ChatId, user: UserId) -> Result<Undone, StoreError> {
+        let allowed = Setting { value: true, update_id: press.update_id, received_ms: press.received_ms };
+        let mut undone = Undone::Unchanged;
+        self.handler
+            .with_person(user, group, None, &claim.trace_id, |mut person| {
+                let was_allowed = person.known(group).is_some_and(crate::facts::Member::is_allowed);
+                if !was_allowed && set(&mut person.member(group).allowed, allowed) {
+                    undone = Undone::Done;
+                }
+                person.finish(group)
+            })
+            .await?;
+        Ok(undone)
+    }
+
+    /// As if the administrator had banned them with their own hands: what they impose is theirs to lift. Banning twice does
+    /// no harm.
+    async fn ban(&self, claim: &Claim, press: &Press, group: ChatId, user: UserId) -> Result<Undone, StoreError> {
+        if !self.impose_ban(claim, press, group, user).await? {
+            return Ok(Undone::Unchanged);
+        }
+        if self.permits.leave(Budget::Restriction, Urgency::Urgent, Some(group)).await.is_err() {
+            return self.withdraw_ban(claim, press, group, user, Undone::Unknown).await;
+        }
+        let params = BanChatMemberParams::builder().chat_id(group.0).user_id(user.0.cast_unsigned()).build();
+        let banned: Result<bool, CallError> = self.call("banChatMember", &params).await;
+        let undone = match banned.map_err(|error| error.class()) {
+            Ok(_) | Err(ErrorClass::AlreadyDone) => {
+                self.handler
+                    .with_person(user, group, None, &claim.trace_id, |mut person| {
+                        person.writes.verifications.push(Verification { group, outcome: "banned" });
+                        person.finish_unchanged(group)
+                    })
+                    .await?;
+                return Ok(Undone::Done);
+            }
+            // It may have been done.
+            Err(ErrorClass::Ambiguous) => return Ok(Undone::Unknown),
+            Err(ErrorClass::Migrated(new)) => Undone::Migrated(new),
+            Err(class @ ErrorClass::RetryAfter(_)) => {
+                self.obey(Budget::Restriction, Some(group), class).await;
+                Undone::Unknown
+            }
+            Err(ErrorClass::Retry) => Undone::Unknown,
+            Err(_) => Undone::Refused,
+        };
+        self.withdraw_ban(claim, press, group, user, undone).await
+    }
+
+    /// Before the call, or its echo would be taken for something that nobody wants. Returns whether they are not banned yet.
+    async fn impose_ban(&self, claim: &Claim, press: &Press, group: ChatId, user: UserId) -> Result<bool, StoreError> {
+        let mut is_new = false;
+        self.handler
+            .with_person(user, group, None, &claim.trace_id, |mut person| {
+                let event = person.known(group).and_then(|member| member.event);
+                is_new = event.is_none_or(|event| event.standing != Standing::Banned);
+                if is_new {
+                    person.member(group).apply_word(order_of(press), Limits::Banned { until: 0 });
+                }
+                person.finish_unchanged(group)
+            })
+            .await?;
+        Ok(is_new)
+    }
+
+    /// The ban did not come about: nobody imposes it.
+    async fn withdraw_ban(
+        &self,
+        claim: &Claim,
+        press: &Press,
+        group: ChatId,
+        user: UserId,
+        undone: Undone,
+    ) -> Result<Undone, StoreError> {
+        self.handler
+            .with_person(user, group, None, &claim.trace_id, |mut person| {
+                let member = person.member(group);
+                member.theirs = member.theirs.filter(|theirs| theirs.order != order_of(press));
+                person.finish(group)
+            })
+            .await?;
+        Ok(undone)
+    }
+}
+
+/// When the administrator said so.
+const fn order_of(press: &Press) -> EventOrder {
+    EventOrder { date: press.received_ms / 1000, update_id: press.update_id }
+}
