@@ -138,6 +138,26 @@ mod waiting {
     }
 
     #[test]
+    fn who_comes_in_waits_anew_and_what_is_told_late_changes_nothing() {
+        let mut member = Member::default();
+        member.waits(true, true, MS);
+        member.apply_event(BOT, UpdateId(5), &change(ANN, T + 5, LEFT, FREE), mark());
+        assert_eq!(member.wait, None, "they had waited outside, for having written from there");
+        member.waits(true, true, MS + 6_000);
+        let anew = member.wait;
+        for told_late in [change(ANN, T + 1, LEFT, FREE), change(ANN, T + 5, LEFT, FREE)] {
+            member.apply_event(BOT, UpdateId(5), &told_late, mark());
+            assert_eq!(member.wait, anew, "{told_late:?}");
+        }
+        member.apply_event(BOT, UpdateId(6), &change(ADMIN, T + 7, FREE, muted(theirs(0))), mark());
+        assert_eq!(member.wait, anew, "they were in already");
+        member.waits(false, false, MS + 8_000);
+        let over = member.wait;
+        member.apply_event(BOT, UpdateId(7), &change(ANN, T + 9, LEFT, FREE), mark());
+        assert_eq!((member.wait, over.is_some()), (over, true), "it is kept for those who begin again at once");
+    }
+
+    #[test]
     fn e34_who_begins_to_wait_again_at_once_is_not_shown_at_once() {
         let mut member = Member::default();
         let shown = |member: &mut Member, waiting, now_ms| {
