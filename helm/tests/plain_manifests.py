@@ -1,6 +1,7 @@
 """Makes the plain manifests in k8s/ and the alerts of compose.yaml from the chart, so that there is one place to change: `make k8s`
 writes them, tests compare."""
 
+import copy
 import sys
 
 import yaml
@@ -34,8 +35,11 @@ def made():
         files.setdefault(f"base/{entry['metadata']['labels']['app.kubernetes.io/component']}.yaml", []).append(entry)
     for entry in prod:
         files.setdefault(f"overlays/prod/{entry['kind'].lower()}.yaml", []).append(entry)
-    # The same rules for a Prometheus without operator, which takes a file.
-    files["compose/alerts.yaml"] = [find(prod, "PrometheusRule", "nezuko-metrics")["spec"]]
+    # The same rules for a Prometheus without operator, which takes a file; there is one fleet, and no namespace to route by.
+    rules = copy.deepcopy(find(prod, "PrometheusRule", "nezuko-metrics")["spec"])
+    for alert in (rule for group in rules["groups"] for rule in group["rules"] if "alert" in rule):
+        del alert["labels"]["namespace"], alert["labels"]["service"]
+    files["compose/alerts.yaml"] = [rules]
     return {path: HEADER + yaml.dump_all(entries, Dumper=Dumper, sort_keys=False, width=1000) for path, entries in files.items()}
 
 

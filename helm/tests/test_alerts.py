@@ -63,8 +63,21 @@ class Rules(unittest.TestCase):
         self.assertEqual([heading for heading in headings if heading.startswith("Nezuko")], list(self.alerts))
         for name, rule in self.alerts.items():
             self.assertEqual(rule["annotations"]["runbook_url"], f"{RUNBOOK_URL}#{name.lower()}")
+            self.assertNotIn("runbook", rule["annotations"])
         _, without = rules({"prometheusRule": {"runbookUrl": ""}})
-        self.assertEqual([name for name, rule in without.items() if "runbook_url" in rule["annotations"]], [])
+        for name, rule in without.items():
+            self.assertEqual(rule["annotations"]["runbook"], f"docs/runbook.md#{name.lower()}")
+            self.assertNotIn("runbook_url", rule["annotations"])
+
+    def test_each_rule_names_its_release_whatever_its_expression_keeps(self):
+        objects = render(profile("ha"), namespace="bots", release="main")
+        for group in find(objects, "PrometheusRule", "main-nezuko-metrics")["spec"]["groups"]:
+            for rule in group["rules"]:
+                if "alert" in rule:
+                    told = {key: rule["labels"][key] for key in ("namespace", "service")}
+                    self.assertEqual(told, {"namespace": "bots", "service": "main-nezuko-metrics"}, rule["alert"])
+                else:
+                    self.assertEqual(rule["expr"].count("sum by (namespace, service, bot_id)"), 2, rule["record"])
 
     def test_the_backlog_s_alerts_follow_its_limit(self):
         _, alerts = rules({"settings": {"MAX_BACKLOG": 2000000}})

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import yaml
 
-from chart import ROOT
+from chart import CHART, REQUIRED, ROOT, find, render
 from promql import documented
 from test_dashboards import every
 from test_images import COMPOSE, DOCKERFILE
 
+# What the migration may take.
+DEADLINE = find(render(REQUIRED), "Job", "nezuko-migrate")["spec"]["activeDeadlineSeconds"]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
@@ -30,6 +32,17 @@ def blocks(document, language="sh"):
         heading, _, text = section.partition("\n")
         found[heading] = re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     return found
+
+
+def without_namespace(text):
+    """Commands to a cluster that do not say in which namespace."""
+    return [command for command in re.findall(r"\bkubectl [^`\n]*", text) if not command.startswith("kubectl --namespace $NS ")]
+
+
+def impatient(text):
+    """Commands of Helm that change a release and end before it runs, or before the migration may."""
+    wanted = f"--wait --timeout {DEADLINE // 60 + 1}m"
+    return [command for command in re.findall(r"\bhelm (?:install|upgrade|rollback) [^`\n]*", text) if wanted not in command]
 
 
 class Links(unittest.TestCase):
@@ -62,6 +75,11 @@ class Runbook(unittest.TestCase):
         self.assertTrue(reasons)
         self.assertEqual([reason for reason in reasons if f"| `{reason}` |" not in self.text], [])
 
+    def test_its_commands_say_in_which_namespace(self):
+        self.assertEqual(without_namespace(self.text), [])
+        self.assertIn("kubectl --namespace $NS", self.text)
+        self.assertEqual(without_namespace("`kubectl get pods`, `kubectl --namespace $NS get pods`"), ["kubectl get pods"])
+
     def test_it_and_the_objectives_name_metrics_that_exist(self):
         names = {re.sub("_(bucket|count|sum)$", "", name) for name in documented()}
         for name in ("runbook.md", "slo.md"):
@@ -75,6 +93,27 @@ class Runbook(unittest.TestCase):
         named = set(re.findall(r"(?<!\*)\*(\w[^*]*\w)\*(?!\*)", self.text.replace("\n", " ")))
         self.assertIn("Telemetry dropped", named)
         self.assertEqual(named - known, set())
+
+
+class Deploying(unittest.TestCase):
+    def test_helm_waits_for_the_migration_and_for_the_pods(self):
+        for document in (*DOCUMENTS, CHART / "templates/NOTES.txt"):
+            self.assertEqual(impatient(document.read_text()), [], document.name)
+        self.assertIn("helm upgrade", (ROOT / "docs/deploy.md").read_text())
+        for short in ("helm upgrade nezuko helm/nezuko", "helm rollback nezuko --wait --timeout 15m", "helm install nezuko . --timeout 16m"):
+            self.assertEqual(impatient(f"`{short}`"), [short])
+
+    def test_documents_know_the_workers_connections_and_how_long_a_statement_may_take(self):
+        code = (ROOT / "shared/src/database.rs").read_text()
+        each = int(re.findall(r"\.max_connections\((\d+)\)", code)[0])
+        usual, long = (re.search(rf'const {name}: &str = ".*?statement_timeout = \'(\d+)s\'', code)[1] for name in ("POSTGRES_SESSION", "LONG_STATEMENTS"))
+        database, deploy = (re.sub(r"\s+", " ", (ROOT / "docs" / name).read_text()) for name in ("database.md", "deploy.md"))
+        self.assertIn(f"Each worker has at most {each} connections", database)
+        self.assertIn(f"after {usual} s, the few that are known to take long after {long} s", database)
+        most = yaml.safe_load((CHART / "values.yaml").read_text())["worker"]["autoscaling"]["maxReplicas"]
+        # One more while they are replaced, and 10 for others.
+        self.assertIn(f"must be {each} for each worker, {each} for one more", deploy)
+        self.assertIn(f"{each * 3 + 10} for two workers, {each * (most + 1) + 10} for the ten", deploy)
 
 
 class OnOneMachine(unittest.TestCase):

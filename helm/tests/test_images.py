@@ -111,6 +111,13 @@ class Compose(unittest.TestCase):
         for rule in (rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]):
             self.assertIn('namespace="nezuko",service="nezuko-metrics"', rule["expr"])
 
+    def test_alerts_name_no_namespace_and_their_section_of_the_runbook(self):
+        alerts = [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"] if "alert" in rule]
+        self.assertTrue(alerts)
+        for alert in alerts:
+            self.assertEqual(set(alert["labels"]), {"severity"})
+            self.assertEqual(alert["annotations"]["runbook"], f"docs/runbook.md#{alert['alert'].lower()}")
+
     def test_no_secret_stands_in_it(self):
         for name, service in self.file["services"].items():
             for variable, value in service.get("environment", {}).items():

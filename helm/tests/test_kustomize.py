@@ -66,6 +66,17 @@ class Overlays(unittest.TestCase):
             self.assertEqual(find(self.built["dev"], "Deployment", name)["spec"]["replicas"], 1)
             self.assertNotIn("replicas", find(self.built["prod"], "Deployment", name)["spec"])
 
+    def test_a_gateway_that_nothing_scales_asks_for_little(self):
+        for overlay, wanted in (("dev", "100m"), ("prod", "500m")):
+            (container,) = find(self.built[overlay], "Deployment", "nezuko-gateway")["spec"]["template"]["spec"]["containers"]
+            self.assertEqual(container["resources"]["requests"], {"cpu": wanted, "memory": "32Mi"})
+
+    def test_alerts_of_prod_name_namespace_and_section(self):
+        groups = find(self.built["prod"], "PrometheusRule", "nezuko-metrics")["spec"]["groups"]
+        for alert in (rule for group in groups for rule in group["rules"] if "alert" in rule):
+            self.assertEqual((alert["labels"]["namespace"], alert["labels"]["service"]), ("nezuko", "nezuko-metrics"))
+            self.assertEqual(alert["annotations"]["runbook"], f"docs/runbook.md#{alert['alert'].lower()}")
+
     def test_a_sidecar_of_grafana_finds_the_dashboards_of_the_chart_in_prod(self):
         found = [entry for entry in self.built["prod"] if entry["kind"] == "ConfigMap"]
         content = {path: json.loads(text) for entry in found for path, text in entry["data"].items()}

@@ -159,6 +159,15 @@ class Scaling(unittest.TestCase):
         answer = (ROOT / "shared/src/ops/scaling.rs").read_text()
         self.assertIn(f'"{trigger["metadata"]["valueLocation"]}": ', answer)
 
+    def test_another_gateway_is_started_by_a_third_of_a_core_each(self):
+        objects = render(merged(REQUIRED, {"gateway": {"autoscaling": {"enabled": True}}}))
+        (metric,) = find(objects, "HorizontalPodAutoscaler", "nezuko-gateway")["spec"]["metrics"]
+        requested = container(objects, "gateway")["resources"]["requests"]["cpu"]
+        self.assertEqual((requested, metric["resource"]["target"]["averageUtilization"]), ("500m", 60))
+        # Where nothing scales, little is asked for.
+        small = container(render(profile("minimal")), "gateway")["resources"]
+        self.assertEqual(small, {"requests": {"cpu": "100m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}})
+
     def test_workers_are_as_many_as_the_values_say_where_nobody_scales_them(self):
         objects = render(REQUIRED)
         self.assertEqual(find(objects, "Deployment", "nezuko-worker")["spec"]["replicas"], 2)
@@ -214,7 +223,12 @@ class Network(unittest.TestCase):
         return [(tuple(port["port"] for port in rule["ports"]), rule.get("to")) for rule in policy["egress"]]
 
     def test_pods_reach_what_they_need_and_nothing_else(self):
-        dns, redis, postgres, telegram = ((53, 53), None), ((6379,), None), ((5432,), None), ((443,), None)
+        cluster_dns = {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
+            "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
+        }
+        dns = ((53, 53), [cluster_dns, {"ipBlock": {"cidr": "169.254.20.10/32"}}])
+        redis, postgres, telegram = ((6379,), None), ((5432,), None), ((443,), None)
         self.assertEqual(self.reached({}, "gateway"), [dns, redis, telegram])
         self.assertEqual(self.reached({}, "worker"), [dns, redis, postgres, telegram])
         self.assertEqual(self.reached({}, "migrate"), [dns, postgres])
@@ -241,6 +255,18 @@ class Network(unittest.TestCase):
         found = self.reached({"networkPolicy": {"redisTo": peers, "redisPorts": [26379, 6379]}}, "gateway")
         self.assertEqual(found[1], ((26379, 6379), peers))
 
+    def test_names_are_asked_of_whom_the_values_say(self):
+        for peers, wanted in (([{"ipBlock": {"cidr": "10.0.0.10/32"}}],) * 2, ([], None)):
+            for component in ("gateway", "worker", "migrate"):
+                self.assertEqual(self.reached({"networkPolicy": {"dnsTo": peers}}, component)[0], ((53, 53), wanted))
+
+    def test_strict_policies_have_no_open_end(self):
+        policies = [entry["spec"] for entry in render(profile("secure")) if entry["kind"] == "NetworkPolicy"]
+        self.assertEqual(len(policies), 3)
+        for policy in policies:
+            self.assertTrue(all(rule.get("to") for rule in policy["egress"]))
+            self.assertTrue(all(rule.get("from") for rule in policy["ingress"]))
+
     def test_only_the_webhook_and_the_operations_port_are_reached(self):
         policies = render(profile("secure"))
         ports = {
@@ -257,11 +283,17 @@ class Notes(unittest.TestCase):
             self.assertIn(part, notes)
         self.assertIn("https://bot.example.org/webhook/<bot id>", render_files(profile("secure"))["NOTES.txt"])
 
+    def test_they_say_when_to_look_and_who_is_asked_for_names(self):
+        for values, said in (({}, True), ({"networkPolicy": {"dnsTo": []}}, False)):
+            notes = render_files(merged(REQUIRED, values))["NOTES.txt"]
+            self.assertIn("when the pods are ready (helm upgrade --wait --timeout 16m waits for them)", notes)
+            self.assertEqual("Names are asked of networkPolicy.dnsTo alone." in notes, said)
+
     def test_they_say_whether_anybody_is_told_when_something_fails(self):
         url = {"prometheusRule": {"runbookUrl": "https://git.example.org/runbook.md"}}
         for values, said in (
             (profile("minimal"), "nobody is told"),
-            (profile("ha"), "alerts carry no link"),
+            (profile("ha"), "alerts name their section of docs/runbook.md and carry no link"),
             (merged(profile("ha"), url), "Alerts link to https://git.example.org/runbook.md."),
         ):
             self.assertIn(said, render_files(values)["NOTES.txt"])

@@ -48,6 +48,17 @@ WRONG = {
         "networkPolicy.collectorTo",
     ),
     "reports that no policy lets out": (merged(profile("secure"), {"sentry": {"existingSecret": "sentry"}}), "networkPolicy.sentryTo"),
+    "traces to a port that no policy opens": (
+        {"settings": {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317/below"}},
+        "networkPolicy.collectorPorts must contain 4317, the port of settings.OTEL_EXPORTER_OTLP_ENDPOINT",
+    ),
+    "traces by http to no port": ({"settings": {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://[2001:db8::4318]"}}, "collectorPorts must contain 80,"),
+    "traces by https to no port": ({"settings": {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector"}}, "collectorPorts must contain 443,"),
+    "a Bot API server at a port that no policy opens": (
+        {"settings": {"TELEGRAM_API_URL": "http://bot-api:8081"}},
+        "networkPolicy.telegramPorts must contain 8081, the port of settings.TELEGRAM_API_URL",
+    ),
+    "the port of Telegram closed": ({"networkPolicy": {"telegramPorts": [8081]}}, "networkPolicy.telegramPorts must contain 443,"),
     "more traces than there are": ({"settings": {"OTEL_TRACES_SAMPLER_ARG": 2}}, "/settings/OTEL_TRACES_SAMPLER_ARG"),
     "Redis streams of no bot": (
         {"worker": {"autoscaling": merged(REDIS_STREAMS, {"redisStreams": {"botIds": []}})}},
@@ -69,6 +80,7 @@ WRONG = {
     "an ingress without TLS": ({"ingress": {"enabled": True, "host": "bot.example.org"}}, "/ingress/tlsSecret"),
     "an authority of no ConfigMap": ({"authorities": {"systemKey": "all.pem"}}, "/authorities/existingConfigMap"),
     "strict policies with an open end": ({"networkPolicy": {"strict": True}}, "/networkPolicy/redisTo"),
+    "strict policies that let anybody answer for names": (merged(profile("secure"), {"networkPolicy": {"dnsTo": []}}), "/networkPolicy/dnsTo"),
     "strict policies that are off": (merged(profile("secure"), {"networkPolicy": {"enabled": False}}), "/networkPolicy/enabled"),
     "a pod without requests": ({"worker": {"resources": {"requests": None}}}, "/worker/resources"),
     "more gateways at least than at most": ({"gateway": {"autoscaling": {"minReplicas": 11}}}, "gateway.autoscaling: minReplicas"),
@@ -100,6 +112,11 @@ class Values(unittest.TestCase):
 
     def test_what_must_be_given_is_enough(self):
         self.assertTrue(render(REQUIRED))
+
+    def test_addresses_whose_ports_are_open_are_taken(self):
+        elsewhere = {"TELEGRAM_API_URL": "http://bot-api:8081", "OTEL_EXPORTER_OTLP_ENDPOINT": "https://[2001:db8::1]"}
+        for policy in ({"telegramPorts": [443, 8081], "collectorPorts": [443]}, {"enabled": False}):
+            self.assertTrue(render(merged(REQUIRED, {"settings": elsewhere, "networkPolicy": policy})))
 
 
 if __name__ == "__main__":

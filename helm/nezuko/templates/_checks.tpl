@@ -18,11 +18,28 @@
 {{- fail "networkPolicy.sentryTo must say where Sentry is, since networkPolicy.strict is set" -}}
 {{- end -}}
 {{- end -}}
+{{- if .Values.networkPolicy.enabled -}}
+{{- $policy := .Values.networkPolicy -}}
+{{- $telegram := .Values.settings.TELEGRAM_API_URL | default "https://api.telegram.org" -}}
+{{- include "nezuko.checks.port" (list "TELEGRAM_API_URL" $telegram "telegramPorts" $policy.telegramPorts) -}}
+{{- with .Values.settings.OTEL_EXPORTER_OTLP_ENDPOINT -}}
+{{- include "nezuko.checks.port" (list "OTEL_EXPORTER_OTLP_ENDPOINT" . "collectorPorts" $policy.collectorPorts) -}}
+{{- end -}}
+{{- end -}}
 {{- $url := .Values.settings.WEBHOOK_URL | default "" -}}
 {{- if and .Values.ingress.enabled $url (ne (get (urlParse $url) "hostname") .Values.ingress.host) -}}
 {{- fail "settings.WEBHOOK_URL must lead to ingress.host" -}}
 {{- end -}}
 {{- if and .Values.ingress.enabled (trimAll "/" (get (urlParse $url) "path")) -}}
 {{- fail "settings.WEBHOOK_URL must have no path: the ingress leads /webhook to the gateways as it is" -}}
+{{- end -}}
+{{- end }}
+
+{{/* That policies let pods reach the port of an address. Takes the setting's name and the address, the value's name and the ports. */}}
+{{- define "nezuko.checks.port" -}}
+{{- $url := urlParse (index . 1) -}}
+{{- $port := trimPrefix ":" (regexFind ":[0-9]+$" $url.host) | default (eq $url.scheme "http" | ternary "80" "443") -}}
+{{- if not (has $port (index . 3 | toStrings)) -}}
+{{- fail (printf "networkPolicy.%s must contain %s, the port of settings.%s" (index . 2) $port (index . 0)) -}}
 {{- end -}}
 {{- end }}
