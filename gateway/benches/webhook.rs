@@ -1,9 +1,11 @@
-//! The gateway beside a bare axum handler and one that only adds to the stream, in one run: processor time of each server and
-//! of Redis for an update, at saturation over 64 connections. Run by `make bench`.
+//! The gateway beside a bare axum handler and one that only adds to the stream, and with 1 % of its traces recorded beside
+//! none, in one run: processor time of each server and of Redis for an update, at saturation over 64 connections. Run by
+//! `make bench`.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::{
     env,
+    hint::black_box,
     net::SocketAddr,
     path::Path,
     sync::{
@@ -15,6 +17,8 @@ use std::{
 
 use axum::{Router, body::Bytes, extract::State, http::HeaderMap, http::StatusCode, routing::post};
 use loadtest::drive::{Program, page};
+use nezuko_shared::telemetry::metrics::{Metrics, WebhookOutcome};
+use nezuko_telegram::BotId;
 use redis::aio::MultiplexedConnection;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -28,6 +32,12 @@ const SECRET: &str = "bench-secret-0123456789";
 const BOT: i64 = 7_000_000_003;
 const STREAM: &str = "nezuko:{7000000003.0}:updates";
 const PORT: &str = "NEZUKO_BENCH_PORT";
+const SERVERS: [(Server, &str); 4] = [
+    (Server::Bare, "bare axum"),
+    (Server::Adding, "axum + XADD"),
+    (Server::Gateway, "nezuko-gateway"),
+    (Server::Traced, "  with 1 % traces"),
+];
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +48,8 @@ enum Server {
     Adding,
     /// The program.
     Gateway,
+    /// The program that records one trace in a hundred and sends it to a collector.
+    Traced,
 }
 
 /// What an update costs, µs of processor time.
@@ -101,12 +113,12 @@ async fn measure() {
     std::fs::create_dir_all(&dir).unwrap();
     let client = redis::Client::open(redis_url.as_str()).unwrap();
     let mut redis = client.get_multiplexed_async_connection().await.unwrap();
-    let servers = [Server::Bare, Server::Adding, Server::Gateway];
-    let mut costs = [const { Vec::new() }; 3];
-    let mut memory = [0.0; 3];
+    let collector = collector().await;
+    let mut costs = [const { Vec::new() }; SERVERS.len()];
+    let mut memory = [0.0; SERVERS.len()];
     for round in 1..=ROUNDS {
-        for (place, server) in servers.into_iter().enumerate() {
-            let (program, address) = start(server, &redis_url, &dir).await;
+        for (place, (server, _)) in SERVERS.into_iter().enumerate() {
+            let (program, address) = start(server, &redis_url, &collector.address, &dir).await;
             drive(address, UPDATES / 10).await; // Caches, connections and branch predictors are warm then.
             redis::cmd("DEL").arg(STREAM).query_async::<()>(&mut redis).await.unwrap();
             let (before, redis_before, began) = (program.cpu_time(), redis_cpu(&mut redis).await, Instant::now());
@@ -133,6 +145,7 @@ async fn measure() {
         }
     }
     std::fs::remove_dir_all(&dir).unwrap();
+    assert!(collector.batches.load(Ordering::Relaxed) > 0, "traces have been recorded");
     let median = |place: usize, of: fn(&Cost) -> f64| {
         let mut all: Vec<f64> = costs[place].iter().map(of).collect();
         all.sort_by(f64::total_cmp);
@@ -140,7 +153,7 @@ async fn measure() {
     };
     println!("\n{UPDATES} updates of {} bytes over {CONNECTIONS} connections, medians of {ROUNDS}", update(1).len());
     println!("{:<22}{:>10}{:>10}{:>10}{:>8}", "", "server µs", "Redis µs", "updates/s", "MB");
-    for (place, name) in ["bare axum", "axum + XADD", "nezuko-gateway"].into_iter().enumerate() {
+    for (place, (_, name)) in SERVERS.into_iter().enumerate() {
         println!(
             "{name:<22}{:>10.1}{:>10.1}{:>10.0}{:>8.1}",
             median(place, |cost| cost.server),
@@ -151,9 +164,45 @@ async fn measure() {
     }
     let ratio = |of: usize, to: usize| median(of, |cost| cost.server) / median(to, |cost| cost.server);
     println!("gateway = {:.2} × bare axum (at most 2.0), {:.2} × axum + XADD (at most 1.4)", ratio(2, 0), ratio(2, 1));
+    let server = |place| median(place, |cost| cost.server);
+    let (counting, with_all) = (counting(), server(3));
+    let with_none = server(2) - counting;
+    println!(
+        "metrics take {counting:.2} µs of it; with metrics and 1 % traces {:.2} × with none (at most 1.10)",
+        with_all / with_none
+    );
 }
 
-async fn start(server: Server, redis_url: &str, dir: &Path) -> (Program, SocketAddr) {
+/// What a gateway records about an update that it stores, µs.
+fn counting() -> f64 {
+    const TIMES: u32 = 1_000_000;
+    let metrics = Metrics::new(BotId(BOT), "");
+    let began = Instant::now();
+    for _ in 0..TIMES {
+        metrics.webhook_answered(black_box(WebhookOutcome::Stored), black_box(Duration::from_micros(700)));
+    }
+    began.elapsed().as_secs_f64() * 1e6 / f64::from(TIMES)
+}
+
+/// Takes traces in, in this process, whose processor time is not counted.
+struct Collector {
+    address: String,
+    batches: Arc<AtomicUsize>,
+}
+
+async fn collector() -> Collector {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let batches = Arc::<AtomicUsize>::default();
+    let counted = batches.clone();
+    let take = post(async move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+    });
+    tokio::spawn(async { axum::serve(listener, Router::new().route("/v1/traces", take)).await });
+    Collector { address, batches }
+}
+
+async fn start(server: Server, redis_url: &str, collector: &str, dir: &Path) -> (Program, SocketAddr) {
     let (port, ops_port) = (nezuko_ports::free_port(), nezuko_ports::free_port());
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let own = env::current_exe().unwrap();
@@ -164,7 +213,7 @@ async fn start(server: Server, redis_url: &str, dir: &Path) -> (Program, SocketA
             settings.push(("REDIS_URL", redis_url.to_owned()));
             (own.as_path(), format!("http://{address}/ready"))
         }
-        Server::Gateway => {
+        Server::Gateway | Server::Traced => {
             settings = vec![
                 ("BOT_TOKEN", format!("{BOT}:bench-token-that-opens-nothing")),
                 ("WEBHOOK_SECRET", SECRET.to_owned()),
@@ -175,6 +224,10 @@ async fn start(server: Server, redis_url: &str, dir: &Path) -> (Program, SocketA
                 ("OPS_PORT", ops_port.to_string()),
                 ("MAX_BACKLOG", u64::MAX.to_string()),
             ];
+            if server == Server::Traced {
+                settings.push(("OTEL_EXPORTER_OTLP_ENDPOINT", collector.to_owned()));
+                settings.push(("OTEL_TRACES_SAMPLER_ARG", "0.01".to_owned()));
+            }
             (Path::new(env!("CARGO_BIN_EXE_nezuko-gateway")), format!("http://127.0.0.1:{ops_port}/ready"))
         }
     };
