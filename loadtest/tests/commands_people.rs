@@ -64,6 +64,15 @@ async fn e107_whom_an_administrator_allows_is_free_until_disallowed() {
     story.reply(OWNER, written, "/disallow");
     story.says(GROUP, "Ann is treated like everybody else again.").await;
     story.is_muted(ANN, true).await;
+    // Who is freed by hand stays free, whatever the list says.
+    story.act(Act::AdminUnmute { admin: OWNER, chat: GROUP, user: ANN });
+    story.is_muted(ANN, false).await;
+    eventually("the bot is told", async || story.telegram.pending() == 0).await;
+    story.reply(OWNER, written, "/disallow");
+    story.says(GROUP, "Ann is no exception any more, but may go on writing").await;
+    let prompt = story.replies().into_iter().find(|(_, text)| text.contains("may write here")).unwrap().0;
+    story.reply(OWNER, prompt, "/allow");
+    eventually("nobody is meant", async || story.replies().pop().unwrap().1.starts_with("/allow – as a reply")).await;
     story.owner("/allow @second", "Chat may write here without having joined.").await;
     story.owner("/disallow -1001000000012", "Chat is treated like everybody else again.").await;
     story.owner("/allow @nobody", "I cannot find @nobody").await;
@@ -74,9 +83,11 @@ async fn e107_whom_an_administrator_allows_is_free_until_disallowed() {
 async fn protect_takes_several_forwarded_posts_and_no_circles() {
     let story = Story::begin().await;
     story.owner("/protect", "/protect @channel – also several").await;
-    story.owner("/protect @channel @second", "Protected: who writes here must have joined @channel, @second.").await;
+    story.owner("/protect @channel, what?", "/protect @channel – also several").await;
+    story.owner("/protect @channel, @second", "Protected: who writes here must have joined @channel, @second.").await;
     story.owner("/channels", "• @second (-1001000000012)").await;
-    story.owner("/unprotect @channel", "@channel is no longer required.").await;
+    story.owner("/unprotect @channel @second", "/unprotect [@channel]").await;
+    story.owner("/unprotect t.me/channel", "@channel is no longer required.").await;
     story.owner("/unprotect @channel", "That channel is not required here.").await;
     story.owner("/unprotect", "No longer protected.").await;
     // By reply to a forwarded post, also after all was over.

@@ -347,6 +347,12 @@ impl Member {
         self.theirs.is_some_and(allowed) && !planted::has(Bug::AdminsLeaveIgnored)
     }
 
+    /// Whether an administrator lets them write by having freed or added them themselves, which no word to us ends.
+    #[must_use]
+    pub fn is_let_write_by_admin(&self) -> bool {
+        self.allowed_by_admin() || self.added_by_admin() == Some(true)
+    }
+
     /// Takes in what an administrator wants by a word to us, as if they had done it themselves: to free somebody from our
     /// mute, or to limit them.
     pub fn apply_word(&mut self, order: EventOrder, limits: Limits) {
@@ -366,7 +372,7 @@ impl Member {
     pub fn protects(&self, mark: Mark, now_ms: i64) -> bool {
         let ours = self.limits(mark, now_ms).ours || self.mute_until.is_some() || self.call.is_some();
         let theirs = self.theirs.is_some_and(|theirs| theirs.limits.restricts_at(now_ms / 1000));
-        let excepted = self.allowed_by_admin() || self.is_allowed() || self.added_by_admin() == Some(true);
+        let excepted = self.is_allowed() || self.is_let_write_by_admin();
         ours || theirs || self.waiting || self.restored.is_some() || self.ban.is_some() || excepted
     }
 

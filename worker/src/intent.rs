@@ -97,11 +97,11 @@ pub enum Intent {
     },
     /// Effect: decide about a message in the name of a chat.
     SenderChat(SenderMessage),
-    /// Effect: take a chat the right to write in a group.
+    /// State: whether people may write in a group in the name of a chat.
     BanSender {
         /// Where.
         group: ChatId,
-        /// In whose name nobody is to write there.
+        /// In whose name.
         sender: ChatId,
     },
     /// Effect: tell a group's administrators something.
@@ -478,8 +478,21 @@ impl Intent {
 }
 
 /// The kinds that only mark a key to be looked at.
-const STATES: [&str; 12] =
-    ["member", "check", "admit", "adder", "prompt", "panel", "redecide", "recheck", "release", "log", "link", "refuse"];
+const STATES: [&str; 13] = [
+    "member",
+    "check",
+    "admit",
+    "adder",
+    "ban_sender",
+    "prompt",
+    "panel",
+    "redecide",
+    "recheck",
+    "release",
+    "log",
+    "link",
+    "refuse",
+];
 
 /// Whether `key` is that of an intent that only marks it to be looked at: keys begin with the kind.
 #[must_use]

@@ -9,7 +9,7 @@ use nezuko_telegram::{BotId, ChatId, Limits, Standing, UserId};
 pub use self::{
     messages::{OfMessage, OfSenderChat, is_cleaned, is_stale, of_message, of_sender_chat},
     patience::run_out,
-    raid::raid,
+    raid::{raid, raid_counted_since_ms},
 };
 use crate::{
     facts::{Act, Change, ChatFacts, Event, Mark, Member},
@@ -140,6 +140,10 @@ pub fn decide(rule: &Rule<'_>, user: UserId, member: Option<&Member>, now_ms: i6
     let verdict = |decision| Verdict { decision, ask: Vec::new() };
     if is_untouchable(rule.bot, rule.group, user) || member.is_some_and(|member| member.is_bot) {
         return verdict(Decision::HandsOff(Reason::Exempt));
+    }
+    // E76: from outside nobody can be freed, and whoever brings the bot back has everybody decided again.
+    if rule.facts.is_left() {
+        return verdict(Decision::HandsOff(Reason::Suspended));
     }
     if !rule.facts.is_protected() {
         let leave_them = planted::has(Bug::UnprotectLeavesMutes);

@@ -27,7 +27,7 @@ pub fn changed(view: &ChatView, facts: &mut ChatFacts, chat: ChatId, arrived_ms:
     let is_news = |right: &Right| lacking.contains(right) && !facts.told.contains(right);
     if let Some(since_ms) = arrived_ms {
         put.push(tell(chat, About::Arrival, since_ms));
-    } else if [Right::Restrict, Right::Delete].iter().any(is_news) {
+    } else if [Right::Restrict, Right::Delete, Right::Invite].iter().any(is_news) {
         put.push(tell(chat, About::Rights, now_ms));
     }
     if is_news(&Right::Administer) {
@@ -45,6 +45,7 @@ fn lacking(facts: &ChatFacts, is_required: bool) -> BTreeSet<Right> {
     let lacks = [
         (Right::Restrict, in_group && !rights.can_restrict_members),
         (Right::Delete, in_group && !rights.can_delete_messages),
+        (Right::Invite, in_group && leaves_requests(facts)),
         (Right::Administer, is_required && !standing.is_admin()),
     ];
     lacks.into_iter().filter(|(_, lacks)| *lacks).map(|(right, _)| right).collect()
@@ -58,11 +59,18 @@ pub fn missing_here(facts: &ChatFacts) -> Vec<Right> {
     needed.into_iter().filter(|(_, has)| !has).map(|(right, _)| right).collect()
 }
 
+/// Whether the bot is to answer requests to be let in and may not.
+#[must_use]
+pub fn leaves_requests(facts: &ChatFacts) -> bool {
+    facts.settings.join_requests() && !facts.can_admit()
+}
+
 /// Whether the bot is known not to be an administrator of a channel that a group requires.
 #[must_use]
 pub fn is_blind(channel: &ChatFacts) -> bool {
     channel.own().is_some_and(|(standing, _)| !Standing::is_admin(standing))
 }
+
 #[cfg(test)]
 mod tests {
     use nezuko_telegram::{Rights, UpdateId};

@@ -42,6 +42,7 @@ press_refused = Telegram lässt mich das dort nicht tun.
 arrived = Ich sorge dafür, dass in einer Gruppe nur schreibt, wer ihren Kanälen beigetreten ist. Füge mich zuerst auch dem Kanal als Administrator hinzu und schreibe dann hier <code>/protect @kanal</code>.
 arrived_again = Ich bin wieder da, und es gilt wieder, was für diese Gruppe eingestellt war.
 suspended = Ich kann in dieser Gruppe nicht arbeiten. {$missing}
+requests_left = Ich darf in diese Gruppe niemanden einladen: Wer um Einlass bittet, den überlasse ich euch.
 raid_begins = So viele treten bei, dass ich sie nicht mehr einzeln nenne. Wer den Kanälen nicht beigetreten ist, bleibt stumm; wenn es vorbei ist, mache ich weiter wie sonst.
 
 ## Befehle im Allgemeinen
@@ -109,6 +110,7 @@ missing_here = { $right ->
 missing_there = • in {$channel} muss ich Administrator sein
 not_your_channel = Nur ein Administrator von {$channel} kann verlangen, dass man ihm hier beitritt.
 protected = Geschützt: Wer hier schreibt, muss {$channels} beigetreten sein.
+no_way_into = {$channel} hat keinen öffentlichen Namen, und ich darf dort niemanden einladen. Gebt mir dieses Recht, sonst findet keiner hinein, der stumm ist.
 unprotected_channel = {$channel} ist nicht mehr verlangt. Wen ich deshalb stummgeschaltet habe, den befreie ich.
 unprotected = Nicht mehr geschützt. Alle, die ich stummgeschaltet habe, befreie ich.
 not_required = Dieser Kanal ist hier nicht verlangt.
@@ -123,6 +125,8 @@ status = { $state ->
    *[unprotected] Diese Gruppe ist <b>nicht geschützt</b>.
   }
 status_dry_run = <b>Probelauf:</b> Es geschieht nichts, es wird nur im Protokollkanal gesagt.
+status_keeps_messages = Ich darf hier keine Nachrichten löschen: Was jemand schreibt, ehe er stumm ist, bleibt stehen.
+status_raid = <b>Ansturm:</b> So viele treten bei, dass sie nur gezählt werden.
 status_counts = Es warten: {$waiting}. Von mir stummgeschaltet: {$muted}.
 status_hour = Letzte Stunde: {$mutes} stummgeschaltet, {$releases} befreit, {$checks} geprüft.
 channels_none = Hier ist kein Kanal verlangt. /protect @kanal verlangt einen.
@@ -145,6 +149,7 @@ verify_in_private_button = Privat noch einmal prüfen
 
 allowed = {$name} darf hier ohne Beitritt schreiben.
 disallowed = {$name} wird wieder wie alle behandelt.
+disallowed_in_vain = {$name} ist keine Ausnahme mehr, darf aber weiter schreiben: Ein Administrator hat die Person befreit oder hinzugefügt. Schränkt sie selbst ein, wenn das nicht gemeint ist.
 
 ## Einstellungen
 

@@ -42,6 +42,7 @@ press_refused = Telegram does not let me do that there.
 arrived = I see to it that only members of a group's channels write in the group. To begin, add me to the channel as an administrator, too, and write <code>/protect @channel</code> here.
 arrived_again = I am back, and what was set for this group is in force again.
 suspended = I cannot do my work in this group. {$missing}
+requests_left = I may not invite users to this group: whoever asks to be let in is left to you.
 raid_begins = So many people join that I no longer name them one by one. Whoever has not joined the channels stays muted; I go on as usual when it is over.
 
 ## Commands in general
@@ -109,6 +110,7 @@ missing_here = { $right ->
 missing_there = • in {$channel} I need to be an administrator
 not_your_channel = Only an administrator of {$channel} can have it required here.
 protected = Protected: who writes here must have joined {$channels}.
+no_way_into = {$channel} has no public name, and I may not invite users there. Give me that right, or whoever is muted finds no way in.
 unprotected_channel = {$channel} is no longer required. Whom I muted for it is being freed.
 unprotected = No longer protected. Everybody whom I muted is being freed.
 not_required = That channel is not required here.
@@ -123,6 +125,8 @@ status = { $state ->
    *[unprotected] This group is <b>not protected</b>.
   }
 status_dry_run = <b>Dry run:</b> nothing is done, only said in the log channel.
+status_keeps_messages = I may not delete messages here: what somebody writes before they are muted stays.
+status_raid = <b>Raid:</b> so many people join that they are only counted.
 status_counts = Waiting: {$waiting}. Muted by me: {$muted}.
 status_hour = Last hour: {$mutes} muted, {$releases} freed, {$checks} checked.
 channels_none = No channel is required here. /protect @channel requires one.
@@ -145,6 +149,7 @@ verify_in_private_button = Check again in private
 
 allowed = {$name} may write here without having joined.
 disallowed = {$name} is treated like everybody else again.
+disallowed_in_vain = {$name} is no exception any more, but may go on writing: an administrator has freed or added them. Restrict them yourself if that is not meant.
 
 ## Settings
 

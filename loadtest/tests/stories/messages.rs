@@ -117,6 +117,15 @@ async fn e1_e2_e4_e5_foreign_channels_are_silenced_and_the_groups_own_never() {
     town.has_heard().await;
     assert!(stands(&town, NEWS) && town.standing(GROUP, UserId::TELEGRAM) == 1, "its own channel");
     assert!(stands(&town, GROUP), "an anonymous administrator");
+    town.say(OWNER, GROUP, &format!("/allow {TALKS}"));
+    eventually("it is let write again", async || !banned().await).await;
+    speak(TALKS);
+    town.has_heard().await;
+    assert!(stands(&town, TALKS), "it is allowed");
+    town.say(OWNER, GROUP, &format!("/disallow {TALKS}"));
+    town.says(GROUP, "Talks is treated like everybody else again").await;
+    speak(TALKS);
+    eventually("it is banned once more", banned).await;
     let about_people = ["restrictChatMember", "banChatMember"].map(|method| town.calls(method, GROUP).len());
     assert_eq!(about_people, [0, 0], "nobody is behind a channel");
     town.end().await;

@@ -4,7 +4,7 @@ use loadtest::world::{Act, ChatId, Member, Rights};
 
 use crate::{
     support::eventually,
-    town::{ANN, GROUP, NEWS, OWNER, Town},
+    town::{ANN, BOB, GROUP, NEWS, OWNER, Town},
 };
 
 /// Where the buttons of the group's newest prompt lead.
@@ -58,12 +58,15 @@ async fn e37_the_prompt_leads_into_a_private_channel_by_a_link_of_our_own_and_by
 #[tokio::test(flavor = "multi_thread")]
 async fn e105_a_blocked_group_is_told_so_and_left_each_time_that_the_bot_is_added() {
     let town = Town::protected("@news").await;
+    town.act(Act::Join { user: BOB, chat: GROUP });
+    town.is_muted(BOB).await;
     let group = GROUP.to_string();
     let told = town.operate(&["groups", "block", &group]).await;
     assert!(told.contains(&format!("{group}\tblocked")), "{told}");
     let is_out = async || eventually("the bot is out", async || town.member(GROUP, town.bot) == Member::Left).await;
     is_out().await;
     assert_eq!(town.said(GROUP, "I am leaving"), 1);
+    assert_eq!(town.member(GROUP, BOB), Member::Member, "E53: whom it has muted it frees before it leaves");
     let add = Act::Promote { admin: OWNER, chat: GROUP, user: town.bot, rights: Rights::FULL };
     town.act(add.clone());
     eventually("it is said again", async || town.said(GROUP, "I am leaving") == 2).await;

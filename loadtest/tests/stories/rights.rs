@@ -44,6 +44,25 @@ async fn e43_of_a_missing_right_the_administrators_are_told_once_and_the_rule_go
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn e77_without_the_right_to_invite_administrators_hear_that_requests_are_left_to_them() {
+    let town = Town::protected("@news").await;
+    let promote = |chat, rights| town.act(Act::Promote { admin: OWNER, chat, user: town.bot, rights });
+    let uninviting = Rights { can_invite_users: false, ..Rights::FULL };
+    promote(GROUP, uninviting);
+    town.says(GROUP, "whoever asks to be let in is left to you").await;
+    promote(GROUP, Rights { can_change_info: false, ..uninviting });
+    town.has_heard().await;
+    assert_eq!((town.said(GROUP, "left to you"), town.said(GROUP, "I cannot do my work")), (1, 0));
+    // E37: into a channel without a name nobody gets but by a link.
+    town.act(Act::Rename { admin: OWNER, chat: NEWS, title: "News".to_owned(), username: None });
+    promote(NEWS, uninviting);
+    town.say(OWNER, GROUP, &format!("/protect {NEWS}"));
+    town.says(GROUP, "or whoever is muted finds no way in").await;
+    assert_eq!(town.said(GROUP, "left to you"), 2, "what is lacking is said again");
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn e76_thrown_out_the_bot_stops_and_added_again_it_goes_on_with_what_was_set() {
     let town = Town::protected("@news").await;
     let about_group = || town.telegram.calls().iter().filter(|call| call.chat == Some(GROUP)).count();

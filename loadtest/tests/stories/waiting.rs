@@ -95,6 +95,12 @@ async fn e98_in_a_raid_everybody_is_muted_and_counted_rather_than_named_and_the_
     let counted = |text: String| text.starts_with("15 people wait:");
     eventually("all of them", async || town.prompt(None).is_some_and(counted)).await;
     assert_eq!((town.said(GROUP, "So many people join"), town.prompts_ever()), (1, 1));
+    town.say(OWNER, GROUP, "/status");
+    town.says(GROUP, "so many people join that they are only counted").await;
+    town.say(OWNER, GROUP, "/raid off");
+    let named = |text: String| text.contains("Comer");
+    eventually("they are named again", async || town.prompt(None).is_some_and(named)).await;
+    assert_eq!(town.said(GROUP, "So many people join"), 1, "who came before makes no other raid");
     town.end().await;
 }
 

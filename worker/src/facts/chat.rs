@@ -48,6 +48,8 @@ pub enum Right {
     Restrict,
     /// To delete messages.
     Delete,
+    /// To let in who asks for it.
+    Invite,
     /// To be an administrator, so that it is told who joins.
     Administer,
 }
@@ -286,6 +288,12 @@ impl ChatFacts {
     pub fn topic(&self, topic: Option<i64>, now_ms: i64) -> Option<i64> {
         let is_gone = |topic: &i64| self.gone_topics.get(topic).is_some_and(|at_ms| now_ms < *at_ms + TOPIC_GONE_MS);
         topic.filter(|topic| !is_gone(topic))
+    }
+
+    /// Whether the bot is known to be out of here.
+    #[must_use]
+    pub fn is_left(&self) -> bool {
+        self.own().is_some_and(|(standing, _)| !standing.is_in())
     }
 
     /// Whether the bot has what it needs to restrict members here.

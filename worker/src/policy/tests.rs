@@ -185,6 +185,19 @@ mod decisions {
     }
 
     #[test]
+    fn e76_from_outside_nobody_is_freed() {
+        for (standing, decision) in [
+            (Standing::Inside, Decision::Free),
+            (Standing::Outside, Decision::HandsOff(Reason::Suspended)),
+            (Standing::Banned, Decision::HandsOff(Reason::Suspended)),
+        ] {
+            let mut case = Case { facts: ChatFacts { protected: None, ..watched() }, ..missing_one() };
+            case.facts.own_event = Some((order(T, 9), standing, Rights::default()));
+            assert_eq!(case.decision(), decision, "{standing:?}");
+        }
+    }
+
+    #[test]
     fn without_its_rights_the_bot_does_nothing() {
         let mut case = missing_one();
         case.facts.own_event = Some((order(T, 9), Standing::Admin, Rights::default()));

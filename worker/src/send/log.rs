@@ -96,7 +96,7 @@ impl Sender {
                 let label = texts.undo_button(nth as i64 + 1, undo.word());
                 Key { label, does: KeyDoes::Send(self.handler.buttons.encode(undo.button(line.line), log_chat)) }
             };
-            Undo::ALL.map(button).to_vec()
+            line.user.into_iter().flat_map(Undo::of_line).map(button).collect()
         };
         numbered.map(row).collect()
     }

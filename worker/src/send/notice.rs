@@ -59,8 +59,11 @@ fn text(notice: &Notice, facts: &ChatFacts, blind_in: &[ChatFacts], now_ms: i64)
         About::Arrival if facts.refused.is_some() => None,
         About::Arrival => Some(texts.arrival(facts.is_protected(), restrict, delete, blind_in)),
         About::Rights => {
-            let lacking = facts.is_protected() && !(here.is_empty() && blind_in.is_empty());
-            lacking.then(|| texts.suspended(Html(texts.missing_rights(restrict, delete, blind_in))))
+            let sleeps = !(here.is_empty() && blind_in.is_empty());
+            let suspended = sleeps.then(|| texts.suspended(Html(texts.missing_rights(restrict, delete, blind_in))));
+            let left = rights::leaves_requests(facts).then(|| texts.requests_left());
+            let told: Vec<String> = suspended.into_iter().chain(left).filter(|_| facts.is_protected()).collect();
+            (!told.is_empty()).then(|| told.join("\n\n"))
         }
         About::Raid => facts.raid.filter(|raid| now_ms < raid.until_ms).map(|_| texts.raid_begins()),
     }

@@ -11,9 +11,6 @@ use crate::{
     store::{ChatView, ChatWrites, StoreError},
 };
 
-/// The time in which those are counted who have begun to wait.
-const WINDOW_MS: i64 = 60_000;
-
 impl Sender {
     /// The raid that there is in `group`, of which `facts` are known, if there is one.
     pub(super) async fn raid_in(
@@ -25,7 +22,7 @@ impl Sender {
         let (store, now_ms) = (&self.handler.store, self.now_ms());
         let came = match facts.settings.raid_threshold() {
             0 => 0,
-            _ => store.began_to_wait(group, now_ms - WINDOW_MS).await?,
+            _ => store.began_to_wait(group, policy::raid_counted_since_ms(facts, now_ms)).await?,
         };
         let (raid, is_news) = policy::raid(facts, came, now_ms);
         if !is_news {

@@ -1,11 +1,13 @@
 //! Telling a group that the operator does not have it served, and leaving it where that is meant (E105).
 
+use std::time::Duration;
+
 use frankenstein::{
     ParseMode,
     methods::{LeaveChatParams, SendMessageParams},
 };
 use nezuko_shared::limiter::Budget;
-use nezuko_telegram::{CallError, ChatId, ErrorClass, Standing};
+use nezuko_telegram::{CallError, ChatId, ErrorClass};
 
 use super::{Sender, reply::Sent};
 use crate::{
@@ -15,15 +17,25 @@ use crate::{
     store::StoreError,
 };
 
+/// How often it is looked whether everybody is free, the last times five minutes apart: half an hour in all.
+const TRIES: i64 = 14;
+
 impl Sender {
     /// Decides again; what is to be done may have been taken back. `told`: the group has heard why.
     pub(super) async fn refuse(&self, claim: &Claim, group: ChatId, told: bool) -> Result<(), StoreError> {
         let facts = self.handler.store.chat(group).await?.chat.facts;
-        let is_out = facts.own().is_some_and(|(standing, _)| !Standing::is_in(standing));
-        let Some(refusal) = facts.refused.filter(|_| !is_out) else {
+        let Some(refusal) = facts.refused.filter(|_| !facts.is_left()) else {
             return self.settle(claim, Settlement::Done).await;
         };
-        if told { self.leave_group(claim, group).await } else { self.tell_refusal(claim, group, refusal).await }
+        if !told {
+            return self.tell_refusal(claim, group, refusal).await;
+        }
+        // E53: whom we have muted is freed first; from outside nobody can be.
+        let can_free = facts.can_restrict() && claim.attempts < TRIES;
+        if can_free && self.handler.store.happened(group, self.now_ms()).await?.muted > 0 {
+            return self.settle(claim, self.retry(claim, Duration::from_secs(1), Duration::from_mins(5))).await;
+        }
+        self.leave_group(claim, group).await
     }
 
     async fn tell_refusal(&self, claim: &Claim, group: ChatId, refusal: Refusal) -> Result<(), StoreError> {

@@ -1,12 +1,12 @@
 //! Messages in the name of foreign channels, and taking those channels the right to write (E5).
 
-use frankenstein::methods::BanChatSenderChatParams;
+use frankenstein::methods::{BanChatSenderChatParams, UnbanChatSenderChatParams};
 use nezuko_shared::limiter::Budget;
 use nezuko_telegram::{CallError, Chat, ChatId, ErrorClass, UserId};
 
 use super::Sender;
 use crate::{
-    facts::ChatFacts,
+    facts::{ChatFacts, Setting},
     intent::{Claim, Intent, Put, SenderMessage, Settlement},
     policy::{self, OfSenderChat},
     reconcile::Outcome,
@@ -37,7 +37,7 @@ impl Sender {
         let put = match policy::of_sender_chat(group, &facts, sender, now_ms) {
             OfSenderChat::Keep | OfSenderChat::LookUp => Vec::new(),
             OfSenderChat::Delete | OfSenderChat::Ban if facts.is_dry() => {
-                self.note_what_would_be(group, sender, &claim.trace_id).await?;
+                self.note(group, sender, "would_delete", &claim.trace_id).await?;
                 Vec::new()
             }
             OfSenderChat::Delete => vec![deletion],
@@ -46,27 +46,61 @@ impl Sender {
         self.settle_and_put(claim, Settlement::Done, &put).await
     }
 
-    /// Nobody may write in the name of `sender` in `group` any more. The account that stands for all channels is never
-    /// touched.
+    /// Nobody may write in the name of `sender` in `group` any more, or whoever may again, where an administrator has
+    /// allowed it since. The account that stands for all channels is never touched.
     pub(super) async fn ban_sender(&self, claim: &Claim, group: ChatId, sender: ChatId) -> Result<(), StoreError> {
         let facts = self.handler.store.chat(group).await?.chat.facts;
         let decided = policy::of_sender_chat(group, &facts, sender, self.now_ms());
+        let allowed = facts.is_sender_allowed(sender);
         // What was linked when this was decided may be out of date by now, and is looked up with the next message.
-        if decided != OfSenderChat::Ban || facts.is_dry() {
+        if !allowed && (decided != OfSenderChat::Ban || facts.is_dry()) {
             return self.settle(claim, Settlement::Done).await;
         }
         if let Err(refused) = self.permits.leave(Budget::Restriction, claim.urgency, Some(group)).await {
             return self.put_off(claim, refused).await;
         }
-        let params = BanChatSenderChatParams::builder().chat_id(group.0).sender_chat_id(sender.0).build();
-        let banned: Result<bool, CallError> = self.call("banChatSenderChat", &params).await;
-        match banned {
+        let called: Result<bool, CallError> = if allowed {
+            let params = UnbanChatSenderChatParams::builder().chat_id(group.0).sender_chat_id(sender.0).build();
+            self.call("unbanChatSenderChat", &params).await
+        } else {
+            let params = BanChatSenderChatParams::builder().chat_id(group.0).sender_chat_id(sender.0).build();
+            self.call("banChatSenderChat", &params).await
+        };
+        match called {
             Ok(_) => {
-                tracing::info!(group = group.0, sender = sender.0, trace_id = claim.trace_id, "sender chat banned");
+                tracing::info!(group = group.0, sender = sender.0, allowed, trace_id = claim.trace_id, "sender chat");
+                if !allowed {
+                    self.note(group, sender, "banned", &claim.trace_id).await?;
+                }
                 self.settle(claim, Settlement::Done).await
             }
             Err(error) => self.after_vain_call(claim, group, Budget::Restriction, &error).await,
         }
+    }
+
+    /// Takes in whether an administrator lets people write in the name of `sender`; a ban of ours is lifted. Returns whether
+    /// that is the newest word about it.
+    pub(super) async fn allow_sender(
+        &self,
+        group: ChatId,
+        sender: ChatId,
+        allowed: Setting<bool>,
+        trace_id: &str,
+    ) -> Result<bool, StoreError> {
+        let now_ms = self.now_ms();
+        let mut is_newest = false;
+        self.handler
+            .store
+            .with_chat(group, trace_id, now_ms, &mut |view| {
+                let mut facts = view.chat.facts.clone();
+                is_newest = facts.allow_sender(sender, allowed);
+                let again = Put::urgent(Intent::BanSender { group, sender }, now_ms);
+                let put = Some(again).filter(|_| allowed.value && is_newest).into_iter().collect();
+                ChatWrites { facts: is_newest.then_some(facts), put, ..ChatWrites::default() }
+            })
+            .await?;
+        self.handler.wake.all();
+        Ok(is_newest)
     }
 
     /// Takes in what `getChat` has told about a group, and returns what is known now.
@@ -108,10 +142,16 @@ impl Sender {
     }
 
     /// A channel is no person, but the log has one column for both.
-    async fn note_what_would_be(&self, group: ChatId, sender: ChatId, trace_id: &str) -> Result<(), StoreError> {
+    async fn note(
+        &self,
+        group: ChatId,
+        sender: ChatId,
+        outcome: &'static str,
+        trace_id: &str,
+    ) -> Result<(), StoreError> {
         self.handler
             .with_person(UserId(sender.0), group, None, trace_id, |mut person| {
-                person.writes.verifications.push(Verification { group, outcome: "would_delete" });
+                person.writes.verifications.push(Verification { group, outcome });
                 Outcome { writes: person.writes, verdicts: Vec::new() }
             })
             .await

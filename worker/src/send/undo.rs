@@ -46,9 +46,19 @@ impl Undo {
         Button { kind: Kind::Undo, row: line, argument: [self as u8, 0] }
     }
 
+    /// What can be done about a line about `user`. A channel is on the list of those that may write here, or is not.
+    pub(super) fn of_line(user: UserId) -> Vec<Self> {
+        if is_channel(user) { vec![Self::Exempt] } else { Self::ALL.to_vec() }
+    }
+
     fn of(button: Button) -> Option<Self> {
         Self::ALL.into_iter().find(|undo| *undo as u8 == button.argument[0])
     }
+}
+
+/// The log has one column for people and channels.
+const fn is_channel(user: UserId) -> bool {
+    user.0 < 0
 }
 
 /// What came of it.
@@ -81,6 +91,8 @@ impl Sender {
             other => return self.refusal(claim, group, texts, &other).await,
         }
         let undone = match undo {
+            Undo::Exempt if is_channel(user) => self.exempt_sender(claim, press, group, ChatId(user.0)).await?,
+            _ if is_channel(user) => return Ok(None),
             Undo::Free => self.free(claim, press, group, user).await?,
             Undo::Exempt => self.exempt(claim, press, group, user).await?,
             Undo::Ban => self.ban(claim, press, group, user).await?,
@@ -132,6 +144,19 @@ impl Sender {
             })
             .await?;
         Ok(undone)
+    }
+
+    async fn exempt_sender(
+        &self,
+        claim: &Claim,
+        press: &Press,
+        group: ChatId,
+        sender: ChatId,
+    ) -> Result<Undone, StoreError> {
+        let allowed = Setting { value: true, update_id: press.update_id, received_ms: press.received_ms };
+        let was_allowed = self.handler.store.chat(group).await?.chat.facts.is_sender_allowed(sender);
+        let changed = self.allow_sender(group, sender, allowed, &claim.trace_id).await?;
+        Ok(if changed && !was_allowed { Undone::Done } else { Undone::Unchanged })
     }
 
     /// As if the administrator had banned them with their own hands: what they impose is theirs to lift. Banning twice does

@@ -99,6 +99,8 @@ texts! {
     Html arrived_again();
     /// To the administrators of a group whose rule sleeps (E43).
     Html suspended(missing: Html);
+    /// To the administrators of a group whose requests to be let in the bot cannot answer (E77).
+    Html requests_left();
     /// To the administrators of a group that many join at once (E98).
     Html raid_begins();
 
@@ -138,6 +140,8 @@ texts! {
     /// The asker is nobody in the channel (E40).
     Html not_your_channel(channel: Channel<'_>);
     Html protected(channels: Channels<'_>);
+    /// The bot can make no link into a channel that has no public name (E37).
+    Html no_way_into(channel: Channel<'_>);
     Html unprotected_channel(channel: Channel<'_>);
     Html unprotected();
     Html not_required();
@@ -146,6 +150,8 @@ texts! {
 
     Html status(state: Word);
     Html status_dry_run();
+    Html status_keeps_messages();
+    Html status_raid();
     Html status_counts(waiting: i64, muted: i64);
     Html status_hour(mutes: i64, releases: i64, checks: i64);
     Html channels_none();
@@ -161,6 +167,8 @@ texts! {
 
     Html allowed(name: Name<'_>);
     Html disallowed(name: Name<'_>);
+    /// An administrator has let them write by other means, too.
+    Html disallowed_in_vain(name: Name<'_>);
 
     Html settings_head(group: Name<'_>);
     Html settings_texts();
@@ -288,7 +296,12 @@ impl Texts {
     /// What was done in a group, for its log chat: to whom (`None`: to somebody who asked to be forgotten), by what name, and what.
     pub(crate) fn log(self, group: &str, lines: &[(Option<UserId>, &str, &str)]) -> String {
         let line = |(number, (user, name, outcome)): (i64, &(Option<UserId>, &str, &str))| {
-            let name = user.map_or_else(|| escape(&self.someone()), |user| self.mention(user, name));
+            let name = match user {
+                None => escape(&self.someone()),
+                // A channel's id.
+                Some(user) if user.0 < 0 => format!("<code>{user}</code>"),
+                Some(user) => self.mention(*user, name),
+            };
             self.log_line(number, Html(name), Verbatim(outcome))
         };
         let head = self.log_head(Html(Name(group).or(self, Self::this_group)));

@@ -445,4 +445,25 @@ mod raids {
         assert_eq!(raid(&facts(None, by_hand), 0, MS), (Some(called), false));
         assert_eq!(raid(&facts(None, by_hand), 0, MS + 1_000), (None, false));
     }
+
+    #[test]
+    fn e98_an_administrator_ends_any_raid_and_who_came_before_that_makes_no_other() {
+        let begun = Raid { since_ms: MS, until_ms: MS + 300_000 };
+        let ended = facts(Some(begun), |settings| settings.raid_until_ms = MS + 5_000);
+        assert_eq!(raid(&ended, 0, MS + 5_000), (None, false));
+        let another = Raid { since_ms: MS + 6_000, until_ms: MS + 306_000 };
+        assert_eq!(raid(&ended, 5, MS + 6_000), (Some(another), true));
+        let later = facts(Some(another), |settings| settings.raid_until_ms = MS + 5_000);
+        assert_eq!(raid(&later, 0, MS + 7_000), (Some(another), false), "it has begun since");
+        for (until_ms, now_ms, since_ms) in [
+            (0, MS, MS - 60_000),
+            (MS + 5_000, MS + 5_000, MS + 5_000),
+            (MS + 5_000, MS + 64_000, MS + 5_000),
+            (MS + 5_000, MS + 66_000, MS + 6_000),
+            (MS + 5_000, MS + 4_999, MS - 55_001),
+        ] {
+            let facts = facts(None, |settings| settings.raid_until_ms = until_ms);
+            assert_eq!(raid_counted_since_ms(&facts, now_ms), since_ms, "{until_ms} {now_ms}");
+        }
+    }
 }

@@ -6,7 +6,6 @@ use super::{Answer, Given, Stop, is_absence, reference, say, spelled};
 use crate::{
     facts::set,
     send::Sender,
-    store::ChatWrites,
     texts::{Name, Texts},
 };
 use frankenstein::types::ChatId as ChatReference;
@@ -20,31 +19,30 @@ enum Target {
 impl Sender {
     pub(super) async fn allow(&self, given: &Given<'_>, value: bool) -> Result<Answer, Stop> {
         let Given { command, texts, trace_id, .. } = *given;
-        let now_ms = self.now_ms();
+        let mut in_vain = false;
         let name = match self.target(given).await? {
             Target::Person(user, name) => {
                 let group = command.chat;
                 self.handler
                     .with_person(user, group, None, trace_id, |mut person| {
-                        set(&mut person.member(group).allowed, given.sets(value));
+                        let member = person.member(group);
+                        set(&mut member.allowed, given.sets(value));
+                        in_vain = !value && member.is_let_write_by_admin();
                         person.finish(group)
                     })
                     .await?;
                 name
             }
             Target::SenderChat(sender, name) => {
-                self.handler
-                    .store
-                    .with_chat(command.chat, trace_id, now_ms, &mut |view| {
-                        let mut facts = view.chat.facts.clone();
-                        let changed = facts.allow_sender(sender, given.sets(value));
-                        ChatWrites { facts: changed.then_some(facts), ..ChatWrites::default() }
-                    })
-                    .await?;
+                self.allow_sender(command.chat, sender, given.sets(value), trace_id).await?;
                 name
             }
         };
-        let text = if value { Texts::allowed } else { Texts::disallowed };
+        let text = match (value, in_vain) {
+            (true, _) => Texts::allowed,
+            (false, false) => Texts::disallowed,
+            (false, true) => Texts::disallowed_in_vain,
+        };
         Ok(text(texts, Name(&name)).into())
     }
 
@@ -56,6 +54,7 @@ impl Sender {
             let answered = command.reply_to.as_ref();
             let sender = answered.and_then(|answered| answered.sender_chat.clone());
             let writer = answered.and_then(|answered| answered.writer.clone());
+            let writer = writer.filter(|(user, _)| *user != self.handler.bot.user());
             // The group's own name is its administrators'.
             return match (sender.filter(|(chat, _)| *chat != command.chat), writer) {
                 (Some((chat, title)), _) => Ok(Target::SenderChat(chat, title)),
@@ -70,7 +69,11 @@ impl Sender {
                 match self.describe_for_command(command.chat, chat).await {
                     Ok(chat) if chat.id.0 < 0 => Ok(Target::SenderChat(chat.id, chat.title.unwrap_or(spelled))),
                     Ok(_) => Err(say(texts.usage_of(usage))),
-                    Err(Stop::Later(class)) if is_absence(class) => Err(say(texts.no_such_channel(Name(&spelled)))),
+                    // Nobody can be found by their name: a person is named by an id, or replied to.
+                    Err(Stop::Later(class)) if is_absence(class) => {
+                        let usage = texts.usage_of(usage);
+                        Err(say(format!("{}\n{usage}", texts.no_such_channel(Name(&spelled)))))
+                    }
                     Err(stop) => Err(stop),
                 }
             }

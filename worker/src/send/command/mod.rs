@@ -30,6 +30,8 @@ const COMMANDS: i64 = 60;
 const COMMANDS_WINDOW_MS: i64 = 60_000;
 /// For so long a command and its answer stand in a group.
 const STANDS_MS: i64 = 60_000;
+/// So long stands what tells how far a work is.
+const STANDS_WHILE_AT_WORK_MS: i64 = 3_600_000;
 /// So long stands what is to be worked with.
 const STANDS_LONG_MS: i64 = 600_000;
 /// So much of what follows a command is kept in the audit trail.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use frankenstein::types::ChatId as ChatReference;
 use nezuko_telegram::{Chat, ChatId, ChatKind, ChatMember, ErrorClass, MessageId, Standing, UserId};
 
-use super::{Answer, Given, Stop, is_absence, reference, say, spelled};
+use super::{Answer, Given, STANDS_MS, STANDS_WHILE_AT_WORK_MS, Stop, is_absence, reference, say, spelled};
 use crate::{
     facts::{ChatFacts, set},
     intent::{Intent, Put, Work},
@@ -38,12 +38,13 @@ impl Sender {
     pub(super) async fn protect(&self, given: &Given<'_>) -> Result<Answer, Stop> {
         let Given { command, texts, trace_id, .. } = *given;
         let forwarded = command.reply_to.as_ref().and_then(|answered| answered.forwarded_from);
-        let words = command.arguments.split_whitespace().filter_map(reference);
-        let references: Vec<ChatReference> =
-            words.chain(forwarded.map(|chat| ChatReference::Integer(chat.0))).take(CHANNELS + 1).collect();
-        if references.is_empty() {
+        let words = words(&command.arguments).map(reference);
+        let forwarded = forwarded.map(|chat| Some(ChatReference::Integer(chat.0)));
+        // Nothing is passed over that cannot be read.
+        let references: Option<Vec<ChatReference>> = words.chain(forwarded).take(CHANNELS + 1).collect();
+        let Some(references) = references.filter(|references| !references.is_empty()) else {
             return Err(say(texts.usage_of("protect")));
-        }
+        };
         let group = self.describe_for_command(command.chat, ChatReference::Integer(command.chat.0)).await?;
         if group.kind != ChatKind::Supergroup {
             return Err(say(texts.only_supergroups()));
@@ -106,7 +107,14 @@ impl Sender {
                 ChatWrites { facts: Some(facts), links: links.collect(), put }
             })
             .await?;
-        Ok(texts.protected(Channels(named.iter().collect())).into())
+        let mut told = vec![texts.protected(Channels(named.iter().collect()))];
+        told.extend((!rights.can_invite_users && given.settings.join_requests).then(|| texts.requests_left()));
+        let is_shut = |(candidate, facts): &(&Candidate, &ChatFacts)| {
+            facts.username.is_empty() && !candidate.own.rights.can_invite_users
+        };
+        let shut = candidates.iter().zip(&named).filter(is_shut);
+        told.extend(shut.map(|(_, facts)| texts.no_way_into(Channel(facts))));
+        Ok(told.join("\n\n").into())
     }
 
     /// Looks at a channel, at our place in it and at the asker's.
@@ -177,11 +185,19 @@ impl Sender {
         let links = store.chat(command.chat).await?.links;
         let required = links.into_iter().filter(|(_, link)| link.value).map(|(chat, _)| chat);
         let mut dropped = None;
-        if let Some(named) = command.arguments.split_whitespace().next() {
+        let mut named = words(&command.arguments);
+        if let Some(word) = named.next() {
+            // One at a time, so that nobody ends more than they meant.
+            let Some(named) = reference(word).filter(|_| named.next().is_none()) else {
+                return Err(say(texts.usage_of("unprotect")));
+            };
             for chat in required {
                 let facts = store.chat(chat).await?.chat.facts;
-                let by_name = named.strip_prefix('@').is_some_and(|name| facts.username.eq_ignore_ascii_case(name));
-                if by_name || named == chat.to_string() {
+                let is_named = match &named {
+                    ChatReference::Integer(id) => *id == chat.0,
+                    ChatReference::String(name) => facts.username.eq_ignore_ascii_case(name.trim_start_matches('@')),
+                };
+                if is_named {
                     dropped = Some((chat, facts));
                 }
             }
@@ -225,8 +241,14 @@ impl Sender {
             shown_ms: now_ms,
             began_ms: now_ms,
         }));
-        Ok(Answer { then, ..html.into() })
+        let stands_ms = if then.is_some() { STANDS_WHILE_AT_WORK_MS } else { STANDS_MS };
+        Ok(Answer { then, stands_ms, ..html.into() })
     }
+}
+
+/// What is separated by blanks or commas.
+fn words(arguments: &str) -> impl Iterator<Item = &str> {
+    arguments.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty())
 }
 
 fn redecide(chat: ChatId, now_ms: i64) -> Vec<Put> {

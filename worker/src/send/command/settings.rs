@@ -4,7 +4,7 @@ use nezuko_telegram::{ChatId, ErrorClass, MessageId, Standing, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Answer, Given, STANDS_LONG_MS, Stop, is_absence, reference, say, spelled};
+use super::{Answer, Given, STANDS_LONG_MS, STANDS_WHILE_AT_WORK_MS, Stop, is_absence, reference, say, spelled};
 use crate::{
     intent::{Intent, Work},
     panel::{self, Field, Nature, Unsuitable},
@@ -124,7 +124,8 @@ impl Sender {
                 let until_ms = command.received_ms + minutes * 60_000;
                 (until_ms, texts.raid_on(Verbatim(&texts.duration(minutes * 60))))
             }
-            ("off", _) => (0, texts.raid_off()),
+            // Not never: one that is noticed by itself ends then, too.
+            ("off", _) => (command.received_ms, texts.raid_off()),
             _ => return Err(say(texts.usage_of("raid"))),
         };
         self.change_settings(&given.change(), Vec::new(), |settings| settings.raid_until_ms = until_ms).await?;
@@ -138,7 +139,7 @@ impl Sender {
         let (after, message) = (UserId(0), MessageId(0));
         let then = Intent::Recheck(Work { chat, after, done: 0, total, message, shown_ms: now_ms, began_ms: now_ms });
         let answer = Answer::from(given.texts.recheck_begun(total));
-        Ok(Answer { then: Some(then), stands_ms: STANDS_LONG_MS, ..answer })
+        Ok(Answer { then: Some(then), stands_ms: STANDS_WHILE_AT_WORK_MS, ..answer })
     }
 }
 

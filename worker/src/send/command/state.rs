@@ -8,6 +8,7 @@ use crate::{
     commands::{COMMANDS, CommandSpec, Who},
     facts::ChatFacts,
     intent::{Key, KeyDoes},
+    rights,
     send::Sender,
     store::{Happened, StoreError},
     texts::{Channel, Id, Verbatim, Word},
@@ -114,6 +115,12 @@ impl Sender {
         let told = Told::of(&happened);
         let mut lines = vec![texts.status(Word(state))];
         lines.extend(settings.dry_run.then(|| texts.status_dry_run()));
+        if facts.is_protected() {
+            lines.extend((!facts.can_delete()).then(|| texts.status_keeps_messages()));
+            lines.extend(rights::leaves_requests(&facts).then(|| texts.requests_left()));
+            let raid = self.raid_in(command.chat, &facts, given.trace_id).await?;
+            lines.extend(raid.map(|_| texts.status_raid()));
+        }
         lines.extend(Self::lines(given, &channels));
         lines.push(texts.status_counts(waiting, happened.muted));
         lines.push(texts.status_hour(told.mutes, told.releases, told.checks));
