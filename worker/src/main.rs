@@ -108,8 +108,8 @@ async fn work(settings: &Settings, metrics: Metrics) -> anyhow::Result<()> {
         });
     }
     scaling.of(queues);
-    let (looked_at, of_database) = (redis.clone(), database.clone());
-    tokio::spawn(examine::keep_looking(async move || examine::redis(&looked_at).await));
+    let (looked_at, of_database, replicas) = (redis.clone(), database.clone(), settings.wait_replicas);
+    tokio::spawn(examine::keep_looking(async move || examine::redis(&looked_at, replicas).await));
     tokio::spawn(examine::keep_looking(async move || examine::postgres(&of_database).await));
     ready.set(true);
     let unready = stop.clone();
