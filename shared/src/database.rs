@@ -379,7 +379,7 @@ impl Database {
     pub async fn pending_migrations(&self) -> Result<usize, DatabaseError> {
         let applied =
             sqlx::query_as::<_, (i64, Vec<u8>)>("SELECT version, checksum FROM _sqlx_migrations WHERE success");
-        let applied = match applied.fetch_all(&self.pool).await {
+        let applied = match self.of_nobody(async |rows| applied.fetch_all(rows).await).await {
             Ok(applied) => applied,
             // No such table: nothing was ever applied.
             Err(sqlx::Error::Database(error)) if matches!(error.code().as_deref(), Some("42P01" | "1")) => Vec::new(),
