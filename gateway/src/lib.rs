@@ -195,9 +195,10 @@ pub async fn run(
     telegram.show_in(&metrics);
     let gateway = Gateway::new(settings, &telegram, producer, &metrics, &readiness, turns, shutdown)?;
     let ops = Ops { program, readiness, metrics, scaling: None };
+    let replicas = settings.wait_replicas;
     let examining = async {
         match turns {
-            Some(redis) => examine::keep_looking(async || examine::redis(redis).await).await,
+            Some(redis) => examine::keep_looking(async || examine::redis(redis, replicas).await).await,
             None => std::future::pending().await,
         }
     };

@@ -2,12 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    time::{Duration, SystemTime},
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant, SystemTime},
 };
 
 use async_trait::async_trait;
 use axum::http::Uri;
-use nezuko_telegram::{BotId, Client, HttpTransport, RawResponse, Transport, TransportError, Unsuitable};
+use nezuko_telegram::{BotId, CallError, Client, HttpTransport, RawResponse, Transport, TransportError, Unsuitable};
 
 use crate::{
     breaker::{Breaker, Dependency, Outcome, Policy, State, Unavailable},
@@ -25,6 +26,7 @@ pub struct BotApi {
     url: String,
     bots: BTreeMap<BotId, (Secret, Breaker)>,
     skew: ClockSkew,
+    metrics: OnceLock<Metrics>,
 }
 
 impl BotApi {
@@ -33,7 +35,8 @@ impl BotApi {
     pub fn new(settings: &Settings) -> Self {
         let breaker = || Breaker::new(Dependency::Telegram, Policy::TELEGRAM);
         let bots = settings.bots.iter().map(|bot| (bot.id, (bot.token.clone(), breaker())));
-        Self { url: settings.telegram_api_url.clone(), bots: bots.collect(), skew: ClockSkew::default() }
+        let (url, metrics) = (settings.telegram_api_url.clone(), OnceLock::new());
+        Self { url, bots: bots.collect(), skew: ClockSkew::default(), metrics }
     }
 
     /// By how many seconds at least this machine's clock is ahead of Telegram's; negative: behind. `None` before the first
@@ -43,8 +46,10 @@ impl BotApi {
         self.skew.seconds()
     }
 
-    /// Shows the breakers, and how far the clock is off, among the metrics of the process.
+    /// Shows the breakers, how far the clock is off, and the calls of clients that are made from now on, among the metrics of
+    /// the process.
     pub fn show_in(&self, metrics: &Metrics) {
+        let metrics = self.metrics.get_or_init(|| metrics.clone());
         self.skew.show_in(metrics.of_nobody());
         for (bot, (_, breaker)) in &self.bots {
             breaker.show_in(metrics.of(*bot));
@@ -61,11 +66,12 @@ impl BotApi {
     pub fn client(&self, bot: BotId, timeout: Duration) -> Result<Client, Unsuitable> {
         let (token, breaker) = self.bots.get(&bot).expect("invariant: who asks has the bot from the settings");
         let http = HttpTransport::new(&self.url, token.expose(), timeout)?;
-        Ok(Client::new(std::sync::Arc::new(Guarded {
+        Ok(Client::new(Arc::new(Guarded {
             http,
             breaker: breaker.clone(),
             skew: self.skew.clone(),
             timeout,
+            metrics: self.metrics.get().map(|metrics| metrics.of(bot)),
             server: server_of(&self.url),
         })))
     }
@@ -76,6 +82,7 @@ struct Guarded {
     breaker: Breaker,
     skew: ClockSkew,
     timeout: Duration,
+    metrics: Option<Metrics>,
     /// Host and port, for traces: the address of a call holds the token.
     server: (String, i64),
 }
@@ -91,6 +98,15 @@ impl Guarded {
             ];
             (method.to_owned().into(), about)
         })
+    }
+
+    /// Counts a call that was made.
+    fn count(&self, method: &str, elapsed: Duration, answer: Result<&RawResponse, TransportError>) {
+        let Some(metrics) = &self.metrics else { return };
+        metrics.api_call(method, elapsed);
+        if let Err(error) = answer.map_err(CallError::Transport).and_then(RawResponse::check) {
+            metrics.api_error(method, error.class().label());
+        }
     }
 }
 
@@ -113,11 +129,15 @@ impl Transport for Guarded {
             Ok(response)
         };
         let span = self.span(method);
-        let answer = span.clone().around(self.breaker.call(self.timeout, exchange, judge)).await;
-        let answer = answer.unwrap_or_else(|none| match none {
-            Unavailable::Refused(_) => Err(TransportError::NotSent),
-            Unavailable::TooLate(_) => Err(TransportError::OutcomeUnknown),
-        });
+        let began = Instant::now();
+        let answer = match span.clone().around(self.breaker.call(self.timeout, exchange, judge)).await {
+            Err(Unavailable::Refused(_)) => Err(TransportError::NotSent),
+            made => {
+                let answer = made.unwrap_or(Err(TransportError::OutcomeUnknown));
+                self.count(method, began.elapsed(), answer.as_ref().map_err(|error| *error));
+                answer
+            }
+        };
         match &answer {
             Ok(response) => {
                 span.note("http.response.status_code", i64::from(response.status));

@@ -26,7 +26,7 @@ use crate::{
     breaker::{Breaker, Dependency, Outcome, Policy, Unavailable},
     config::database_url,
     telemetry::{
-        metrics::Metrics,
+        metrics::{Connections, Metrics},
         trace::{KeyValue, Span, SpanKind},
     },
 };
@@ -37,6 +37,9 @@ const LIMIT: Duration = Duration::from_secs(5);
 const CONNECTION_LIMIT: Duration = Duration::from_secs(3);
 /// How long an operation may take that is known to take long.
 const LONG_LIMIT: Duration = Duration::from_mins(1);
+
+/// How often the connections are counted for the metrics.
+const COUNT_CONNECTIONS: Duration = Duration::from_secs(2);
 
 /// What a connection to PostgreSQL is told first. A statement ends at the server before its operation is given up here, so
 /// that none goes on for nobody: none of ours takes long, but for one that waits for a lock that nobody gives up. And a
@@ -223,11 +226,22 @@ impl Database {
         Ok(Self { pool: pool.connect_with(options).await?, dialect: Dialect::Sqlite, guard: None })
     }
 
-    /// Shows the breaker, where there is one, among the metrics of the process.
+    /// Shows the breaker, where there is one, and the connections among the metrics of the process. To be called inside a
+    /// Tokio runtime.
     pub fn show_in(&self, metrics: &Metrics) {
         if let Some(Guard { breaker, .. }) = &self.guard {
             breaker.show_in(metrics.of_nobody());
         }
+        let (pool, metrics) = (self.pool.clone(), metrics.of_nobody());
+        metrics.set_db_connections(Connections::Max, pool.options().get_max_connections());
+        tokio::spawn(async move {
+            while !pool.is_closed() {
+                let (open, idle) = (pool.size(), u32::try_from(pool.num_idle()).unwrap_or(u32::MAX));
+                metrics.set_db_connections(Connections::Idle, idle);
+                metrics.set_db_connections(Connections::InUse, open.saturating_sub(idle));
+                tokio::time::sleep(COUNT_CONNECTIONS).await;
+            }
+        });
     }
 
     /// Runs `work` in a transaction on the rows of `bot`: READ COMMITTED on PostgreSQL, `BEGIN IMMEDIATE` on SQLite, in one
@@ -379,7 +393,7 @@ impl Database {
     pub async fn pending_migrations(&self) -> Result<usize, DatabaseError> {
         let applied =
             sqlx::query_as::<_, (i64, Vec<u8>)>("SELECT version, checksum FROM _sqlx_migrations WHERE success");
-        let applied = match applied.fetch_all(&self.pool).await {
+        let applied = match self.of_nobody(async |rows| applied.fetch_all(rows).await).await {
             Ok(applied) => applied,
             // No such table: nothing was ever applied.
             Err(sqlx::Error::Database(error)) if matches!(error.code().as_deref(), Some("42P01" | "1")) => Vec::new(),

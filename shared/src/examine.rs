@@ -1,7 +1,7 @@
 //! What Redis and PostgreSQL must be like so that nothing is lost: looked at by `doctor`, and by every program at its start
 //! and again and again while it runs, since a server that comes back after having been away may be another one.
 
-use std::{fmt::Display, time::Duration};
+use std::{fmt::Display, num::NonZeroU8, time::Duration};
 
 use redis::{RedisError, RedisResult};
 use sqlx::Row;
@@ -66,11 +66,11 @@ impl Finding {
     }
 }
 
-/// Looks at Redis; of a cluster, at every primary.
+/// Looks at Redis; of a cluster, at every primary. `replicas` are to have an update before Telegram is told that it is stored.
 ///
 /// # Errors
 /// [`RedisError`] where it does not answer.
-pub async fn redis(redis: &Redis) -> RedisResult<Vec<Finding>> {
+pub async fn redis(redis: &Redis, replicas: Option<NonZeroU8>) -> RedisResult<Vec<Finding>> {
     let servers = match redis.info().await {
         Ok(servers) => servers,
         Err(error) if is_forbidden(&error) => {
@@ -81,7 +81,7 @@ pub async fn redis(redis: &Redis) -> RedisResult<Vec<Finding>> {
         Err(error) => return Err(error),
     };
     let named = |node: Option<String>| node.map_or_else(|| "Redis".to_owned(), |node| format!("Redis {node}"));
-    Ok(servers.into_iter().flat_map(|(node, info)| redis_server(&named(node), &info)).collect())
+    Ok(servers.into_iter().flat_map(|(node, info)| redis_server(&named(node), &info, replicas)).collect())
 }
 
 fn is_forbidden(error: &RedisError) -> bool {
@@ -89,7 +89,7 @@ fn is_forbidden(error: &RedisError) -> bool {
 }
 
 /// What one server's `INFO` says.
-fn redis_server(redis: &str, info: &str) -> Vec<Finding> {
+fn redis_server(redis: &str, info: &str, replicas: Option<NonZeroU8>) -> Vec<Finding> {
     let field = |name: &str| {
         info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or_default().trim()
     };
@@ -115,6 +115,24 @@ fn redis_server(redis: &str, info: &str) -> Vec<Finding> {
             format!("maxmemory-policy is {policy:?}: updates could vanish; set maxmemory-policy noeviction"),
         ),
     });
+    if field("maxmemory") == "0" {
+        let detail = "maxmemory is 0: Redis grows until the kernel ends it, and no gateway holds back before; set maxmemory \
+            below the machine's memory";
+        findings.push(Finding::doubtful(format!("{redis} memory"), detail));
+    }
+    if let Some(wanted) = replicas {
+        let what = format!("{redis} replicas");
+        let connected = field("connected_slaves").parse::<u8>().unwrap_or_default();
+        findings.push(if connected < wanted.get() {
+            let detail = format!(
+                "{connected} connected and REDIS_WAIT_REPLICAS is {wanted}: gateways answer every update 503, and Telegram \
+                 keeps it; connect the replicas or set REDIS_WAIT_REPLICAS to what there is"
+            );
+            Finding::broken(what, detail)
+        } else {
+            Finding::good(what, format!("{connected} connected"))
+        });
+    }
     let what = format!("{redis} persistence");
     findings.push(match (field("aof_enabled"), field("aof_last_write_status")) {
         ("1", "err") => Finding::broken(
@@ -198,10 +216,11 @@ mod tests {
     use super::*;
 
     const RIGHT: &str = "# Server\r\nredis_version:7.0.15\r\nrole:master\r\nmaxmemory_policy:noeviction\r\n\
-        aof_enabled:1\r\naof_last_write_status:ok\r\n";
+        maxmemory:1000000\r\naof_enabled:1\r\naof_last_write_status:ok\r\nconnected_slaves:2\r\n";
 
     fn bad(info: &str) -> Vec<(String, Grade)> {
-        let findings = redis_server("Redis", info).into_iter().filter(|finding| finding.grade != Grade::Good);
+        let findings =
+            redis_server("Redis", info, NonZeroU8::new(2)).into_iter().filter(|finding| finding.grade != Grade::Good);
         findings.map(|finding| (finding.what, finding.grade)).collect()
     }
 
@@ -212,6 +231,9 @@ mod tests {
             ("redis_version:7.0.15", "redis_version:6.2.7", "Redis", Grade::Broken),
             ("role:master", "role:slave", "Redis role", Grade::Broken),
             ("noeviction", "allkeys-lru", "Redis eviction", Grade::Broken),
+            ("maxmemory:1000000", "maxmemory:0", "Redis memory", Grade::Doubtful),
+            ("connected_slaves:2", "connected_slaves:1", "Redis replicas", Grade::Broken),
+            ("connected_slaves:2\r\n", "", "Redis replicas", Grade::Broken),
             ("aof_enabled:1", "aof_enabled:0", "Redis persistence", Grade::Doubtful),
             ("aof_last_write_status:ok", "aof_last_write_status:err", "Redis persistence", Grade::Broken),
         ] {

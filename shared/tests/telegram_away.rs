@@ -48,6 +48,16 @@ impl Telegram {
         let gauge = r#"nezuko_breaker_state{bot_id="42",dependency="telegram"} "#;
         page.lines().find_map(|line| line.strip_prefix(gauge)?.parse().ok())
     }
+
+    /// Calls, those whose time was taken, and those that failed.
+    fn counted(&self) -> [usize; 3] {
+        let page = self.metrics.encode();
+        ["bot_api_calls_total", "nezuko_api_call_duration_seconds_count", "bot_api_errors_total"].map(|name| {
+            let of_method = format!("{name}{{bot_id=\"42\",method=\"deleteMessage\"");
+            let samples = page.lines().filter(|line| line.starts_with(&of_method));
+            samples.filter_map(|line| line.rsplit_once(' ')?.1.parse::<usize>().ok()).sum()
+        })
+    }
 }
 
 #[tokio::test]
@@ -65,10 +75,12 @@ async fn errors_of_the_server_and_silence_open_it_and_the_next_answer_closes_it(
         assert_eq!(telegram.call().await, Err(CallError::Transport(TransportError::NotSent)));
         assert!(began.elapsed() < Duration::from_millis(50), "{:?}", began.elapsed());
         assert_eq!(telegram.server.calls().len(), FAILURES);
+        assert_eq!(telegram.counted(), [FAILURES; 3], "what was refused was no call");
 
         telegram.server.set(Manner::Works);
         telegram.clients[1].ready().await;
         telegram.call().await.unwrap();
+        assert_eq!(telegram.counted(), [FAILURES + 1, FAILURES + 1, FAILURES]);
         assert_eq!((telegram.state(), telegram.clients[1].is_held_back()), (Some(0), false), "{manner:?}");
     }
 }

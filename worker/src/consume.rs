@@ -140,6 +140,9 @@ impl Reader {
             match batch {
                 Ok(batch) => {
                     away = false;
+                    if !batch.is_empty() {
+                        self.handler.metrics.batch(batch.len());
+                    }
                     self.take_in(batch).await;
                 }
                 Err(error) => {

@@ -183,6 +183,9 @@ pub struct Member {
     /// When it was last asked in vain where they stand, and asking again at once would not help (Unix milliseconds).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_ms: Option<i64>,
+    /// When the press reached us that shows them to be free, or is being looked into, until they are (Unix milliseconds).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pressed_ms: Option<i64>,
     /// In a dry run: what would have been done last, for as long as it would.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub would: Option<Act>,

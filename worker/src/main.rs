@@ -76,15 +76,17 @@ async fn work(settings: &Settings, metrics: Metrics) -> anyhow::Result<()> {
     );
     let database = settings.profile.database().expect("invariant: a worker's settings have a database");
     let database = Database::open(database.expose()).await?;
-    if !bring_up_to_date(&database, &stop).await? {
-        return Ok(());
-    }
     let redis = settings.profile.redis().expect("invariant: the fleet's settings have Redis");
     let redis = Redis::new(redis.expose())?;
     let telegram = BotApi::new(settings);
     database.show_in(&metrics);
     redis.show_in(&metrics);
     telegram.show_in(&metrics);
+    // Shown before the database is waited for, or an alert about its absence would stay silent.
+    settings.bots.iter().for_each(|bot| metrics.of(bot.id).set_db_connected(false));
+    if !bring_up_to_date(&database, &stop).await? {
+        return Ok(());
+    }
     let limits = LimiterSettings { jitter: settings.limiter_jitter, ..LimiterSettings::default() };
     let database_works = readiness.reported("database");
     let (mut workers, mut queues) = (Vec::new(), Vec::<Arc<dyn Consumer>>::new());
@@ -108,8 +110,8 @@ async fn work(settings: &Settings, metrics: Metrics) -> anyhow::Result<()> {
         });
     }
     scaling.of(queues);
-    let (looked_at, of_database) = (redis.clone(), database.clone());
-    tokio::spawn(examine::keep_looking(async move || examine::redis(&looked_at).await));
+    let (looked_at, of_database, replicas) = (redis.clone(), database.clone(), settings.wait_replicas);
+    tokio::spawn(examine::keep_looking(async move || examine::redis(&looked_at, replicas).await));
     tokio::spawn(examine::keep_looking(async move || examine::postgres(&of_database).await));
     ready.set(true);
     let unready = stop.clone();

@@ -203,6 +203,12 @@ async fn keep_house(
                     let count = open.iter().find(|(of, _)| of == kind).map_or(0, |(_, count)| *count);
                     handler.metrics.set_intents_waiting(kind, count.unsigned_abs());
                 }
+                if let Ok(oldest) = handler.store.oldest_due(now_ms).await {
+                    for kind in crate::intent::KINDS {
+                        let due_ms = oldest.iter().find(|(of, _)| of == kind).map_or(now_ms, |(_, due_ms)| *due_ms);
+                        handler.metrics.set_intents_oldest_age(kind, since(due_ms, now_ms));
+                    }
+                }
             }
             Err(error) => {
                 database_works.set(false);
@@ -218,10 +224,14 @@ async fn keep_house(
         if let Ok(backlog) = backlog {
             handler.metrics.set_backlog(backlog);
         }
+        if let Ok(oldest_ms) = consumer.oldest_ms().await {
+            handler.metrics.set_stream_oldest_age(since(oldest_ms.unwrap_or(now_ms), now_ms));
+        }
         if now_ms >= count_at_ms
-            && let Ok(active) = handler.store.active_groups().await
+            && let Ok((active, suspended)) = handler.store.active_groups().await
         {
             handler.metrics.set_active_groups(active.unsigned_abs());
+            handler.metrics.set_suspended_groups(suspended.unsigned_abs());
             count_at_ms = now_ms + COUNT.as_millis() as i64;
         }
         if now_ms >= tidy_at_ms {
@@ -238,6 +248,11 @@ async fn keep_house(
         }
         wait(&stop, GAUGES).await;
     }
+}
+
+/// How long ago `since_ms` was.
+fn since(since_ms: i64, now_ms: i64) -> Duration {
+    Duration::from_millis((now_ms - since_ms).max(0).unsigned_abs())
 }
 
 async fn wait(stop: &CancellationToken, time: Duration) {

@@ -81,6 +81,7 @@ pub fn member(old: Member, new: Option<Member>) -> Member {
         added: newest(old.added, new.added, |added| added.order),
         wait: new.wait,
         failed_ms: new.failed_ms,
+        pressed_ms: new.pressed_ms,
         would: new.would,
         request: new.request,
         topic: new.topic,

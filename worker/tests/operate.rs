@@ -43,11 +43,17 @@ struct Installation {
 impl Installation {
     /// Runs the program as a role of the database; exit code, and all that it says.
     async fn run_as(&self, role: Role, arguments: &[&str]) -> (i32, String) {
+        self.asked(role, arguments, &[]).await
+    }
+
+    /// The same with further settings.
+    async fn asked(&self, role: Role, arguments: &[&str], more: &[(&str, &str)]) -> (i32, String) {
         let program = Command::new(env!("CARGO_BIN_EXE_nezuko-worker"))
             .args(arguments)
             .env_clear()
             .envs(self.environment.iter().cloned())
             .env("DATABASE_URL", self.postgres.url(role))
+            .envs(more.iter().copied())
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .output();
@@ -120,10 +126,11 @@ async fn a_doctor_finds_what_is_broken_and_what_was_mended() {
         assert!(text.contains("BROKEN  schema: "), "{text}");
         assert!(text.contains(" migrations are due: run `nezuko-worker migrate`"), "{text}");
         assert!(text.contains("ok      Redis eviction: noeviction"), "{text}");
+        assert!(text.contains("warning Redis memory: maxmemory is 0"), "{text}");
         assert!(text.contains("@nezuko_test_bot"), "{text}");
         assert!(text.contains("ok      clock: this machine's agrees with Telegram's"), "{text}");
         assert!(text.contains("no webhook is registered"), "{text}");
-        assert!(text.ends_with("broken: 2, warnings: 2\n"), "{text}");
+        assert!(text.ends_with("broken: 2, warnings: 3\n"), "{text}");
 
         let refused = installation.bad(&["migrate"]).await;
         assert!(refused.contains("this role may not change the schema: run `nezuko-worker migrate`"), "{refused}");
@@ -138,7 +145,10 @@ async fn a_doctor_finds_what_is_broken_and_what_was_mended() {
         assert!(text.contains("ok      schema: up to date"), "{text}");
         assert!(text.contains("ok      PostgreSQL role: nezuko_runtime is bound"), "{text}");
         assert!(text.contains("come by the webhook, 0 wait at Telegram"), "{text}");
-        assert!(text.ends_with("broken: 0, warnings: 1\n"), "{text}");
+        assert!(text.ends_with("broken: 0, warnings: 2\n"), "{text}");
+        let missed = installation.asked(Role::Runtime, &["doctor"], &[("REDIS_WAIT_REPLICAS", "1")]).await;
+        assert_eq!(missed.0, 1, "{}", missed.1);
+        assert!(missed.1.contains("BROKEN  Redis replicas: 0 connected and REDIS_WAIT_REPLICAS is 1"), "{}", missed.1);
     })
     .await;
 }

@@ -116,9 +116,14 @@ impl Town {
         page(&address).await.is_ok_and(|(_, text)| text.lines().any(|shown| shown == line))
     }
 
-    async fn is_ready(&self, program: &Running) -> bool {
-        let ready = page(&format!("http://127.0.0.1:{}/ready", program.ops_port)).await;
-        ready.is_ok_and(|(status, _)| status == 200)
+    /// Nobody starts a program again, or takes it out of service, for a server that all of them lack.
+    async fn programs_live_and_are_ready(&self, what: &str) {
+        for (name, program) in [("gateway", &self.gateway), ("worker", &self.worker)] {
+            for path in ["live", "ready"] {
+                let answer = page(&format!("http://127.0.0.1:{}/{path}", program.ops_port)).await;
+                assert!(matches!(answer, Ok((200, _))), "{what}: /{path} of the {name}: {answer:?}");
+            }
+        }
     }
 
     /// Breaks something, lets people come while it is broken, mends it, and sees that all ends well.
@@ -138,7 +143,7 @@ impl Town {
         while noticed_after.is_none() || began.elapsed() < LASTS {
             assert!(began.elapsed() < Duration::from_secs(40), "{what}: never noticed");
             self.newcomers();
-            assert!(self.is_ready(&self.gateway).await, "{what}: a gateway that answers 503 stays ready");
+            self.programs_live_and_are_ready(what).await;
             if noticed_after.is_none() && noticed(self).await {
                 noticed_after = Some(began.elapsed());
             }

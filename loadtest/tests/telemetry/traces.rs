@@ -13,6 +13,7 @@ use loadtest::drive::Program;
 use nezuko_ports::free_port;
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest,
+    common::v1::any_value,
     trace::v1::{Span, span::SpanKind},
 };
 use prost::Message;
@@ -80,6 +81,16 @@ fn spans(receiver: &Receiver) -> BTreeMap<Vec<u8>, (String, Span)> {
     spans
 }
 
+/// What a span says of itself under this key.
+fn attribute(span: &Span, key: &str) -> Option<String> {
+    let found = span.attributes.iter().find(|attribute| attribute.key == key)?;
+    match found.value.as_ref()?.value.as_ref()? {
+        any_value::Value::StringValue(text) => Some(text.clone()),
+        any_value::Value::IntValue(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
 /// The span with this name and everything above it, from the root on; `None` while a part of it is not there yet.
 fn way_to(name: &str, spans: &BTreeMap<Vec<u8>, (String, Span)>) -> Option<Vec<(String, Span)>> {
     let mut way: Vec<(String, Span)> = vec![spans.values().find(|(_, span)| span.name == name)?.clone()];
@@ -113,6 +124,18 @@ async fn one_trace_leads_from_the_webhook_through_the_queue_to_the_call_at_teleg
         assert!(way.iter().all(|(_, span)| span.trace_id == way[0].1.trace_id), "{names:?}");
         assert!(way[0].0.contains("nezuko-gateway") && way[1..].iter().all(|(of, _)| of.contains("nezuko-worker")));
 
+        for (span, key, value) in [
+            (&way[0].1, "http.request.method", "POST"),
+            (&way[0].1, "http.response.status_code", "200"),
+            (&way[1].1, "messaging.operation.type", "process"),
+            (&way[1].1, "messaging.destination.name", "updates"),
+            (&way[2].1, "db.system.name", "postgresql"),
+            (&way[last].1, "http.request.method", "POST"),
+            (&way[last].1, "http.response.status_code", "200"),
+            (&way[last].1, "server.address", "127.0.0.1"),
+        ] {
+            assert_eq!(attribute(span, key).as_deref(), Some(value), "{key} of {}: {span:?}", span.name);
+        }
         assert_eq!(town.gateway.metric("nezuko_telemetry_dropped_total").await, 0);
         assert_eq!(town.worker.metric("nezuko_telemetry_dropped_total").await, 0);
         town.gateway.stop().await;

@@ -3,7 +3,10 @@
 //! Messages are lower case without a full stop and read alone; ids are fields (`bot_id`, `update_id`, `trace_id`). No
 //! token, secret or text of a message is ever logged. How much is logged can be changed while the process runs.
 
-use std::{io, sync::OnceLock};
+use std::{
+    io::{self, IsTerminal},
+    sync::OnceLock,
+};
 
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
@@ -25,7 +28,7 @@ pub(super) fn init(settings: &Settings, reporter: Option<Reporter>) {
     let lines = fmt::layer().with_writer(io::stderr);
     let lines = match settings.log_format {
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
-        LogFormat::Text => lines.boxed(),
+        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
     };
     tracing_subscriber::registry().with(filter).with(reporter).with(lines).init();
     drop(FILTER.set(handle));

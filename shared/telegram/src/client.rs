@@ -186,21 +186,27 @@ struct Parameters {
     migrate_to_chat_id: Option<ChatId>,
 }
 
-fn check_envelope(response: &RawResponse) -> Result<(), CallError> {
-    let undecodable = CallError::Undecodable { status: response.status, retry_after: response.retry_after };
-    let Ok(envelope) = serde_json::from_slice::<Envelope<'_>>(&response.body) else {
-        return Err(undecodable);
-    };
-    if envelope.ok {
-        return envelope.result.map(drop).ok_or(undecodable);
+impl RawResponse {
+    /// Whether it is the answer to a call that succeeded.
+    ///
+    /// # Errors
+    /// [`CallError`]: what it says instead.
+    pub fn check(&self) -> Result<(), CallError> {
+        let undecodable = CallError::Undecodable { status: self.status, retry_after: self.retry_after };
+        let Ok(envelope) = serde_json::from_slice::<Envelope<'_>>(&self.body) else {
+            return Err(undecodable);
+        };
+        if envelope.ok {
+            return envelope.result.map(drop).ok_or(undecodable);
+        }
+        let parameters = envelope.parameters.unwrap_or_default();
+        Err(CallError::Api {
+            code: envelope.error_code.unwrap_or(self.status),
+            description: envelope.description.unwrap_or_default(),
+            retry_after: parameters.retry_after.or(self.retry_after),
+            migrate_to: parameters.migrate_to_chat_id,
+        })
     }
-    let parameters = envelope.parameters.unwrap_or_default();
-    Err(CallError::Api {
-        code: envelope.error_code.unwrap_or(response.status),
-        description: envelope.description.unwrap_or_default(),
-        retry_after: parameters.retry_after.or(response.retry_after),
-        migrate_to: parameters.migrate_to_chat_id,
-    })
 }
 
 #[async_trait]
@@ -218,7 +224,7 @@ impl AsyncTelegramApi for Client {
         };
         drop(params);
         let response = self.transport.post(method, body).await.map_err(CallError::Transport)?;
-        check_envelope(&response)?;
+        response.check()?;
         serde_json::from_slice(&response.body)
             .map_err(|_| CallError::Undecodable { status: response.status, retry_after: None })
     }

@@ -88,7 +88,7 @@ pub(super) async fn examine(settings: &Settings) -> anyhow::Result<bool> {
     }
     if let Some(url) = settings.profile.redis() {
         let redis = Redis::new(url.expose())?;
-        findings.of_server("Redis", "REDIS_URL", examine::redis(&redis)).await;
+        findings.of_server("Redis", "REDIS_URL", examine::redis(&redis, settings.wait_replicas)).await;
     }
     let api = BotApi::new(settings);
     for bot in &settings.bots {

@@ -102,7 +102,7 @@ impl Sender {
             user: self.presser(press).await?,
             since_ms: if is_last { propagated_ms } else { press.received_ms },
             is_last,
-            press: Some(press.update_id),
+            press: Some(press),
             trace_id: &claim.trace_id,
         };
         let found = match self.verify(&asked).await? {
@@ -257,7 +257,9 @@ impl Sender {
             .show_alert(said.alert)
             .build();
         let result: Result<bool, _> = self.call("answerCallbackQuery", &params).await;
-        let settlement = match result.map_err(|error| error.class()) {
+        let result = result.map_err(|error| error.class());
+        let is_answered = result.is_ok();
+        let settlement = match result {
             Err(class @ ErrorClass::RetryAfter(wait)) => {
                 self.obey(Budget::Answer, None, class).await;
                 self.wait_for(wait)
@@ -266,7 +268,9 @@ impl Sender {
             _ => {
                 let waited = self.now_ms().saturating_sub(press.received_ms).max(0);
                 self.handler.metrics.press(said.outcome);
-                self.handler.metrics.press_to_answer(Duration::from_millis(waited.unsigned_abs()));
+                if is_answered {
+                    self.handler.metrics.press_to_answer(Duration::from_millis(waited.unsigned_abs()));
+                }
                 if press.button == Some(Button::JOINED) {
                     self.handler.metrics.verification(said.outcome);
                 }

@@ -158,6 +158,7 @@ impl Sender {
                 }
                 if act == Act::Mute {
                     member.mute_until = Some(until);
+                    member.pressed_ms = None;
                     let missing = match verdict.map(|verdict| verdict.decision) {
                         Some(Decision::Restricted { missing }) => missing,
                         _ => Vec::new(),
@@ -231,6 +232,7 @@ impl Sender {
         };
         let now_ms = self.now_ms();
         let mut due_since_s = None;
+        let mut pressed_ms = None;
         self.handler
             .with_person(user, group, None, &claim.trace_id, |mut person| {
                 person.urgency = claim.urgency;
@@ -251,6 +253,8 @@ impl Sender {
                 let left = missing.iter().filter_map(|channel| person.known(*channel)?.last_out);
                 due_since_s = due_since(came, left);
                 let member = person.member(group);
+                let is_freed = class.is_none() && act == Act::Release && !ends_kick;
+                pressed_ms = if is_freed { member.pressed_ms.take() } else { None };
                 if class.is_none() && planted::has(Bug::OkIsProof) {
                     let standing = Standing::Inside;
                     member.lookup = Some(Lookup { asked_ms: now_ms + LOOKUP_CACHE_MS, standing, limits });
@@ -298,7 +302,11 @@ impl Sender {
                     let waited_ms = due_since_s.map(|since_s| (now_ms - since_s * 1000).max(0).unsigned_abs());
                     waited_ms.into_iter().for_each(|ms| self.handler.metrics.join_to_mute(Duration::from_millis(ms)));
                 }
-                Act::Release => self.handler.metrics.release(),
+                Act::Release => {
+                    self.handler.metrics.release();
+                    let waited_ms = pressed_ms.map(|pressed_ms| (now_ms - pressed_ms).max(0).unsigned_abs());
+                    waited_ms.into_iter().for_each(|ms| self.handler.metrics.press_to_free(Duration::from_millis(ms)));
+                }
                 Act::Kick => self.handler.metrics.removal(Removal::Kicked),
                 Act::Ban => self.handler.metrics.removal(Removal::Banned),
                 Act::Restore => {}

@@ -229,6 +229,7 @@ impl Sender {
     }
 
     fn retry(&self, claim: &Claim, first: Duration, longest: Duration) -> Settlement {
+        self.handler.metrics.intent_retry(claim.intent.kind());
         let doubled = first * (1 << claim.attempts.clamp(0, 9));
         Settlement::Retry { not_before_ms: self.now_ms() + doubled.min(longest).as_millis() as i64 }
     }
@@ -239,13 +240,11 @@ impl Sender {
         O: DeserializeOwned + Send,
     {
         use frankenstein::AsyncTelegramApi;
-        self.handler.metrics.api_call(method);
         let answer: Result<MethodResponse<O>, CallError> = self.api.request(method, Some(params)).await;
         match answer {
             Ok(response) => Ok(response.result),
             Err(error) => {
                 let class = error.class();
-                self.handler.metrics.api_error(method, class.label());
                 if matches!(class, ErrorClass::Retry | ErrorClass::Ambiguous | ErrorClass::Token) {
                     self.handler.metrics.error(Trouble::Telegram);
                 }

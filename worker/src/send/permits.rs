@@ -97,7 +97,7 @@ impl Permits {
                 }
                 Ok(Permit::Granted { .. }) => {
                     self.metrics.limiter_grant(budget, urgency);
-                    self.metrics.rate_limit_delay(began.elapsed());
+                    self.metrics.rate_limit_delay(budget, urgency, began.elapsed());
                     return Ok(());
                 }
                 Ok(Permit::Denied { retry_in, chat_bound }) => {

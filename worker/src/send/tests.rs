@@ -18,7 +18,8 @@ use nezuko_shared::{
     telemetry::metrics::Metrics,
 };
 use nezuko_telegram::{
-    BotId, ChatId, Client, MessageId, RawResponse, Transport, TransportError, UpdateId, UserId, parse_update,
+    BotId, ChatId, Client, Limits, MessageId, Permissions, RawResponse, Standing, Transport, TransportError, UpdateId,
+    UserId, parse_update,
 };
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -26,7 +27,7 @@ use tokio::time::timeout;
 use super::{SENDING, Sender, seed_sweeps};
 use crate::{
     buttons::{Button, ButtonKey},
-    facts::{CONFIRM_AFTER_MS, ChatFacts, Setting},
+    facts::{CONFIRM_AFTER_MS, ChatFacts, Lookup, Setting},
     handle::{Handler, Receipt},
     intent::{Claim, Intent, Lane, Press, Put, Reply, Work},
     settings::Language,
@@ -269,6 +270,60 @@ async fn e69_a_press_that_telegram_has_forgotten_is_answered_no_more() {
     sender.carry_out(&claims).await.unwrap();
     assert_eq!(telegram.calls.load(Ordering::Relaxed), 1);
     assert!(sender.handler.store.open_intents(i64::MAX).await.unwrap().is_empty(), "it is done with");
+    assert!(shows(&sender, "nezuko_press_to_answer_seconds_count", "0"), "nobody was answered");
+}
+
+/// Whether a metric of the bot without further labels has this value.
+fn shows(sender: &Sender, metric: &str, value: &str) -> bool {
+    let line = format!("{metric}{{bot_id=\"{}\"}} {value}", BOT.0);
+    sender.handler.metrics.encode().lines().any(|shown| shown == line)
+}
+
+#[tokio::test]
+async fn the_time_from_a_press_to_freeing_the_presser_is_told_once() {
+    let (status, body) = (200, r#"{"ok":true,"result":true}"#);
+    let telegram = Arc::new(Telegram { status, body, calls: AtomicUsize::new(0), breaks: None });
+    let mut sender = sender(&database().await, telegram);
+    protect(&sender, &[CHANNEL]).await;
+    let carry_out_all = async |sender: &Sender, lane| {
+        let claims = sender.claim(lane, 10).await.unwrap().concat();
+        assert_eq!(claims.len(), 1, "{claims:?}");
+        sender.carry_out(&claims).await.unwrap();
+    };
+    let member = Intent::Member { group: GROUP, user: ANN };
+    let mute = claim(&sender, Lane::Restrictions, vec![member]).await;
+    sender.carry_out(&mute).await.unwrap();
+    // Their echo shows that the mute is ours.
+    sender
+        .handler
+        .with_person(ANN, GROUP, None, "", |mut person| {
+            let (mark, until) = (person.mark(GROUP), person.member(GROUP).mute_until.unwrap());
+            let limits = Limits::Restricted { until, left: Permissions::NONE };
+            let member = person.member(GROUP);
+            member.lookup = Some(Lookup { asked_ms: NOW, standing: Standing::Inside, limits });
+            assert!(mark.is_on(limits));
+            member.call = None;
+            person.finish_unchanged(GROUP)
+        })
+        .await
+        .unwrap();
+
+    // The channel is shown to have them by the lookup for the press.
+    sender.handler.store.put(&[Put::urgent(press(7), NOW)], "").await.unwrap();
+    sender.handler.clock = Arc::new(|| NOW + 500);
+    carry_out_all(&sender, Lane::Answers).await;
+    assert!(shows(&sender, "nezuko_press_to_answer_seconds_sum", "0.5"));
+    assert!(shows(&sender, "nezuko_press_to_free_seconds_count", "0"), "they are not free yet");
+    sender.handler.clock = Arc::new(|| NOW + 1_500);
+    carry_out_all(&sender, Lane::Restrictions).await;
+    assert!(shows(&sender, "nezuko_releases_total", "1"));
+    assert!(shows(&sender, "nezuko_press_to_free_seconds_sum", "1.5"));
+    assert!(shows(&sender, "nezuko_press_to_free_seconds_count", "1"));
+    let known = sender.handler.with_person(ANN, GROUP, None, "", |person| {
+        assert_eq!(person.known(GROUP).unwrap().pressed_ms, None, "told once");
+        person.finish_unchanged(GROUP)
+    });
+    known.await.unwrap();
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use nezuko_telegram::{ChatId, ChatMember, ErrorClass, Limits, UpdateId, UserId};
 
 use super::{Sender, check::By};
 use crate::{
-    intent::answer_key,
+    intent::{Press, answer_key},
     planted::{self, Bug},
     policy::{Decision, Reason},
     reconcile::Person,
@@ -51,7 +51,7 @@ pub(super) struct Asked<'a> {
     /// Whether somebody who is still missing is told so now, and not looked up once more first.
     pub(super) is_last: bool,
     /// The press that asks, if one does: one of a person is looked into at a time (E70).
-    pub(super) press: Option<UpdateId>,
+    pub(super) press: Option<&'a Press>,
     pub(super) trace_id: &'a str,
 }
 
@@ -108,6 +108,12 @@ impl Sender {
                 if !is_final && !ask.is_empty() && asked.is_behind_another(person.open()) {
                     (found, ask) = (Found::InProgress, Vec::new());
                 }
+                if let Some(press) = asked.press.filter(|_| held && found != Found::InProgress) {
+                    // A lookup may have them freed at once, before it is known what this comes to.
+                    let may_free = found == Found::Freed || !ask.is_empty() && !is_final;
+                    let pressed_ms = &mut person.member(group).pressed_ms;
+                    *pressed_ms = may_free.then(|| pressed_ms.unwrap_or(press.received_ms));
+                }
                 let again = found.is_missing() && !asked.is_last;
                 if (is_final || ask.is_empty()) && !again {
                     person.writes.verifications.push(Verification { group, outcome: found.label() });
@@ -142,7 +148,7 @@ impl Asked<'_> {
     fn is_behind_another(&self, open: &std::collections::BTreeSet<String>) -> bool {
         let prefix = answer_key(self.group);
         let numbers = open.iter().filter_map(|key| key.strip_prefix(&prefix)?.parse().ok().map(UpdateId));
-        self.press.is_some_and(|press| numbers.into_iter().any(|number| number < press))
+        self.press.is_some_and(|press| numbers.into_iter().any(|number| number < press.update_id))
     }
 }
 

@@ -525,18 +525,21 @@ pub trait Store: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// How many groups have a rule in force.
+    /// How many groups have a rule in force, and in how many of them it is suspended, since the bot may not restrict anybody.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn active_groups(&self) -> Result<i64, StoreError> {
-        let mut active = 0;
+    async fn active_groups(&self) -> Result<(i64, i64), StoreError> {
+        let (mut active, mut suspended) = (0, 0);
         for chat in self.chats_of_rules().await? {
             let view = self.chat(chat).await?;
             let requires = view.links.values().any(|link| link.value);
-            active += i64::from(requires && view.chat.facts.is_protected());
+            let facts = &view.chat.facts;
+            let is_active = requires && facts.is_protected();
+            active += i64::from(is_active);
+            suspended += i64::from(is_active && !facts.can_restrict());
         }
-        Ok(active)
+        Ok((active, suspended))
     }
 
     /// Counts of open intents by kind, of those that are due by `due_ms` (Unix milliseconds).
@@ -544,6 +547,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError`].
     async fn open_intents(&self, due_ms: i64) -> Result<Vec<(String, i64)>, StoreError>;
+
+    /// By kind, since when the oldest of the open intents is due that are due by `due_ms` (Unix milliseconds).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn oldest_due(&self, due_ms: i64) -> Result<Vec<(String, i64)>, StoreError>;
 
     /// Removes what is past its time: tombstones and processed updates after 48 h, held messages after 24 h, the
     /// verification log after 90 days, buttons when they are over.

@@ -7,10 +7,10 @@ use nezuko_shared::{
     },
     database::Database,
 };
-use nezuko_telegram::{ChatId, ChatKind, UpdateId, UserId};
+use nezuko_telegram::{ChatId, ChatKind, Rights, Standing, UpdateId, UserId};
 use nezuko_worker::{
     admission::{Arrival, Refusal},
-    facts::{EventOrder, Setting},
+    facts::{ChatFacts, EventOrder, Setting},
     intent::{Intent, Lane},
     store::{ChatView, ChatWrites, OperatorRule, SqlStore, Store},
 };
@@ -138,13 +138,32 @@ async fn e80_owners_are_apart_from_groups_and_both_follow_a_group_that_becomes_a
 }
 
 async fn groups_with_a_rule_in_force_are_counted(store: &SqlStore) {
-    assert_eq!(store.active_groups().await.unwrap(), 0);
+    assert_eq!(store.active_groups().await.unwrap(), (0, 0));
     know(store, -1, Some(true), true).await;
     know(store, -2, Some(true), false).await;
     know(store, -3, Some(false), true).await;
     know(store, -4, None, true).await;
     know(store, -5, Some(true), true).await;
-    assert_eq!(store.active_groups().await.unwrap(), 2);
+    assert_eq!(store.active_groups().await.unwrap(), (2, 2));
     store.lay_down(OperatorRule::Listed(ChatId(-5), Some(false)), NOW).await.unwrap();
-    assert_eq!(store.active_groups().await.unwrap(), 1);
+    assert_eq!(store.active_groups().await.unwrap(), (1, 1));
+    // The right is there by an event, then by a lookup that may be of Telegram's cache not, then by one that cannot.
+    know(store, -6, Some(true), true).await;
+    let may = Rights { can_restrict_members: true, ..Rights::default() };
+    let event = (EventOrder { date: NOW / 1000, update_id: UpdateId(9) }, Standing::Admin, may);
+    let lookup = |asked_ms, rights| Some((asked_ms, Standing::Admin, rights));
+    for (own_event, own_lookup, suspended) in [
+        (Some(event), None, 1),
+        (Some(event), lookup(NOW + 60_000, Rights::default()), 1),
+        (Some(event), lookup(NOW + 60_001, Rights::default()), 2),
+        (None, lookup(NOW, may), 1),
+    ] {
+        let mut step = |view: &ChatView| {
+            let facts = ChatFacts { own_event, own_lookup, ..view.chat.facts.clone() };
+            assert_eq!(facts.can_restrict(), suspended == 1);
+            ChatWrites { facts: Some(facts), ..ChatWrites::default() }
+        };
+        store.with_chat(ChatId(-6), "", NOW, &mut step).await.unwrap();
+        assert_eq!(store.active_groups().await.unwrap(), (2, suspended), "{own_event:?} {own_lookup:?}");
+    }
 }

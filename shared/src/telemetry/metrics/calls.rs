@@ -4,18 +4,19 @@ use std::time::Duration;
 
 use prometheus_client::metrics::gauge::Gauge;
 
-use super::{Buckets, Counters, Gauges, Histograms, Labels, Maker, Metrics, NamedCounters, Of};
+use super::{Buckets, Counters, Gauges, Histograms, Labels, Maker, Metrics, NamedCounters, NamedHistograms, Of};
 use crate::limiter::{Budget, Paused, Urgency};
 
 #[derive(Debug)]
 pub(super) struct Calls {
     api_calls: NamedCounters<1>,
     api_errors: NamedCounters<2>,
+    api_call_duration: NamedHistograms<1>,
     limiter_grants: Counters<2>,
     limiter_denials: Counters<2>,
     limiter_late: Counters<1>,
     limiter_pauses: Counters<1>,
-    rate_limit_delay: Histograms<0>,
+    rate_limit_delay: Histograms<2>,
     rate_limit_delays: Counters<0>,
     rate_limit_queue: Gauges<0>,
 }
@@ -25,13 +26,18 @@ impl Calls {
         Self {
             api_calls: make.plain("bot_api_calls", "Calls of the Bot API, by method"),
             api_errors: make.plain("bot_api_errors", "Failed calls of the Bot API, by method and kind of error"),
+            api_call_duration: make.histogram(
+                "nezuko_api_call_duration_seconds",
+                "From a call of the Bot API to its answer, or to where it was given up, by method",
+                Buckets::REMOTE,
+            ),
             limiter_grants: make.plain("nezuko_limiter_grants", "Calls that the limiter let go, by budget and urgency"),
             limiter_denials: make.plain("nezuko_limiter_denials", "Calls told to wait, by budget and urgency"),
             limiter_late: make.plain("nezuko_limiter_late_grants", "Grants that came too late to be used, by budget"),
             limiter_pauses: make.plain("nezuko_limiter_pauses", "Pauses that Telegram asked for, of a chat or the bot"),
             rate_limit_delay: make.histogram(
                 "bot_rate_limit_delay_seconds",
-                "How long calls waited for the limiter",
+                "How long calls waited for the limiter, by budget and urgency",
                 Buckets::WAIT,
             ),
             rate_limit_delays: make.plain("bot_rate_limit_delays", "Calls that had to wait for the limiter"),
@@ -47,22 +53,24 @@ impl Calls {
                 for counters in [&self.limiter_grants, &self.limiter_denials] {
                     drop(counters.get_or_create(&metrics.of_limiter(budget, urgency)));
                 }
+                drop(self.rate_limit_delay.get_or_create(&metrics.of_limiter(budget, urgency)));
             }
             drop(self.limiter_late.get_or_create(&metrics.label([("budget", budget.name())])));
         }
         for paused in [Paused::Chat, Paused::Bot] {
             drop(self.limiter_pauses.get_or_create(&metrics.label([("of", paused.name())])));
         }
-        drop(self.rate_limit_delay.get_or_create(&metrics.label([])));
         drop(self.rate_limit_delays.get_or_create(&metrics.label([])));
         drop(self.rate_limit_queue.get_or_create(&metrics.label([])));
     }
 }
 
 impl Metrics {
-    /// The Bot API was called. `method` is the Bot API's name of it.
-    pub fn api_call(&self, method: &str) {
-        self.all.calls.api_calls.get_or_create(&self.label([("method", method.to_owned())])).inc();
+    /// The Bot API was called, which took so long. `method` is the Bot API's name of it.
+    pub fn api_call(&self, method: &str, elapsed: Duration) {
+        let labels = self.label([("method", method.to_owned())]);
+        self.all.calls.api_calls.get_or_create(&labels).inc();
+        self.all.calls.api_call_duration.get_or_create(&labels).observe(elapsed.as_secs_f64());
     }
 
     /// A call failed. `error_type` is one of a few classes, never Telegram's text.
@@ -96,8 +104,9 @@ impl Metrics {
     }
 
     /// A call waited so long for the limiter.
-    pub fn rate_limit_delay(&self, waited: Duration) {
-        self.all.calls.rate_limit_delay.get_or_create(&self.label([])).observe(waited.as_secs_f64());
+    pub fn rate_limit_delay(&self, budget: Budget, urgency: Urgency, waited: Duration) {
+        let labels = self.of_limiter(budget, urgency);
+        self.all.calls.rate_limit_delay.get_or_create(&labels).observe(waited.as_secs_f64());
     }
 
     /// A call had to wait for the limiter.

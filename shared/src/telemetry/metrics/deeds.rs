@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use super::{
-    Buckets, Counters, Gauges, Histograms, Maker, Metrics, gauge_value,
+    Buckets, Counters, Gauges, Histograms, Maker, Metrics, Seconds, gauge_value,
     labels::{JoinRequestAction, PromptAction, Removal},
 };
 
 #[derive(Debug)]
 pub(super) struct Deeds {
     intents_waiting: Gauges<1>,
+    intents_oldest_age: Seconds<1>,
+    intent_retries: Counters<1>,
     mutes: Counters<0>,
     releases: Counters<0>,
     removals: Counters<1>,
@@ -21,7 +23,9 @@ pub(super) struct Deeds {
     verifications: Counters<1>,
     join_to_mute: Histograms<0>,
     press_to_answer: Histograms<0>,
+    press_to_free: Histograms<0>,
     active_groups: Gauges<0>,
+    suspended_groups: Gauges<0>,
     verification_latency: Histograms<0>,
 }
 
@@ -30,6 +34,11 @@ impl Deeds {
         Self {
             intents_waiting: make
                 .plain("nezuko_intents_waiting", "Intents that are due, those in a sender's hands among them, by kind"),
+            intents_oldest_age: make.plain(
+                "nezuko_intents_oldest_age_seconds",
+                "For how long the oldest of the intents that are due has been, by kind; 0: none is",
+            ),
+            intent_retries: make.plain("nezuko_intent_retries", "Intents that failed and are tried again, by kind"),
             mutes: make.plain("nezuko_mutes", "People muted"),
             releases: make.plain("nezuko_releases", "People freed"),
             removals: make.plain("nezuko_removals", "People removed who had waited for too long"),
@@ -49,7 +58,16 @@ impl Deeds {
                 "From a press reaching the gateway to its answer",
                 Buckets::WAIT,
             ),
+            press_to_free: make.histogram(
+                "nezuko_press_to_free_seconds",
+                "From a press that shows its presser to be free reaching the gateway, to Telegram freeing them",
+                Buckets::WAIT,
+            ),
             active_groups: make.plain("bot_active_groups", "Groups with a rule in force"),
+            suspended_groups: make.plain(
+                "nezuko_suspended_groups",
+                "Groups of which the rule is suspended, since the bot lacks a right there",
+            ),
             verification_latency: make.histogram(
                 "bot_verification_latency_seconds",
                 "From an update in a worker's hands to the decision about who sent it",
@@ -66,8 +84,11 @@ impl Deeds {
         for counter in [&self.mutes, &self.releases, &self.messages_deleted, &self.replies] {
             drop(counter.get_or_create(&metrics.label([])));
         }
-        drop(self.active_groups.get_or_create(&metrics.label([])));
-        for histogram in [&self.join_to_mute, &self.press_to_answer, &self.verification_latency] {
+        for gauge in [&self.active_groups, &self.suspended_groups] {
+            drop(gauge.get_or_create(&metrics.label([])));
+        }
+        let Self { join_to_mute, press_to_answer, press_to_free, verification_latency, .. } = self;
+        for histogram in [join_to_mute, press_to_answer, press_to_free, verification_latency] {
             drop(histogram.get_or_create(&metrics.label([])));
         }
     }
@@ -77,6 +98,16 @@ impl Metrics {
     /// So many intents of this kind (`member`, `prompt`, `delete` …) wait.
     pub fn set_intents_waiting(&self, kind: &'static str, count: u64) {
         self.all.deeds.intents_waiting.get_or_create(&self.label([("kind", kind)])).set(gauge_value(count));
+    }
+
+    /// The oldest of the intents of this kind that are due has been for so long.
+    pub fn set_intents_oldest_age(&self, kind: &'static str, age: Duration) {
+        self.all.deeds.intents_oldest_age.get_or_create(&self.label([("kind", kind)])).set(age.as_secs_f64());
+    }
+
+    /// An intent of this kind failed and is tried again.
+    pub fn intent_retry(&self, kind: &'static str) {
+        self.all.deeds.intent_retries.get_or_create(&self.label([("kind", kind)])).inc();
     }
 
     /// Telegram muted a person for us.
@@ -134,9 +165,19 @@ impl Metrics {
         self.all.deeds.press_to_answer.get_or_create(&self.label([])).observe(elapsed.as_secs_f64());
     }
 
+    /// Somebody was freed so long after the gateway had the press that showed them to be free.
+    pub fn press_to_free(&self, elapsed: Duration) {
+        self.all.deeds.press_to_free.get_or_create(&self.label([])).observe(elapsed.as_secs_f64());
+    }
+
     /// So many groups have a rule in force.
     pub fn set_active_groups(&self, groups: u64) {
-        self.all.deeds.active_groups.get_or_create(&self.label([])).set(i64::try_from(groups).unwrap_or(i64::MAX));
+        self.all.deeds.active_groups.get_or_create(&self.label([])).set(gauge_value(groups));
+    }
+
+    /// The rule of so many groups is suspended.
+    pub fn set_suspended_groups(&self, groups: u64) {
+        self.all.deeds.suspended_groups.get_or_create(&self.label([])).set(gauge_value(groups));
     }
 
     /// Somebody was decided about so long after their update had come into a worker's hands.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Buckets, Counters, Gauges, Histograms, Maker, Metrics, gauge_value,
+    Buckets, Counters, Gauges, Histograms, Maker, Metrics, Seconds, gauge_value,
     labels::{Doubt, PollOutcome, RegistrationOutcome, UpdateOutcome, WebhookOutcome},
 };
 use crate::queue::Backlog;
@@ -19,6 +19,8 @@ pub(super) struct Intake {
     polls: Counters<1>,
     queue_unread: Gauges<0>,
     queue_pending: Gauges<0>,
+    stream_oldest_age: Seconds<0>,
+    batch_entries: Histograms<0>,
     groups_lost: Counters<0>,
     updates: Counters<2>,
     duplicate_updates: Counters<0>,
@@ -47,6 +49,15 @@ impl Intake {
             polls: make.plain("nezuko_polls", "Requests for updates, by outcome"),
             queue_unread: make.plain("nezuko_queue_unread", "Queue entries that no worker has read"),
             queue_pending: make.plain("nezuko_queue_pending", "Queue entries read and not acknowledged"),
+            stream_oldest_age: make.plain(
+                "nezuko_stream_oldest_age_seconds",
+                "For how long the oldest queue entry has waited that is not acknowledged; 0: there is none",
+            ),
+            batch_entries: make.histogram(
+                "nezuko_batch_entries",
+                "Queue entries that a worker got by one read, where it got any",
+                Buckets::COUNT,
+            ),
             groups_lost: make.plain(
                 "nezuko_queue_groups_lost",
                 "Times that the stream or its consumer group had vanished and was made again",
@@ -75,7 +86,10 @@ impl Intake {
         for gauge in [&self.queue_unread, &self.queue_pending] {
             drop(gauge.get_or_create(&metrics.label([])));
         }
-        drop(self.webhook_duration.get_or_create(&metrics.label([])));
+        drop(self.stream_oldest_age.get_or_create(&metrics.label([])));
+        for histogram in [&self.webhook_duration, &self.batch_entries] {
+            drop(histogram.get_or_create(&metrics.label([])));
+        }
     }
 }
 
@@ -111,6 +125,16 @@ impl Metrics {
     pub fn set_backlog(&self, backlog: Backlog) {
         self.all.intake.queue_unread.get_or_create(&self.label([])).set(gauge_value(backlog.unread));
         self.all.intake.queue_pending.get_or_create(&self.label([])).set(gauge_value(backlog.pending));
+    }
+
+    /// The oldest entry that is not acknowledged has waited for so long.
+    pub fn set_stream_oldest_age(&self, age: Duration) {
+        self.all.intake.stream_oldest_age.get_or_create(&self.label([])).set(age.as_secs_f64());
+    }
+
+    /// One read brought so many entries.
+    pub fn batch(&self, entries: usize) {
+        self.all.intake.batch_entries.get_or_create(&self.label([])).observe(entries as f64);
     }
 
     /// The stream or its consumer group had vanished, with what it held, and was made again.

@@ -165,6 +165,18 @@ label! {
     }
 }
 
+label! {
+    /// What connections to the database are counted.
+    Connections {
+        /// Lent to somebody.
+        InUse = "in_use",
+        /// Open, and lent to nobody.
+        Idle = "idle",
+        /// As many as there may be.
+        Max = "max",
+    }
+}
+
 impl fmt::Display for Dependency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

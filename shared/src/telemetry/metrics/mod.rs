@@ -33,8 +33,8 @@ use prometheus_client::{
 pub use self::{
     calls::AsksForLeave,
     labels::{
-        CacheOperation, Dependency, Doubt, Exporter, JoinRequestAction, PollOutcome, PromptAction, RegistrationOutcome,
-        Removal, Trouble, UpdateOutcome, WebhookOutcome,
+        CacheOperation, Connections, Dependency, Doubt, Exporter, JoinRequestAction, PollOutcome, PromptAction,
+        RegistrationOutcome, Removal, Trouble, UpdateOutcome, WebhookOutcome,
     },
 };
 use self::{calls::Calls, deeds::Deeds, intake::Intake, labels::Label, servers::Servers};
@@ -57,10 +57,12 @@ type Labels<const N: usize> = [(&'static str, &'static str); N];
 type Counters<const N: usize> = Family<Of<Labels<N>>, Counter>;
 /// For labels that come as borrowed text; their number is small all the same.
 type NamedCounters<const N: usize> = Family<Of<[(&'static str, String); N]>, Counter>;
+type NamedHistograms<const N: usize> = Family<Of<[(&'static str, String); N]>, Histogram, Buckets>;
 type Gauges<const N: usize> = Family<Of<Labels<N>>, Gauge>;
+type Seconds<const N: usize> = Family<Of<Labels<N>>, Gauge<f64, AtomicU64>>;
 type Histograms<const N: usize> = Family<Of<Labels<N>>, Histogram, Buckets>;
 
-/// Upper bounds of a histogram's buckets in seconds.
+/// Upper bounds of a histogram's buckets, in seconds unless something else is said.
 #[derive(Clone, Copy)]
 struct Buckets(&'static [f64]);
 
@@ -69,6 +71,10 @@ impl Buckets {
     const CALL: Self = Self(&[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5]);
     /// What a person waits for: 50 ms to 5 min. 3 s is a target, 30 s the promise, 150 s Telegram's own limit.
     const WAIT: Self = Self(&[0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 150.0, 300.0]);
+    /// A call over the Internet: 10 ms to 1 min, the longest that long polling takes.
+    const REMOTE: Self = Self(&[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0]);
+    /// How many are read at once.
+    const COUNT: Self = Self(&[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]);
 }
 
 impl MetricConstructor<Histogram> for Buckets {
@@ -87,7 +93,7 @@ pub struct Metrics {
 #[derive(Debug)]
 struct Inner {
     registry: Registry,
-    start_time: Family<Of<Labels<0>>, Gauge<f64, AtomicU64>>,
+    start_time: Seconds<0>,
     intake: Intake,
     deeds: Deeds,
     calls: Calls,
@@ -102,8 +108,12 @@ impl Maker {
         self.given(name, help, M::default())
     }
 
-    fn histogram<const N: usize>(&mut self, name: &str, help: &str, buckets: Buckets) -> Histograms<N> {
-        self.given(name, help, Histograms::new_with_constructor(buckets))
+    fn histogram<L>(&mut self, name: &str, help: &str, buckets: Buckets) -> Family<Of<L>, Histogram, Buckets>
+    where
+        Family<Of<L>, Histogram, Buckets>: Metric + Clone,
+        Of<L>: Clone + std::hash::Hash + Eq,
+    {
+        self.given(name, help, Family::new_with_constructor(buckets))
     }
 
     fn given<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {

@@ -1,12 +1,12 @@
 //! The servers beside a process, and what goes wrong with them.
 
-use std::{sync::atomic::AtomicU64, time::Duration};
+use std::time::Duration;
 
-use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge};
+use prometheus_client::metrics::counter::Counter;
 
 use super::{
-    Buckets, Counters, Gauges, Histograms, Labels, Maker, Metrics, Of,
-    labels::{CacheOperation, Dependency, Exporter, Trouble},
+    Buckets, Counters, Gauges, Histograms, Maker, Metrics, Seconds, gauge_value,
+    labels::{CacheOperation, Connections, Dependency, Exporter, Trouble},
 };
 use crate::breaker::State;
 
@@ -17,9 +17,10 @@ pub(super) struct Servers {
     query_duration: Histograms<1>,
     redis_connected: Gauges<0>,
     db_connected: Gauges<0>,
+    db_connections: Gauges<1>,
     breaker_state: Gauges<1>,
     breaker_refusals: Counters<1>,
-    clock_skew: Family<Of<Labels<0>>, Gauge<f64, AtomicU64>>,
+    clock_skew: Seconds<0>,
     telemetry_dropped: Counters<1>,
     cache_duration: Histograms<1>,
     errors: Counters<1>,
@@ -37,6 +38,7 @@ impl Servers {
             ),
             redis_connected: make.plain("bot_redis_connected", "1 where Redis answers"),
             db_connected: make.plain("bot_db_connected", "1 where the database answers"),
+            db_connections: make.plain("nezuko_db_connections", "Connections of the process to the database, by state"),
             breaker_state: make.plain(
                 "nezuko_breaker_state",
                 "0: calls are made, 1: they are refused, 2: one at a time goes as a probe",
@@ -97,6 +99,12 @@ impl Metrics {
     /// Whether the database answers.
     pub fn set_db_connected(&self, connected: bool) {
         self.all.servers.db_connected.get_or_create(&self.label([])).set(i64::from(connected));
+    }
+
+    /// So many connections to the database are counted as this.
+    pub fn set_db_connections(&self, of: Connections, count: u32) {
+        let labels = self.label([("state", of.as_str())]);
+        self.all.servers.db_connections.get_or_create(&labels).set(gauge_value(count.into()));
     }
 
     /// A breaker is in this state.

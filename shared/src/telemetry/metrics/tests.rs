@@ -36,13 +36,20 @@ fn touched() -> Metrics {
     metrics.verification("verified");
     metrics.join_to_mute(moment);
     metrics.press_to_answer(moment);
-    metrics.api_call("sendMessage");
+    metrics.api_call("sendMessage", moment);
+    metrics.press_to_free(moment);
+    metrics.set_intents_oldest_age("member", moment);
+    metrics.intent_retry("member");
+    metrics.set_suspended_groups(3);
+    metrics.set_stream_oldest_age(moment);
+    metrics.batch(3);
+    metrics.of_nobody().set_db_connections(Connections::InUse, 4);
     metrics.api_error("sendMessage", "rate_limited");
     metrics.limiter_grant(Budget::Message, Urgency::Urgent);
     metrics.limiter_denial(Budget::Answer, Urgency::Bulk);
     metrics.limiter_late(Budget::Message);
     metrics.limiter_pause(Paused::Bot);
-    metrics.rate_limit_delay(moment);
+    metrics.rate_limit_delay(Budget::Message, Urgency::Urgent, moment);
     metrics.cache_hits(3);
     metrics.cache_misses(4);
     metrics.query("batch", moment);
@@ -103,7 +110,15 @@ fn every_metric_is_shown_under_its_promised_name() {
         r#"nezuko_limiter_denials_total{bot_id="42",budget="answer",urgency="bulk"} 1"#,
         r#"nezuko_limiter_late_grants_total{bot_id="42",budget="message"} 1"#,
         r#"nezuko_limiter_pauses_total{bot_id="42",of="bot"} 1"#,
-        r#"bot_rate_limit_delay_seconds_count{bot_id="42"} 1"#,
+        r#"bot_rate_limit_delay_seconds_count{bot_id="42",budget="message",urgency="urgent"} 1"#,
+        r#"nezuko_press_to_free_seconds_count{bot_id="42"} 1"#,
+        r#"nezuko_api_call_duration_seconds_count{bot_id="42",method="sendMessage"} 1"#,
+        r#"nezuko_intents_oldest_age_seconds{bot_id="42",kind="member"} 0.003"#,
+        r#"nezuko_intent_retries_total{bot_id="42",kind="member"} 1"#,
+        r#"nezuko_suspended_groups{bot_id="42"} 3"#,
+        r#"nezuko_stream_oldest_age_seconds{bot_id="42"} 0.003"#,
+        r#"nezuko_batch_entries_bucket{le="4.0",bot_id="42"} 1"#,
+        r#"nezuko_db_connections{bot_id="0",state="in_use"} 4"#,
         r#"bot_cache_hits_total{bot_id="42"} 3"#,
         r#"bot_cache_misses_total{bot_id="42"} 4"#,
         r#"db_query_duration_seconds_count{bot_id="42",query_type="batch"} 1"#,
@@ -165,7 +180,8 @@ fn page() -> String {
          <!-- Made from shared/src/telemetry/metrics by `make docs`; a test compares the two. -->\n\n\
          At `/metrics` of the operations port, in the OpenMetrics format for whoever takes it, as Prometheus does, else in\n\
          Prometheus' text format. All but the build's carry `bot_id` (0 for requests for no bot that runs there, and for what\n\
-         all bots share); no chat or person is ever a label. Histograms are in seconds.\n\n\
+         all bots share); no chat or person is ever a label. Histograms are in seconds where their\n\
+         names say so.\n\n\
          | name | kind | further labels | meaning |\n|---|---|---|---|\n",
     );
     for help in shown.lines().filter_map(|line| line.strip_prefix("# HELP ")) {

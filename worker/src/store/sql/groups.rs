@@ -249,21 +249,32 @@ impl SqlStore {
         groups.iter().map(|row| Ok(ChatId(row.try_get(0)?))).collect()
     }
 
-    pub(super) async fn count_active_groups(&self) -> Result<i64, StoreError> {
-        // `refused` is left out where there is none.
+    pub(super) async fn count_active_groups(&self) -> Result<(i64, i64), StoreError> {
+        // `refused` is left out where there is none. What the bot may do is read as in `ChatFacts::own`.
         let statement = match self.database.dialect {
             Dialect::Postgres => {
-                "SELECT count(*) FROM chats c WHERE c.bot_id = $1 AND c.facts::json -> 'protected' ->> 'value' = 'true'
+                "SELECT count(*), count(*) FILTER (WHERE CASE
+                        WHEN (c.facts::json #>> '{own_event,0,date}')::bigint * 1000 + 60000
+                            >= coalesce((c.facts::json #>> '{own_lookup,0}')::bigint, 0)
+                        THEN c.facts::json #>> '{own_event,2,can_restrict_members}'
+                        ELSE c.facts::json #>> '{own_lookup,2,can_restrict_members}' END IS DISTINCT FROM 'true')
+                 FROM chats c WHERE c.bot_id = $1 AND c.facts::json -> 'protected' ->> 'value' = 'true'
                     AND c.facts::json -> 'refused' IS NULL AND EXISTS
                     (SELECT 1 FROM links l WHERE l.bot_id = $1 AND l.group_id = c.chat_id AND l.enabled = 1)"
             }
             Dialect::Sqlite => {
-                "SELECT count(*) FROM chats c WHERE c.bot_id = $1 AND json_extract(c.facts, '$.protected.value') = 1
+                "SELECT count(*), count(*) FILTER (WHERE CASE
+                        WHEN json_extract(c.facts, '$.own_event[0].date') * 1000 + 60000
+                            >= coalesce(json_extract(c.facts, '$.own_lookup[0]'), 0)
+                        THEN json_extract(c.facts, '$.own_event[2].can_restrict_members')
+                        ELSE json_extract(c.facts, '$.own_lookup[2].can_restrict_members') END IS NOT 1)
+                 FROM chats c WHERE c.bot_id = $1 AND json_extract(c.facts, '$.protected.value') = 1
                     AND json_extract(c.facts, '$.refused') IS NULL AND EXISTS
                     (SELECT 1 FROM links l WHERE l.bot_id = $1 AND l.group_id = c.chat_id AND l.enabled = 1)"
             }
         };
         let count = sqlx::query(statement).bind(self.bot.0);
-        Ok(self.database.of(self.bot, async |rows| count.fetch_one(rows).await).await?.try_get(0)?)
+        let row = self.database.of(self.bot, async |rows| count.fetch_one(rows).await).await?;
+        Ok((row.try_get(0)?, row.try_get(1)?))
     }
 }

@@ -91,6 +91,15 @@ macro_rules! run_to_the_end {
     };
 }
 
+impl SqlStore {
+    /// A number for each kind of the intents that are due by `due_ms`.
+    async fn of_each_kind(&self, statement: &'static str, due_ms: i64) -> Result<Vec<(String, i64)>, StoreError> {
+        let numbers = sqlx::query(statement).bind(self.bot.0).bind(due_ms);
+        let numbers = self.database.of(self.bot, async |rows| numbers.fetch_all(rows).await).await?;
+        numbers.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    }
+}
+
 #[async_trait]
 impl Store for SqlStore {
     fn bot(&self) -> BotId {
@@ -380,18 +389,25 @@ impl Store for SqlStore {
         channels.iter().map(|row| Ok(ChatId(row.try_get(0)?))).collect()
     }
 
-    async fn active_groups(&self) -> Result<i64, StoreError> {
+    async fn active_groups(&self) -> Result<(i64, i64), StoreError> {
         self.count_active_groups().await
     }
 
     async fn open_intents(&self, due_ms: i64) -> Result<Vec<(String, i64)>, StoreError> {
-        let open = sqlx::query(
+        self.of_each_kind(
             "SELECT kind, count(*) FROM intents WHERE bot_id = $1 AND done_ms IS NULL AND not_before_ms <= $2 GROUP BY kind",
+            due_ms,
         )
-        .bind(self.bot.0)
-        .bind(due_ms);
-        let open = self.database.of(self.bot, async |rows| open.fetch_all(rows).await).await?;
-        open.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+        .await
+    }
+
+    async fn oldest_due(&self, due_ms: i64) -> Result<Vec<(String, i64)>, StoreError> {
+        self.of_each_kind(
+            "SELECT kind, min(not_before_ms) FROM intents WHERE bot_id = $1 AND done_ms IS NULL AND not_before_ms <= $2
+             GROUP BY kind",
+            due_ms,
+        )
+        .await
     }
 
     async fn purge(&self, now_ms: i64) -> Result<(), StoreError> {

@@ -393,6 +393,10 @@ impl Store for MemoryStore {
         self.statement(|tables| tables.open_intents(due_ms).into_iter().collect()).await
     }
 
+    async fn oldest_due(&self, due_ms: i64) -> Result<Vec<(String, i64)>, StoreError> {
+        self.statement(|tables| tables.oldest_due(due_ms).into_iter().collect()).await
+    }
+
     async fn purge(&self, now_ms: i64) -> Result<(), StoreError> {
         self.statement(|tables| tables.purge(now_ms)).await
     }

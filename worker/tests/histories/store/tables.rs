@@ -454,6 +454,15 @@ impl Tables {
         kinds
     }
 
+    pub(super) fn oldest_due(&self, due_ms: i64) -> BTreeMap<String, i64> {
+        let mut kinds = BTreeMap::new();
+        for row in self.intents.values().filter(|row| row.done_ms.is_none() && row.not_before_ms <= due_ms) {
+            let oldest = kinds.entry(row.intent.kind().to_owned()).or_insert(row.not_before_ms);
+            *oldest = row.not_before_ms.min(*oldest);
+        }
+        kinds
+    }
+
     pub(super) fn purge(&mut self, now_ms: i64) {
         self.intents.retain(|_, row| row.done_ms.is_none_or(|done| done >= now_ms - TOMBSTONE_MS));
         self.processed.retain(|_, at_ms| *at_ms >= now_ms - TOMBSTONE_MS);

@@ -263,5 +263,11 @@ async fn open_intents_are_counted_by_kind_when_they_are_due(store: &dyn Store) -
     let expected = [("delete", 1), ("member", 2), ("prompt", 1)].map(|(kind, count)| (kind.to_owned(), count));
     ensure!(open == expected, "{open:?}");
     ensure!(store.open_intents(NOW).await?.is_empty(), "none is due yet");
+    put(store, mute(ANN), NOW).await?;
+    let mut oldest = store.oldest_due(NOW + SECOND).await?;
+    oldest.sort();
+    let expected = [("delete", NOW + SECOND), ("member", NOW), ("prompt", NOW + SECOND)];
+    ensure!(oldest == expected.map(|(kind, due_ms)| (kind.to_owned(), due_ms)), "{oldest:?}");
+    ensure!(store.oldest_due(NOW - 1).await?.is_empty(), "none is due yet");
     Ok(())
 }

@@ -73,6 +73,7 @@ fn well_known() -> Member {
         added: Some(Added { order: order(1_650_000_002, 7), by: BOB, by_admin: Some(true) }),
         wait: Some(Wait { since_ms: NOW - 9, until_ms: Some(NOW), warned_ms: Some(NOW - 1) }),
         failed_ms: Some(NOW - 2),
+        pressed_ms: Some(NOW - 3),
         would: Some(Act::Kick),
         topic: Some(77),
         allowed: Some(Setting { value: true, update_id: UpdateId(4), received_ms: NOW }),

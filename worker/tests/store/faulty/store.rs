@@ -326,6 +326,10 @@ impl Store for Faulty {
         self.right.open_intents(if self.has(Fault::WhatIsNotDueCounts) { i64::MAX } else { due_ms }).await
     }
 
+    async fn oldest_due(&self, due_ms: i64) -> Result<Vec<(String, i64)>, StoreError> {
+        self.right.oldest_due(due_ms).await
+    }
+
     async fn purge(&self, now_ms: i64) -> Result<(), StoreError> {
         if self.has(Fault::NothingIsPurged) {
             return Ok(());
