@@ -32,6 +32,15 @@ def backlog(unread, pending="0x60", **labels):
     return [series("nezuko_queue_unread", unread, **labels), series("nezuko_queue_pending", pending, **labels)]
 
 
+def intents(kind, values, **labels):
+    return series("nezuko_intents_oldest_age_seconds", values, kind=kind, **labels)
+
+
+def connections(in_use, **labels):
+    every = {"in_use": in_use, "idle": "0x60", "max": "20x60"}
+    return [series("nezuko_db_connections", values, state=state, bot_id="0", **labels) for state, values in every.items()]
+
+
 def waits(name, late, total):
     """A histogram of which so many a minute are over each bound, out of `total`."""
     per_minute = {**{bound: total - over for bound, over in late.items()}, "+Inf": total}
@@ -71,7 +80,7 @@ def burning(name):
     return fast, slow
 
 
-MUTES, ANSWERS = burning("nezuko_join_to_mute_seconds"), burning("nezuko_press_to_answer_seconds")
+MUTES, RELEASES = burning("nezuko_join_to_mute_seconds"), burning("nezuko_press_to_free_seconds")
 # Alert: what happens, what is seen of it, after how many minutes it is looked at, and the labels of what then fires.
 CASES = {
     "NezukoNoGateway": [
@@ -120,6 +129,20 @@ CASES = {
         ("four fifths of the limit and one", backlog("80001x60"), 5, [BOT]),
         ("four fifths of the limit", backlog("80000x60"), 5, []),
     ],
+    "NezukoUpdatesLate": [
+        ("one is not ended", [series("nezuko_stream_oldest_age_seconds", "0+60x30")], 10, [BOT]),
+        (
+            "every worker shows the same, and gateways nothing",
+            [
+                *(series("nezuko_stream_oldest_age_seconds", "90x30", instance=name) for name in ("one", "two")),
+                series("nezuko_stream_oldest_age_seconds", "0x30", instance="three"),
+            ],
+            10,
+            [BOT],
+        ),
+        ("a minute", [series("nezuko_stream_oldest_age_seconds", "60x30")], 20, []),
+        ("a worker died, and another took over", [series("nezuko_stream_oldest_age_seconds", "0x5 60+60x3 0x30")], 12, []),
+    ],
     "NezukoDeadLetters": [
         (
             "the first one of a process",
@@ -152,10 +175,27 @@ CASES = {
         ("it was back within a minute", [breaker("redis", "0x5 1 0x30", bot_id="0")], 10, []),
         ("Telegram is away", [breaker("telegram", "1x30")], 20, []),
     ],
+    "NezukoPoolExhausted": [
+        ("all are in use by one of two", [*connections("20x60"), *connections("3x60", instance="two")], 15, [{"instance": "one"}]),
+        ("one is left", connections("19x60"), 15, []),
+        ("all were in use for eight minutes", connections("3x5 20x8 3x40"), 25, []),
+    ],
     "NezukoTelegramAway": [
         ("it does not answer", [breaker("telegram", "1x30")], 10, [BOT]),
         ("it did not answer for three minutes", [breaker("telegram", "1x3 0x30")], 10, []),
         ("Redis is away", [breaker("redis", "1x30", bot_id="0")], 10, []),
+    ],
+    "NezukoIntentsLate": [
+        ("somebody is not muted", [intents("member", "0+60x60")], 20, [{**BOT, "kind": "member"}]),
+        (
+            "two workers show the same of two kinds",
+            [intents(kind, "400x60", instance=name) for kind in ("check", "prompt") for name in ("one", "two")],
+            15,
+            [{**BOT, "kind": "check"}, {**BOT, "kind": "prompt"}],
+        ),
+        ("five minutes", [intents("member", "300x60")], 30, []),
+        ("it was so for eight minutes", [intents("reply", "0x5 400x8 0x40")], 25, []),
+        ("nobody waits for it", [intents(kind, "0+60x60") for kind in ("redecide", "recheck", "release", "log", "link")], 50, []),
     ],
     "NezukoMutesLate": [
         ("one in ten waits a minute", waits("nezuko_join_to_mute_seconds", {"30.0": 1, "60.0": 0}, 10), 30, [BOT]),
@@ -165,6 +205,11 @@ CASES = {
     "NezukoAnswersLate": [
         ("one in ten waits 10 s", waits("nezuko_press_to_answer_seconds", {"5.0": 1, "10.0": 0}, 10), 30, [BOT]),
         ("all wait 3 s", waits("nezuko_press_to_answer_seconds", {"3.0": 0}, 10), 30, []),
+    ],
+    "NezukoReleasesLate": [
+        ("one in ten waits 10 s", waits("nezuko_press_to_free_seconds", {"5.0": 1, "10.0": 0}, 10), 30, [BOT]),
+        ("all wait 3 s", waits("nezuko_press_to_free_seconds", {"3.0": 0}, 10), 30, []),
+        ("nobody presses", waits("nezuko_press_to_free_seconds", {"5.0": 0}, 0), 30, []),
     ],
     "NezukoOutage": [
         ("it is seen at the start", [series("nezuko_outages_total", "_x70 1x60")], 80, [BOT]),
@@ -199,6 +244,6 @@ CASES = {
     ],
     "NezukoMutesBurnFast": MUTES[0],
     "NezukoMutesBurnSlow": MUTES[1],
-    "NezukoAnswersBurnFast": ANSWERS[0],
-    "NezukoAnswersBurnSlow": ANSWERS[1],
+    "NezukoReleasesBurnFast": RELEASES[0],
+    "NezukoReleasesBurnSlow": RELEASES[1],
 }

@@ -41,9 +41,18 @@ QUIET = {
     "nezuko_outages_total": "a silence takes a day",
     "nezuko_clock_skew_seconds": "all have one clock",
     "nezuko_webhook_pending_updates": "gateways look every ten minutes",
+    "nezuko_stream_oldest_age_seconds": "workers look every ten seconds, and hardly ever does anything wait then",
+    "nezuko_suspended_groups": "hardly ever has the bot lost a right at the moment at which groups are counted",
+    "nezuko_intent_retries_total": "a series begins with the first one, and after some the breaker has the others wait",
+}
+# Of what there may be none here, so that shares and quantiles of it are no numbers, and why that is well.
+RARE = {
+    "nezuko_press_to_free_seconds": "whoever joins the channels is mostly freed by that, before they press",
 }
 # What a day alone does not show.
 MISFORTUNES = (
+    "nezuko_intents_oldest_age_seconds",
+    "nezuko_intent_retries_total",
     "nezuko_limiter_late_grants_total",
     "nezuko_webhook_unavailable_total",
     "nezuko_queue_unread",
@@ -177,10 +186,12 @@ class Prometheus:
         return answer["data"]
 
     def answers(self, query):
-        """Whether there is an answer that is a number, and one that is not zero where that can be had."""
+        """Whether there is an answer that is a number, and one that is not zero, each where that can be had."""
         quiet = any(name in query for name in QUIET)
         # A zero of its own would hide that nothing else answers.
         found = self.ask("query", query=query.replace(" or vector(0)", ""))["result"]
+        if found and any(name in query for name in RARE):
+            return True
         return any(value != "NaN" and (quiet or float(value) != 0) for value in (each["value"][1] for each in found))
 
 

@@ -84,6 +84,11 @@ class Rules(unittest.TestCase):
         self.assertTrue(alerts["NezukoBacklog"]["expr"].endswith("> 200000"))
         self.assertTrue(alerts["NezukoBacklogAlmostFull"]["expr"].endswith("> 1600000"))
 
+    def test_what_nobody_waits_for_is_of_kinds_that_there_are(self):
+        (kinds,) = re.findall(r"pub const KINDS: .*?\[\n(.*?)\];", (ROOT / "worker/src/intent.rs").read_text(), re.DOTALL)
+        (left_out,) = re.findall(r'kind!~"([\w|]+)"', self.alerts["NezukoIntentsLate"]["expr"])
+        self.assertEqual(set(left_out.split("|")) - set(re.findall(r'"(\w+)"', kinds)), set())
+
     def test_every_alert_is_tried_in_both_directions(self):
         self.assertEqual(set(CASES), set(self.alerts))
         for name, cases in CASES.items():

@@ -68,6 +68,13 @@
   annotations:
     summary: 'The backlog of bot {{ "{{ $labels.bot_id }}" }} is at 80 % of MAX_BACKLOG'
     description: Beyond it, gateways answer 503 and Telegram keeps the updates. Look at workers and PostgreSQL.
+- alert: NezukoUpdatesLate
+  expr: max by (bot_id) (nezuko_stream_oldest_age_seconds{ {{- $fleet -}} }) > 60
+  for: 5m
+  labels: {severity: critical}
+  annotations:
+    summary: 'An update of bot {{ "{{ $labels.bot_id }}" }} has waited in Redis for over a minute'
+    description: However few wait, nobody ends them. Look at the workers' logs, at PostgreSQL and at the backlog.
 - alert: NezukoDeadLetters
   expr: sum by (bot_id, reason) ({{ include "nezuko.rise" (list (printf "nezuko_dead_letters_total{%s}" $fleet) "1h") }}) > 0
   labels: {severity: warning}
@@ -81,6 +88,15 @@
   annotations:
     summary: '{{ "{{ $labels.dependency }}" }} is away for a {{ "{{ $labels.app_kubernetes_io_component }}" }}'
     description: docs/failure.md says what goes on meanwhile. `nezuko-worker doctor` says what it sees of the server.
+- alert: NezukoPoolExhausted
+  expr: >-
+    max by (instance) (nezuko_db_connections{ {{- $fleet -}} ,state="in_use"})
+    >= max by (instance) (nezuko_db_connections{ {{- $fleet -}} ,state="max"})
+  for: 10m
+  labels: {severity: warning}
+  annotations:
+    summary: 'All connections of {{ "{{ $labels.instance }}" }} to PostgreSQL are in use'
+    description: What needs another one waits. Look at how long statements take, then at locks in PostgreSQL.
 - alert: NezukoTelegramAway
   expr: max by (bot_id) (nezuko_breaker_state{ {{- $fleet -}} ,dependency="telegram"}) > 0
   for: 5m
@@ -88,6 +104,14 @@
   annotations:
     summary: 'Telegram does not answer bot {{ "{{ $labels.bot_id }}" }}'
     description: Intents wait and are carried out when it is back. Look at the way out of the cluster, then at Telegram.
+- alert: NezukoIntentsLate
+  expr: >-
+    max by (bot_id, kind) (nezuko_intents_oldest_age_seconds{ {{- $fleet -}} ,kind!~"redecide|recheck|release|log|link"}) > 300
+  for: 10m
+  labels: {severity: warning}
+  annotations:
+    summary: 'An intent ({{ "{{ $labels.kind }}" }}) of bot {{ "{{ $labels.bot_id }}" }} has been due for over five minutes'
+    description: Somebody waits for it. Look at Telegram's breaker, at nezuko_limiter_pauses_total and at bot_api_errors_total.
 - alert: NezukoMutesLate
   expr: >-
     histogram_quantile(0.95, sum by (bot_id, le) (rate(nezuko_join_to_mute_seconds_bucket{ {{- $fleet -}} }[10m]))) > 30
@@ -104,6 +128,14 @@
   annotations:
     summary: 'Presses of the button are answered late by bot {{ "{{ $labels.bot_id }}" }}'
     description: One in twenty waits over 5 s. Look at the backlog, at PostgreSQL and at bot_api_errors_total.
+- alert: NezukoReleasesLate
+  expr: >-
+    histogram_quantile(0.95, sum by (bot_id, le) (rate(nezuko_press_to_free_seconds_bucket{ {{- $fleet -}} }[10m]))) > 5
+  for: 10m
+  labels: {severity: warning}
+  annotations:
+    summary: 'Who presses the button is freed late by bot {{ "{{ $labels.bot_id }}" }}'
+    description: One in twenty waits over 5 s. Look at the backlog, at PostgreSQL and at nezuko_limiter_pauses_total.
 - alert: NezukoOutage
   expr: sum by (bot_id) ({{ include "nezuko.rise" (list (printf "nezuko_outages_total{%s}" $fleet) "1h") }}) > 0
   labels: {severity: warning}

@@ -4,9 +4,9 @@
 - name: join_to_mute
   alert: Mutes
   what: joins within %s were muted
-- name: press_to_answer
-  alert: Answers
-  what: presses within %s were answered
+- name: press_to_free
+  alert: Releases
+  what: those who pressed within %s were freed
 {{- end }}
 
 {{/* Which share was late, of each bot. */}}
