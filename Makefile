@@ -62,6 +62,10 @@ bench-limiter: ## Eight processes send as much as they may: never over 30 messag
 	cargo bench --package nezuko-worker --bench limiter --no-run
 	cargo bench --quiet --package nezuko-worker --bench limiter -- --seconds $(or $(SECONDS),60)
 
+.PHONY: image-check
+image-check: ## Build the programs as the image has them; they are small, and run from an otherwise empty root as another user (needs root)
+	@.ci/image-check
+
 .PHONY: upgrade-check
 upgrade-check: ## Replace the programs and the schema of another commit by these under load: make upgrade-check FROM=v0.1.0
 	@.ci/upgrade-check "$(FROM)"

@@ -421,7 +421,7 @@ impl Intent {
     /// Whether it only marks a key to be looked at.
     #[must_use]
     pub fn is_state(&self) -> bool {
-        STATES.contains(&self.kind())
+        is_state_kind(self.kind())
     }
 
     /// Who carries it out.
@@ -477,35 +477,23 @@ impl Intent {
     }
 }
 
-/// The kinds that only mark a key to be looked at.
-const STATES: [&str; 13] = [
-    "member",
-    "check",
-    "admit",
-    "adder",
-    "ban_sender",
-    "prompt",
-    "panel",
-    "redecide",
-    "recheck",
-    "release",
-    "log",
-    "link",
-    "refuse",
-];
-
 /// Whether `key` is that of an intent that only marks it to be looked at: keys begin with the kind.
 #[must_use]
 pub fn is_state_key(key: &str) -> bool {
-    key.split_once(':').is_some_and(|(kind, _)| STATES.contains(&kind))
+    key.split_once(':').is_some_and(|(kind, _)| is_state_kind(kind))
 }
 
-/// Every [`Intent::kind`].
+fn is_state_kind(kind: &str) -> bool {
+    KINDS[..STATES].contains(&kind)
+}
+
+/// Every [`Intent::kind`]; first those of intents that only mark a key to be looked at.
 pub const KINDS: [&str; 20] = [
     "member",
     "check",
     "admit",
     "adder",
+    "ban_sender",
     "prompt",
     "panel",
     "redecide",
@@ -517,12 +505,13 @@ pub const KINDS: [&str; 20] = [
     "answer",
     "delete",
     "sender_chat",
-    "ban_sender",
     "notice",
     "command",
     "reply",
     "greet",
 ];
+/// How many those are.
+const STATES: usize = 13;
 
 /// What the keys of presses in a group begin with; their update's number follows.
 #[must_use]
