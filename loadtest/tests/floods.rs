@@ -14,8 +14,10 @@ use support::{eventually, fleet::Fleet, fresh_bot, play::now_ms, servers::with_s
 use tokio::time::{Instant, sleep_until};
 
 /// Strangers keep coming, so that there is always somebody to be muted in each group.
-const RAID: RaidPlan = RaidPlan { groups: 3, raiders: 280, lasts_ms: 28_000 };
+const RAID: RaidPlan = RaidPlan { groups: 3, raiders: 450, lasts_ms: 45_000 };
 const PAUSE: Duration = Duration::from_secs(7);
+/// Two chats that meet a 429 so shortly one after the other make the whole bot pause, wherever their answers are read.
+const AT_ONCE: Duration = Duration::from_millis(500);
 /// What had been written when the answer came, or had leave to be, on a machine that does other things.
 const IN_FLIGHT: Duration = Duration::from_secs(2);
 /// A day, as Telegram has asked for: more than 16 bits of seconds.
@@ -34,20 +36,20 @@ async fn play(telegram: &Simulator, scenario: Scenario) {
     }
 }
 
-/// The next mute in each of these chats meets a 429 of so many seconds; when the last of them did, µs.
-async fn refuse(telegram: &Simulator, chats: &[ChatId], retry_after: u64) -> i64 {
+/// The next mute in each of these chats meets a 429 of so many seconds; when each of them did, µs.
+async fn refuse<const N: usize>(telegram: &Simulator, chats: [ChatId; N], retry_after: u64) -> [i64; N] {
     let before = telegram.call_count();
     for chat in chats {
         let kind = FaultKind::Flood { retry_after };
         let method = Some("restrictChatMember");
-        telegram.inject(Fault { method, chat: Some(*chat), every: 1, times: 1, kind });
+        telegram.inject(Fault { method, chat: Some(chat), every: 1, times: 1, kind });
     }
     let met = |chat: ChatId| {
         let calls = telegram.calls();
         calls[before..].iter().find(|call| call.chat == Some(chat) && call.status == 429).map(|call| call.at_us)
     };
     eventually("a mute meets a 429", async || chats.iter().all(|chat| met(*chat).is_some())).await;
-    chats.iter().filter_map(|chat| met(*chat)).max().unwrap()
+    chats.map(|chat| met(chat).unwrap())
 }
 
 /// The calls of some chats that arrived so long after a moment (µs).
@@ -72,11 +74,19 @@ async fn a_pause_is_kept_by_every_worker_for_the_chat_or_for_the_bot_and_by_nobo
         let fleet = Fleet::start(servers, &telegram, bot).await;
         let refusing = async {
             let is_over = |chats: &[ChatId], since_us| within(&telegram.calls(), chats, since_us, PAUSE, A_DAY) > 0;
-            let of_chat = refuse(&telegram, &[first], PAUSE.as_secs()).await;
+            let [of_chat] = refuse(&telegram, [first], PAUSE.as_secs()).await;
             eventually("the chat's pause is over", async || is_over(&[first], of_chat)).await;
-            let of_bot = refuse(&telegram, &[second, third], PAUSE.as_secs()).await;
+            let of_bot = loop {
+                let [one, other] = refuse(&telegram, [second, third], PAUSE.as_secs()).await;
+                if one.abs_diff(other) < AT_ONCE.as_micros() as u64 {
+                    break one.max(other);
+                }
+                // It was about two chats, then.
+                eventually("their pauses are over", async || is_over(&[second], one) && is_over(&[third], other)).await;
+            };
             eventually("the bot's pause is over", async || is_over(&groups, of_bot)).await;
-            (of_chat, of_bot, refuse(&telegram, &[first], A_DAY.as_secs()).await)
+            let [for_a_day] = refuse(&telegram, [first], A_DAY.as_secs()).await;
+            (of_chat, of_bot, for_a_day)
         };
         let ((), (of_chat, of_bot, for_a_day)) = tokio::join!(play(&telegram, scenario), refusing);
         let calls = telegram.calls();

@@ -19,14 +19,16 @@ impl Judge<'_, '_> {
         for (group, rules) in &self.record.rules {
             let Some(most) = rules.last().and_then(|rule| rule.terms.raid_threshold()) else { continue };
             let Some(since_ms) = rules.iter().find(|rule| rule.terms.raid_threshold() == Some(most)) else { continue };
-            let began: Vec<i64> = self.muted_ms(*group).into_iter().filter(|at| *at > since_ms.certain_ms).collect();
+            let muted = self.muted_ms(*group);
+            // Who came before the group had said so may be counted, but need not be.
+            let began: Vec<i64> = muted.iter().copied().filter(|at| *at > since_ms.certain_ms).collect();
             let notices: Vec<i64> = self.notices(*group).map(|said| said.at_ms).collect();
-            let in_window = |from: i64, to: i64| began.iter().filter(|at| (from..=to).contains(*at)).count();
+            let in_window = |of: &[i64], from: i64, to: i64| of.iter().filter(|at| (from..=to).contains(*at)).count();
             let text = |what: &str, at: i64| format!("{what} in {group} at {}", self.record.time(at));
             let mut found = Vec::new();
             for (nth, at) in notices.iter().enumerate() {
                 // Who is counted may be muted only later.
-                if in_window(at - WINDOW_MS, self.settled(*at)) + MARGIN < most {
+                if in_window(&muted, at - WINDOW_MS, self.settled(*at)) + MARGIN < most {
                     found.push((Kind::RaidToldWrongly, text("no raid", *at)));
                 }
                 if nth > 0 && at - notices[nth - 1] < ONE_RAID_MS {
@@ -35,7 +37,7 @@ impl Judge<'_, '_> {
             }
             let mut told_ms = i64::MIN;
             for at in &began {
-                let is_raid = in_window(*at - WINDOW_MS, *at) >= most + MARGIN && *at - ONE_RAID_MS > told_ms;
+                let is_raid = in_window(&began, *at - WINDOW_MS, *at) >= most + MARGIN && *at - ONE_RAID_MS > told_ms;
                 if is_raid && self.settled(*at) < self.record.end_ms {
                     told_ms = *at;
                     if !notices.iter().any(|told| (at - ONE_RAID_MS..=self.settled(*at)).contains(told)) {
