@@ -90,6 +90,8 @@ impl Round {
             let update = self.change("my_chat_member", chat, self.bot.0, "left", "administrator");
             self.take_in(&update).await;
         }
+        // What happens in the very second in which the bot begins to watch may be from before it.
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
         let on = Setting { value: true, update_id: UpdateId(1), received_ms: now_ms() };
         let mut protect = |view: &ChatView| {
             let mut facts = view.chat.facts.clone();

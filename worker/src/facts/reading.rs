@@ -85,12 +85,12 @@ impl Member {
     #[must_use]
     pub fn limits(&self, mark: Mark, now_ms: i64) -> Now {
         let event_ms = self.event.map_or(0, |event| event.order.ms());
-        let released = |change: Change| change.by_us && change.limits == Limits::Free;
+        let released = |change: Change| change.limits == Limits::Free;
         let was_released = self.change.is_some_and(|c| released(c) && self.event.is_some_and(|e| e.order == c.order));
         let muted_since = self.call.is_some_and(|call| call.act == Act::Mute && call.at_ms > event_ms);
         let by_lookup = |lookup: Lookup| {
-            // A lookup that shows our mute is younger than an event from before that mute went out. After a release of ours
-            // it may show the mute from before it.
+            // A lookup that shows our mute is younger than an event from before that mute went out. After a release, also one
+            // by an administrator, it may show the mute from before it.
             let shows_later_mute = mark.is_on(lookup.limits)
                 && lookup.asked_ms > event_ms + CLOCK_SKEW_MS
                 && (!was_released || muted_since);
