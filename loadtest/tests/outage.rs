@@ -140,6 +140,7 @@ async fn what_was_known_before_an_outage_is_held_against_nobody() {
     telegram.act(Act::Join { user: BOB, chat: CHANNEL }).unwrap();
     telegram.act(Act::Leave { user: BOB, chat: CHANNEL }).unwrap();
     telegram.act(Act::Join { user: CARL, chat: CHANNEL }).unwrap();
+    telegram.act(Act::AskToJoin { user: BOB, chat: GROUP }).unwrap();
     all_is_taken_in(&telegram, &dir).await;
     program.stop().await;
 
@@ -161,6 +162,15 @@ async fn what_was_known_before_an_outage_is_held_against_nobody() {
     })
     .await;
     assert_eq!(program.metric("nezuko_outages_total").await, 1);
+    // E26: of requests from that time nothing tells.
+    let missed = "I heard nothing from Telegram for more than a day.";
+    eventually("the administrators are told", async || {
+        telegram.world(|world| {
+            let said = world.chat(GROUP).unwrap().messages();
+            said.filter(|said| said.text.starts_with(missed)).count() == 1
+        })
+    })
+    .await;
     program.stop().await;
     assert!(!was_ever_muted(&telegram, BOB));
 }

@@ -398,7 +398,7 @@ async fn a_foreign_entry_of_the_stream_becomes_a_dead_letter_and_holds_up_nothin
     assert!(consumer.read(10, Duration::from_millis(10)).await.unwrap().is_empty());
     assert_eq!(consumer.backlog().await.unwrap(), Backlog::default());
     let letters = queue.all(keys::dead_letters(queue.bot), ["reason", "hello"]).await.unwrap();
-    assert_eq!(letters, [[b"not an envelope: unknown format".to_vec(), b"world".to_vec()]]);
+    assert_eq!(letters, [[b"unreadable_entry: unknown format".to_vec(), b"world".to_vec()]]);
 }
 
 #[tokio::test]

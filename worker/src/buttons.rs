@@ -28,10 +28,13 @@ pub enum Kind {
     Verify,
     /// Undoes a line of a log chat, or goes further; its row is the line.
     Undo,
+    /// *I have joined* for somebody who asks to be let into a group; its row is the request: the group, of whoever the private
+    /// chat is with.
+    Asked,
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [Self::Joined, Self::Prove, Self::Panel, Self::Verify, Self::Undo];
+    const ALL: [Self; 6] = [Self::Joined, Self::Prove, Self::Panel, Self::Verify, Self::Undo, Self::Asked];
 }
 
 /// A genuine button.
@@ -53,6 +56,12 @@ impl Button {
     #[must_use]
     pub const fn of_row(kind: Kind, row: i64) -> Self {
         Self { kind, row, argument: [0, 0] }
+    }
+
+    /// Whether it says *I have joined*.
+    #[must_use]
+    pub const fn is_joined(self) -> bool {
+        matches!(self.kind, Kind::Joined | Kind::Asked)
     }
 
     fn body(self) -> [u8; BODY_BYTES] {

@@ -72,7 +72,7 @@ mod tests {
              *Anybody* gives commands in a group or in private; *administrators* are those of the group who have the right to\n\
              restrict members, looked up afresh each time. Who writes anonymously, in the group's name, is asked to press a\n\
              button as themselves. In a group where the bot may delete messages, a command and its answer go after a minute,\n\
-             unless `clean_commands` is off; panels and exports stand for ten.\n\n\
+             unless `clean_commands` is off; panels, statistics and exports stand for ten, and what tells how far a work is for an hour.\n\n\
              | command | who | what | usage |\n|---|---|---|---|\n",
         );
         let texts = Texts(Language::En);
@@ -87,12 +87,13 @@ mod tests {
             page += &format!("| `/{}` | {who} | {} | {usage} |\n", command.name, texts.about(command.name));
         }
         page += "\n## The log chat\n\n\
-            `/settings log_chat @channel` has everything that is done in the group told there: who was muted, freed, let in or\n\
+            `/settings log_chat @channel` has what is done to people in the group told there (that the messages of who is muted are\n\
+            deleted goes without saying): who was muted, freed, let in or\n\
             banned, in one message at most every five seconds. Under it are buttons for each person: *Free* lifts our mute until\n\
             they leave, *Exempt* lets them write without having joined (as `/allow`), *Ban* bans them for good. They work for a\n\
             week, for administrators of the group, looked up afresh each time. A log chat that does not let the bot write is\n\
             told nothing more, and the group is told so once; setting it anew begins again. What could not be told for a day is\n\
-            told no more, and names are kept only until they are told.\n";
+            told no more, and names are kept only until they are told, for a day at most.\n";
         page + "\n## What `/forget_me` erases\n\n\
             What is known about the asker in every chat, the messages of theirs that wait for a decision, lifted entries of the\n\
             ledger and their links. Entries of the verification log stay, without whom they were about. Kept is what is known\n\

@@ -520,7 +520,8 @@ pub fn ordinary_sender(update: &Update) -> Option<(ChatId, UserId)> {
     let UpdateKind::Message(message) = &update.kind else { return None };
     let is_command = message.text.as_deref().is_some_and(|text| text.starts_with('/'));
     let from = message.from.as_ref()?;
-    (message.chat.kind.is_group() && !is_command && !message.is_service).then_some((message.chat.id, from.id))
+    let is_ordinary = message.chat.kind.is_group() && message.sender_chat.is_none() && !message.is_service;
+    (is_ordinary && !is_command).then_some((message.chat.id, from.id))
 }
 
 const fn kind(kind: &UpdateKind) -> &'static str {

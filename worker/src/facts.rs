@@ -232,7 +232,9 @@ impl Member {
         // E17: who was let in had asked. E87: who comes as an administrator is one for as long as they are.
         let comes_in = !was_in && standing == Standing::Inside && !event.via_join_request;
         if comes_in && !by_themselves && !by_us {
-            newest(&mut self.added, Added { order, by: event.from.id, by_admin: None }, |added| added.order);
+            // Nobody else acts in the group's name.
+            let by_admin = (event.from.id == UserId::GROUP_ANONYMOUS_BOT).then_some(true);
+            newest(&mut self.added, Added { order, by: event.from.id, by_admin }, |added| added.order);
         }
         let promoted = old.standing.is_some_and(Standing::is_admin) != standing.is_admin();
         // Leaving and coming back write presence only: they change nobody's limits.
@@ -325,6 +327,15 @@ impl Member {
         self.failed_ms.is_some_and(newer)
     }
 
+    /// From when on they count as one who has come lately, if they begin or cease to wait now: who has only been judged anew
+    /// is part of no crowd (E98). Unix milliseconds.
+    #[must_use]
+    pub fn counts_from_ms(&self, now_ms: i64) -> i64 {
+        let came = self.event.filter(|event| !event.was_in && event.standing.is_in()).map(|event| event.order);
+        let lately = came.max(self.spoke).is_some_and(|order| now_ms < order.ms() + LATELY_MS);
+        if lately { now_ms } else { now_ms - LATELY_MS }
+    }
+
     /// Takes in whether they wait, as of now; `warned`: whether they are to be warned that it cannot go on for ever.
     /// Returns whether the warning is new.
     pub fn waits(&mut self, waiting: bool, warned: bool, now_ms: i64) -> bool {
@@ -387,6 +398,8 @@ impl Member {
     }
 }
 
+/// The time in which those are counted who have come and begun to wait.
+pub const LATELY_MS: i64 = 60_000;
 /// Who begins to wait again so shortly after they had ceased to brings no new prompt.
 const FLAP_MS: i64 = 60_000;
 /// For so long a lookup that could not be had speaks for the next one: as long as the longest back-off.

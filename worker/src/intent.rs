@@ -104,7 +104,7 @@ pub enum Intent {
         /// In whose name.
         sender: ChatId,
     },
-    /// Effect: tell a group's administrators something.
+    /// Effect: tell a group or its administrators something.
     Notice(Notice),
     /// Effect: carry out a command and reply.
     Command(Command),
@@ -123,9 +123,12 @@ pub struct SenderMessage {
     pub sender: ChatId,
     /// Which.
     pub message: MessageId,
+    /// In which forum topic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<i64>,
 }
 
-/// Something that the administrators of a group are told once.
+/// Something that a group or its administrators are told once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
     /// Of which group.
@@ -146,14 +149,28 @@ pub enum About {
     Rights,
     /// So many come that they are only counted (E98).
     Raid,
+    /// Nothing was heard for so long that requests to be let in may be lost (E26).
+    MissedRequests,
+    /// Whoever writes in the name of a channel has their messages deleted (E5): to everybody, in this topic.
+    NotAsChannel {
+        /// The topic; `None`: the general one.
+        topic: Option<i64>,
+    },
 }
 
 impl About {
+    /// Whether it goes to the group's log chat, where there is one: who adds the bot is in the group, and who writes.
+    pub(crate) const fn is_for_admins(self) -> bool {
+        !matches!(self, Self::Arrival | Self::NotAsChannel { .. })
+    }
+
     const fn word(self) -> &'static str {
         match self {
             Self::Arrival => "arrival",
             Self::Rights => "rights",
             Self::Raid => "raid",
+            Self::MissedRequests => "missed_requests",
+            Self::NotAsChannel { .. } => "not_as_channel",
         }
     }
 }
@@ -188,6 +205,18 @@ pub struct Work {
     pub shown_ms: i64,
     /// When the work began, Unix milliseconds.
     pub began_ms: i64,
+    /// How often the next one was tried in vain.
+    #[serde(default)]
+    pub tries: u32,
+}
+
+impl Work {
+    /// The work on `total` people of `chat` that begins now (Unix milliseconds).
+    #[must_use]
+    pub const fn begins(chat: ChatId, total: i64, now_ms: i64) -> Self {
+        let (after, message) = (UserId(0), MessageId(0));
+        Self { chat, after, done: 0, total, message, shown_ms: now_ms, began_ms: now_ms, tries: 0 }
+    }
 }
 
 /// A press on a button.
@@ -275,6 +304,9 @@ pub struct Reply {
     /// For so long both messages stand, the answered one and the reply (milliseconds); `None`: for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stands_ms: Option<i64>,
+    /// After this nobody waits for it any more (Unix milliseconds); `None`: it is sent, however late.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<i64>,
     /// What begins when it is sent, and tells in it how far it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub then: Option<Box<Intent>>,
@@ -312,18 +344,20 @@ pub enum Lane {
     Lookups = 3,
     /// Commands.
     Commands = 4,
-    /// Prompts, panels, replies and greetings.
+    /// Prompts, panels, notices and greetings.
     Messages = 5,
     /// Long work in small steps.
     Jobs = 6,
     /// What long work found to do, and long work that calls Telegram itself: mutes, releases and lookups that nobody waits
     /// for. An intent goes to an urgent lane when it is made again for something that just happened.
     Bulk = 7,
+    /// Replies to commands, of which one person alone can ask for as many as a group takes messages.
+    Replies = 8,
 }
 
 impl Lane {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Answers,
         Self::Deletions,
         Self::Restrictions,
@@ -332,6 +366,7 @@ impl Lane {
         Self::Messages,
         Self::Jobs,
         Self::Bulk,
+        Self::Replies,
     ];
 
     /// Which part of a budget its calls draw from.
@@ -438,12 +473,10 @@ impl Intent {
             Self::Member { .. } | Self::Admit { .. } | Self::BanSender { .. } => Lane::Restrictions,
             Self::Check { .. } | Self::Adder { .. } | Self::SenderChat(_) | Self::Link { .. } => Lane::Lookups,
             Self::Command(_) => Lane::Commands,
-            Self::Prompt { .. }
-            | Self::Panel { .. }
-            | Self::Refuse { .. }
-            | Self::Reply(_)
-            | Self::Greet(_)
-            | Self::Notice(_) => Lane::Messages,
+            Self::Prompt { .. } | Self::Panel { .. } | Self::Refuse { .. } | Self::Greet(_) | Self::Notice(_) => {
+                Lane::Messages
+            }
+            Self::Reply(_) => Lane::Replies,
             Self::Redecide { .. } => Lane::Jobs,
             Self::Recheck(_) | Self::Release(_) | Self::Log { .. } => Lane::Bulk,
         }

@@ -30,7 +30,7 @@ const fn width(lane: Lane) -> (usize, i64) {
     match lane {
         Lane::Answers | Lane::Restrictions | Lane::Lookups => (16, 1),
         Lane::Deletions => (4, 100),
-        Lane::Commands | Lane::Messages | Lane::Bulk => (4, 1),
+        Lane::Commands | Lane::Messages | Lane::Replies | Lane::Bulk => (4, 1),
         Lane::Jobs => (1, 1),
     }
 }

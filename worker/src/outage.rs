@@ -17,7 +17,8 @@ use nezuko_shared::telemetry::metrics::Metrics;
 use nezuko_telegram::UserId;
 
 use crate::{
-    intent::{Intent, Put},
+    intent::{About, Intent, Notice, Put},
+    rights,
     store::{ChatView, ChatWrites, Store, StoreError},
 };
 
@@ -124,7 +125,11 @@ impl OutageWatch {
                     return ChatWrites::default();
                 }
                 facts.missed_until_s = missed_until_s;
-                let put = [&own, &everybody].map(|intent| Put::urgent(intent.clone(), until_ms)).to_vec();
+                // E26: Telegram lists no requests.
+                let missed = Notice { group: chat, about: About::MissedRequests, since_ms: until_ms };
+                let told = rights::answers_requests(&facts).then_some(Intent::Notice(missed));
+                let intents = [own.clone(), everybody.clone()].into_iter().chain(told);
+                let put = intents.map(|intent| Put::urgent(intent, until_ms)).collect();
                 ChatWrites { facts: Some(facts), links: Vec::new(), put }
             };
             self.store.with_chat(chat, "", until_ms, &mut step).await?;

@@ -16,6 +16,9 @@ use crate::{
     planted::{self, Bug},
 };
 
+/// For so long a request that a channel leaves open counts as having joined it.
+const PENDING_MS: i64 = 7 * 24 * 3_600_000;
+
 /// A group with the channels that it requires.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule<'a> {
@@ -86,13 +89,19 @@ enum Membership {
 
 impl Required<'_> {
     fn membership(&self, rule: &Rule<'_>, now_ms: i64, ask: &mut Vec<(ChatId, i64)>) -> Membership {
-        // E27: a private channel may let in by request only.
-        if self.member.is_some_and(|member| member.open_request().is_some()) && rule.facts.settings.pending_counts() {
+        // E27: a private channel may let in by request only. Of one that is turned down nobody tells us.
+        let pends_until_ms =
+            self.member.and_then(Member::open_request).map(|asked| asked.order.date * 1000 + PENDING_MS);
+        if let Some(until_ms) = pends_until_ms.filter(|until_ms| now_ms < *until_ms)
+            && rule.facts.settings.pending_counts()
+        {
+            ask.push((self.chat, until_ms));
             return Membership::In;
         }
         let seen = self.member.and_then(|member| member.standing(self.facts.watched(), now_ms));
         let Some(seen) = seen else {
-            ask.push((self.chat, now_ms));
+            // Where nobody can be looked up, each message would cost a lookup in vain.
+            ask.extend((!self.facts.is_closed()).then_some((self.chat, now_ms)));
             return Membership::Unknown;
         };
         if let Some(at_ms) = seen.ask_again_ms {
@@ -146,7 +155,9 @@ pub fn decide(rule: &Rule<'_>, user: UserId, member: Option<&Member>, now_ms: i6
         return verdict(Decision::HandsOff(Reason::Suspended));
     }
     if !rule.facts.is_protected() {
-        let leave_them = planted::has(Bug::UnprotectLeavesMutes);
+        // Whom we have muted is freed when we may free somebody again.
+        let waits = member.is_some_and(|member| member.mute_until.is_some()) && !rule.facts.can_restrict();
+        let leave_them = waits || planted::has(Bug::UnprotectLeavesMutes);
         return verdict(if leave_them { Decision::HandsOff(Reason::Suspended) } else { Decision::Free });
     }
     if !rule.facts.can_restrict() {

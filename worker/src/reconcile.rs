@@ -170,6 +170,17 @@ impl<'a> Person<'a> {
         channels.iter().filter(|chat| is_in(chat).is_none()).copied().collect()
     }
 
+    /// Whether the person is known to be out of one of the group's channels.
+    #[must_use]
+    pub fn is_known_out(&self, group: ChatId) -> bool {
+        let is_out = |chat: &ChatId| {
+            let facts = &self.view.chats.get(chat)?.facts;
+            let seen = self.members.get(chat)?.standing(facts.watched(), self.now_ms)?;
+            (!seen.standing.is_in()).then_some(())
+        };
+        self.view.required.get(&group).is_some_and(|channels| channels.iter().any(|chat| is_out(chat).is_some()))
+    }
+
     /// Decides the person in every group that was read, and completes the writes. `scope` is the chat that the
     /// transaction is about.
     #[must_use]
@@ -268,12 +279,12 @@ impl<'a> Person<'a> {
             }
             // A call that is under way is told of when it is over.
             let is_over = plan.act.is_none() && member.call.is_none();
-            if !plan.waiting && is_over && verdict.decision != Decision::Unknown {
+            let now = member.limits(Mark::of(self.bot, group, self.user), self.now_ms);
+            if !plan.waiting && is_over && !now.ours && verdict.decision != Decision::Unknown {
                 member.name.clear();
             } else if plan.waiting && member.name.is_empty() {
                 member.name.clone_from(&self.name);
             }
-            let now = member.limits(Mark::of(self.bot, group, self.user), self.now_ms);
             if now.limits == Limits::Free && member.call.is_none() {
                 member.restored = None;
             }
@@ -311,6 +322,19 @@ impl<'a> Person<'a> {
             member.map(|member| policy::of_request(rule, member, self.now_ms))
         };
         self.with_rule(group, judge).flatten().unwrap_or((OfRequest::Leave, Vec::new()))
+    }
+
+    /// The same, where they have a request that waits for an answer.
+    #[must_use]
+    pub fn of_open_request(&self, group: ChatId) -> Option<(OfRequest, Vec<(ChatId, i64)>)> {
+        self.members.get(&group)?.open_request().map(|_| self.of_request(group))
+    }
+
+    /// The chats in which they wait: to write, or to be let in.
+    #[must_use]
+    pub fn waits_in(&self) -> Vec<ChatId> {
+        let waits = |(_, member): &(&ChatId, &Member)| member.waiting || member.open_request().is_some();
+        self.members.iter().filter(waits).map(|(chat, _)| *chat).collect()
     }
 
     /// What `group` is called, and its channels in which the person is not known to be.

@@ -65,6 +65,12 @@ pub fn leaves_requests(facts: &ChatFacts) -> bool {
     facts.settings.join_requests() && !facts.can_admit()
 }
 
+/// Whether the bot answers requests to be let in, and some were made.
+#[must_use]
+pub fn answers_requests(facts: &ChatFacts) -> bool {
+    facts.is_asked && facts.is_protected() && facts.settings.join_requests() && facts.can_admit()
+}
+
 /// Whether the bot is known not to be an administrator of a channel that a group requires.
 #[must_use]
 pub fn is_blind(channel: &ChatFacts) -> bool {

@@ -6,17 +6,17 @@ use crate::intent::{Lane, Put};
 
 /// A set of lanes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lanes(u8);
+pub struct Lanes(u16);
 
 impl Lanes {
     /// The lanes of these intents.
     #[must_use]
     pub fn of(put: &[Put]) -> Self {
-        Self(put.iter().fold(0, |lanes, put| lanes | 1 << put.intent.lane(put.urgency) as u8))
+        Self(put.iter().fold(0, |lanes, put| lanes | 1 << put.intent.lane(put.urgency) as u16))
     }
 
     const fn has(self, lane: Lane) -> bool {
-        self.0 & (1 << lane as u8) != 0
+        self.0 & (1 << lane as u16) != 0
     }
 }
 

@@ -9,18 +9,18 @@ this_group = diese Gruppe
 
 ## Der Hinweis der Gruppe
 
-prompt = {$names}: Um hier zu schreiben, tritt bitte erst {$channels} bei und drücke dann den Knopf darunter.
+prompt = {$names}: Wer hier schreiben will, tritt bitte erst {$channels} bei und drückt dann den Knopf darunter.
 names_and_more = {$names} und {$more} weitere
 crowd = { $count ->
     [one] {$count} Person wartet: Um hier zu schreiben, tritt bitte erst {$channels} bei und drücke dann den Knopf darunter.
    *[other] {$count} Personen warten: Um hier zu schreiben, tritt bitte erst {$channels} bei und drücke dann den Knopf darunter.
   }
-warning = {$names}: Sonst wirst du bald entfernt.
+warning = {$names}: Wer nicht beitritt, wird bald entfernt.
 warning_all = Wer weiter wartet, wird bald entfernt.
 prompt_over = Hier wartet niemand mehr.
 join_button = {$channel} beitreten
 joined_button = Ich bin beigetreten
-greeting = Du möchtest in {$group} aufgenommen werden. Bitte tritt zuerst {$channels} bei; dann lasse ich dich von selbst hinein.
+greeting = Du möchtest in {$group} aufgenommen werden. Bitte tritt zuerst {$channels} bei und drücke dann den Knopf darunter.
 
 ## Antworten auf Knopfdrücke: ohne Markup, höchstens 200 Zeichen
 
@@ -31,6 +31,8 @@ press_unknown = Das lässt sich gerade nicht prüfen. Bitte versuche es in einer
 press_missing = Noch nicht beigetreten: {$channels}
 press_banned = Du bist aus {$channels} ausgeschlossen; nur Administratoren dort können dich wieder hineinlassen.
 press_in_progress = Ich prüfe noch, einen Moment bitte.
+press_admitted = Danke! Ich lasse dich hinein.
+press_left_to_admins = Ob du hineingelassen wirst, entscheiden die Administratoren.
 press_stale = Dieser Knopf bewirkt nichts mehr.
 press_only_for_admins = Das können nur Administratoren dieser Gruppe, die Mitglieder einschränken dürfen.
 press_done = Erledigt.
@@ -41,9 +43,14 @@ press_refused = Telegram lässt mich das dort nicht tun.
 
 arrived = Ich sorge dafür, dass in einer Gruppe nur schreibt, wer ihren Kanälen beigetreten ist. Füge mich zuerst auch dem Kanal als Administrator hinzu und schreibe dann hier <code>/protect @kanal</code>.
 arrived_again = Ich bin wieder da, und es gilt wieder, was für diese Gruppe eingestellt war.
-suspended = Ich kann in dieser Gruppe nicht arbeiten. {$missing}
+suspended = Ich kann in dieser Gruppe nicht alles tun, was ich soll. {$missing}
 requests_left = Ich darf in diese Gruppe niemanden einladen: Wer um Einlass bittet, den überlasse ich euch.
+missed_requests = Telegram hat mir über einen Tag lang nichts gemeldet. Wer in dieser Zeit um Einlass gebeten hat, ist mir vielleicht entgangen: Bitte seht die Beitrittsanfragen selbst durch.
 raid_begins = So viele treten bei, dass ich sie nicht mehr einzeln nenne. Wer den Kanälen nicht beigetreten ist, bleibt stumm; wenn es vorbei ist, mache ich weiter wie sonst.
+
+## An alle in der Gruppe, ungefragt
+
+not_as_channel = Nachrichten im Namen von Kanälen werden hier gelöscht. Bitte schreibe unter deinem eigenen Namen.
 
 ## Befehle im Allgemeinen
 
@@ -59,7 +66,7 @@ start_private =
 
     Füge mich deiner Gruppe und ihrem Kanal als Administrator hinzu und schreibe dann in der Gruppe <code>/protect @kanal</code>. /help nennt alles, was ich kann. Wenn du irgendwo wartest, prüft /verify dich dort.
 add_to_group_button = Zu einer Gruppe hinzufügen
-start_group = Ich sorge dafür, dass hier nur schreibt, wer den Kanälen dieser Gruppe beigetreten ist. /help nennt alles, was ich kann.
+start_group = Ich sorge dafür, dass in einer Gruppe nur schreibt, wer ihren Kanälen beigetreten ist. /help nennt alles, was ich kann.
 link_stale = Dieser Link ist nicht für dich, oder seine Zeit ist um. Schicke stattdessen /verify.
 
 help_head = Ich sorge dafür, dass in einer Gruppe nur schreibt, wer ihren Kanälen beigetreten ist.
@@ -108,7 +115,7 @@ missing_here = { $right ->
    *[both] • hier muss ich Administrator sein, Mitglieder einschränken und Nachrichten löschen dürfen
   }
 missing_there = • in {$channel} muss ich Administrator sein
-not_your_channel = Nur ein Administrator von {$channel} kann verlangen, dass man ihm hier beitritt.
+not_your_channel = Dass wer hier schreibt {$channel} beigetreten sein muss, kann nur ein Administrator jenes Kanals verlangen.
 protected = Geschützt: Wer hier schreibt, muss {$channels} beigetreten sein.
 no_way_into = {$channel} hat keinen öffentlichen Namen, und ich darf dort niemanden einladen. Gebt mir dieses Recht, sonst findet keiner hinein, der stumm ist.
 unprotected_channel = {$channel} ist nicht mehr verlangt. Wen ich deshalb stummgeschaltet habe, den befreie ich.
@@ -126,7 +133,7 @@ status = { $state ->
   }
 status_dry_run = <b>Probelauf:</b> Es geschieht nichts, es wird nur im Protokollkanal gesagt.
 status_keeps_messages = Ich darf hier keine Nachrichten löschen: Was jemand schreibt, ehe er stumm ist, bleibt stehen.
-status_raid = <b>Ansturm:</b> So viele treten bei, dass sie nur gezählt werden.
+status_raid = <b>Überfall:</b> So viele treten bei, dass sie nur gezählt werden.
 status_counts = Es warten: {$waiting}. Von mir stummgeschaltet: {$muted}.
 status_hour = Letzte Stunde: {$mutes} stummgeschaltet, {$releases} befreit, {$checks} geprüft.
 channels_none = Hier ist kein Kanal verlangt. /protect @kanal verlangt einen.
@@ -226,13 +233,13 @@ import_version = Version {$version} exportierter Einstellungen ist hier nicht be
 log_head = <b>{$group}</b>
 log_line = {$number}. {$name}: { $outcome ->
     [muted] stummgeschaltet
-    [released] freigegeben
+    [released] befreit
     [restored] wieder so, wie ein Administrator es wollte
     [admitted] eingelassen
     [kicked] entfernt
     [banned] gebannt
     [would_mute] würde stummgeschaltet (Probelauf)
-    [would_release] würde freigegeben (Probelauf)
+    [would_release] würde befreit (Probelauf)
     [would_restore] würde wieder so, wie ein Administrator es wollte (Probelauf)
     [would_admit] würde eingelassen (Probelauf)
     [would_greet] erführe, wo beizutreten ist (Probelauf)

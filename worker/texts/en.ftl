@@ -20,7 +20,7 @@ warning_all = Whoever goes on waiting will be removed soon.
 prompt_over = Nobody waits here any more.
 join_button = Join {$channel}
 joined_button = I have joined
-greeting = You asked to join {$group}. Please join {$channels} first; then I let you in by myself.
+greeting = You asked to join {$group}. Please join {$channels} first, then press the button below.
 
 ## Answers to presses: no markup, at most 200 characters
 
@@ -31,6 +31,8 @@ press_unknown = This cannot be checked right now. Please try again in a minute.
 press_missing = You have not joined yet: {$channels}
 press_banned = You are banned from {$channels}; only its administrators can let you in again.
 press_in_progress = I am still checking, one moment please.
+press_admitted = Thank you! I let you in.
+press_left_to_admins = Whether you are let in is for the administrators to decide.
 press_stale = This button does nothing any more.
 press_only_for_admins = Only administrators of this group who may restrict members can do this.
 press_done = Done.
@@ -41,9 +43,14 @@ press_refused = Telegram does not let me do that there.
 
 arrived = I see to it that only members of a group's channels write in the group. To begin, add me to the channel as an administrator, too, and write <code>/protect @channel</code> here.
 arrived_again = I am back, and what was set for this group is in force again.
-suspended = I cannot do my work in this group. {$missing}
+suspended = I cannot do all of my work in this group. {$missing}
 requests_left = I may not invite users to this group: whoever asks to be let in is left to you.
+missed_requests = I heard nothing from Telegram for more than a day. Whoever asked to be let in meanwhile may have escaped me: please look through the join requests yourselves.
 raid_begins = So many people join that I no longer name them one by one. Whoever has not joined the channels stays muted; I go on as usual when it is over.
+
+## To everybody in the group, unasked
+
+not_as_channel = Messages in the name of channels are deleted here. Please write as yourself.
 
 ## Commands in general
 
@@ -59,7 +66,7 @@ start_private =
 
     Add me to your group and to its channel as an administrator, then write <code>/protect @channel</code> in the group. /help lists everything I can do. If you wait somewhere, /verify checks you there.
 add_to_group_button = Add me to a group
-start_group = I see to it that only members of this group's channels write here. /help lists everything I can do.
+start_group = I see to it that only members of a group's channels write in the group. /help lists everything I can do.
 link_stale = This link is not for you, or its time is over. Send /verify instead.
 
 help_head = I see to it that only members of a group's channels write in the group.

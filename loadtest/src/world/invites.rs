@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     World,
-    act::Refused,
+    act::{Refused, written},
     api::{ApiResult, bad, text},
     ids::{ChatId, UserId},
 };
@@ -73,9 +73,12 @@ impl World {
         if !self.place(chat)?.member(admin, now_ms).rights().can_change_info {
             return Err(Refused::NotAllowed("not their right"));
         }
-        if let Some(place) = self.chats.get_mut(&chat) {
-            title.clone_into(&mut place.spec.title);
-            place.spec.username = username.map(str::to_owned);
+        let Some(place) = self.chats.get_mut(&chat) else { return Ok(()) };
+        let is_told = place.spec.kind.is_group() && place.spec.title != title;
+        title.clone_into(&mut place.spec.title);
+        place.spec.username = username.map(str::to_owned);
+        if is_told {
+            self.post(written(now_ms, admin, None, "", json!({"new_chat_title": title})), admin, true, chat);
         }
         Ok(())
     }

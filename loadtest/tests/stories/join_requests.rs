@@ -35,6 +35,43 @@ async fn who_asks_is_told_what_to_join_and_let_in_when_they_have() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_asks_may_press_or_ask_again_in_private_and_is_told_what_is_missing() {
+    let town = Town::protected("@news @talks").await;
+    let alone = ANN.private_chat();
+    town.act(Act::AskToJoin { user: ANN, chat: GROUP });
+    assert_eq!(town.press_in(alone, ANN, "I have joined").await, "You have not joined yet: @talks, @news");
+    town.act(Act::Join { user: ANN, chat: TALKS });
+    assert_eq!(town.press_in(alone, ANN, "I have joined").await, "You have not joined yet: @news");
+    town.say(ANN, alone, "/verify");
+    town.says(alone, "Group: You have not joined yet: @news").await;
+
+    // She may not be let in by the bot any more.
+    let rights = Rights { can_invite_users: false, ..Rights::FULL };
+    town.act(Act::Promote { admin: OWNER, chat: GROUP, user: town.bot, rights });
+    town.act(Act::Join { user: ANN, chat: NEWS });
+    town.has_heard().await;
+    let left = "Whether you are let in is for the administrators to decide.";
+    assert_eq!(town.press_in(alone, ANN, "I have joined").await, left);
+    town.act(Act::Promote { admin: OWNER, chat: GROUP, user: town.bot, rights: Rights::FULL });
+    is_in(&town).await;
+    assert_eq!(town.press_in(alone, ANN, "I have joined").await, "You can already write here.");
+    town.say(ANN, alone, "/verify");
+    town.says(alone, "You are waiting in no group that I know of.").await;
+    assert_eq!(town.calls("approveChatJoinRequest", GROUP).len(), 1);
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e80_a_group_is_called_what_it_is_called_now() {
+    let town = Town::protected("@news").await;
+    town.act(Act::Rename { admin: OWNER, chat: GROUP, title: "Tea & <talk>".to_owned(), username: None });
+    town.has_heard().await;
+    town.act(Act::AskToJoin { user: ANN, chat: GROUP });
+    town.says(ANN.private_chat(), "You asked to join Tea & <talk>. Please join @news first").await;
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_is_in_the_channels_is_let_in_at_once_though_telegram_fails_at_first() {
     let town = Town::protected("@news").await;
     town.act(Act::Join { user: ANN, chat: NEWS });

@@ -32,14 +32,14 @@ async fn e43_of_a_missing_right_the_administrators_are_told_once_and_the_rule_go
     town.act(Act::Join { user: ANN, chat: GROUP });
     town.say(ANN, GROUP, "hello");
     town.has_heard().await;
-    assert_eq!((town.said(GROUP, "I cannot do my work"), town.standing(GROUP, ANN)), (1, 1));
+    assert_eq!((town.said(GROUP, "I cannot do all of my work"), town.standing(GROUP, ANN)), (1, 1));
     assert!(town.calls("restrictChatMember", GROUP).is_empty());
 
     promote(Rights::FULL);
     eventually("the rule goes on", async || town.member(GROUP, ANN).is_muted()).await;
     promote(Rights { can_delete_messages: false, ..Rights::FULL });
     town.says(GROUP, "with the right to delete messages").await;
-    assert_eq!(town.said(GROUP, "I cannot do my work"), 2);
+    assert_eq!(town.said(GROUP, "I cannot do all of my work"), 2);
     town.end().await;
 }
 
@@ -52,7 +52,7 @@ async fn e77_without_the_right_to_invite_administrators_hear_that_requests_are_l
     town.says(GROUP, "whoever asks to be let in is left to you").await;
     promote(GROUP, Rights { can_change_info: false, ..uninviting });
     town.has_heard().await;
-    assert_eq!((town.said(GROUP, "left to you"), town.said(GROUP, "I cannot do my work")), (1, 0));
+    assert_eq!((town.said(GROUP, "left to you"), town.said(GROUP, "I cannot do all of my work")), (1, 0));
     // E37: into a channel without a name nobody gets but by a link.
     town.act(Act::Rename { admin: OWNER, chat: NEWS, title: "News".to_owned(), username: None });
     promote(NEWS, uninviting);

@@ -128,6 +128,11 @@ impl Town {
 
     /// Somebody presses a button of the newest message that has one in the group; what they are answered.
     pub(crate) async fn press(&self, user: UserId, label: &str) -> String {
+        self.press_in(GROUP, user, label).await
+    }
+
+    /// The same in another chat.
+    pub(crate) async fn press_in(&self, chat: ChatId, user: UserId, label: &str) -> String {
         let answers = || {
             let answered = |what: &Happened| match what {
                 Happened::Answered { text, .. } => Some(text.clone()),
@@ -138,12 +143,12 @@ impl Town {
         let before: Vec<String> = answers();
         let mut message = None;
         eventually("a button stands", async || {
-            message = self.telegram.world(|world| world.button_messages(GROUP).next_back().map(|message| message.id));
+            message = self.telegram.world(|world| world.button_messages(chat).next_back().map(|message| message.id));
             message.is_some()
         })
         .await;
         let message = message.unwrap();
-        self.act(Act::PressButton { user, chat: GROUP, message, button: Pressed::Labelled(label.to_owned()) });
+        self.act(Act::PressButton { user, chat, message, button: Pressed::Labelled(label.to_owned()) });
         let mut after = before.clone();
         eventually("a press is answered", async || {
             after = answers();

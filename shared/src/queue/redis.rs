@@ -188,8 +188,8 @@ impl RedisConsumer {
         }
     }
 
-    /// The same, but that it counts how often the group was gone and was made again. What was pending is then delivered
-    /// anew.
+    /// The same, but that it counts how often the group was gone and was made again (what was pending is then delivered anew),
+    /// and what it gives up as no update.
     #[must_use]
     pub fn counted_in(self, metrics: Metrics) -> Self {
         Self { metrics: Some(metrics), ..self }
@@ -230,13 +230,15 @@ impl RedisConsumer {
                     deliveries.push(Delivery { id: EntryId(entry.id), envelope, deliveries: entry.deliveries });
                 }
                 Err(reason) => {
-                    tracing::warn!(
+                    tracing::error!(
                         bot_id = self.bot.0,
                         entry = entry.id,
                         reason,
                         "an entry of the stream is no update"
                     );
-                    self.bury(&entry.id, &format!("not an envelope: {reason}"), &entry.fields).await?;
+                    if self.bury(&entry.id, &format!("unreadable_entry: {reason}"), &entry.fields).await? {
+                        self.metrics.iter().for_each(|metrics| metrics.dead_letter("unreadable_entry"));
+                    }
                 }
             }
         }

@@ -59,6 +59,7 @@ pub fn start(settings: &Settings, program: Program, metrics: &Metrics) -> anyhow
     let reporter = settings.sentry_dsn.as_ref();
     let reporter = reporter.map(|dsn| Reporter::start(settings, dsn, program, dropped(Exporter::Errors))).transpose();
     logs::init(settings, reporter.as_ref().ok().cloned().flatten());
+    reports::tell_panics(reporter.as_ref().ok().cloned().flatten());
     let reports = reporter?.map(|reporter| reporter.outbox());
     let traces = settings.traces.as_ref();
     let traces = traces.map(|traces| otlp::start(settings, traces, program, dropped(Exporter::Traces))).transpose()?;

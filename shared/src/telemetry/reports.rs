@@ -5,9 +5,10 @@
 //! a secret is. The literal message of a log line holds none of them.
 
 use std::{
+    backtrace::{Backtrace, BacktraceStatus},
     fmt::{self, Write as _},
     panic::{self, PanicHookInfo},
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -28,9 +29,12 @@ use tracing_subscriber::{Layer, layer::Context};
 use super::{
     Program,
     outbox::{Outbox, Size},
+    trace,
 };
 use crate::config::{Secret, Settings};
 
+/// The target of log lines about panics.
+const PANICS: &str = "nezuko_shared::panics";
 /// More errors than this at once say nothing new.
 const SIZE: Size = Size { queue: 64, batch: 1, gather: Duration::ZERO };
 const DELIVERY: Duration = Duration::from_secs(5);
@@ -57,9 +61,6 @@ const HARMLESS: [&str; 12] = [
 /// Fields that hold what others have worded.
 const WORDED: [&str; 4] = ["detail", "error", "failed", "reason"];
 
-/// The reporter of this process, for its panics.
-static REPORTER: OnceLock<Reporter> = OnceLock::new();
-
 /// Sends reports. Clones are one.
 #[derive(Clone)]
 pub(super) struct Reporter {
@@ -85,7 +86,7 @@ impl TransportFactory for ToOutbox {
 }
 
 impl Reporter {
-    /// Reports to the project of `dsn`, panics as well from now on. To be called outside of a Tokio runtime.
+    /// Reports to the project of `dsn`. To be called outside of a Tokio runtime.
     ///
     /// # Errors
     /// Where no HTTP client or no thread can be had.
@@ -101,15 +102,6 @@ impl Reporter {
         options.dsn = Some(dsn);
         let bot = if let [bot] = settings.bots.as_slice() { Some(bot.id.0) } else { None };
         let reporter = Self { client: Arc::new(Client::with_options(options)), outbox, program: program.name, bot };
-        if REPORTER.set(reporter.clone()).is_ok() {
-            let otherwise = panic::take_hook();
-            panic::set_hook(Box::new(move |info| {
-                if let Some(reporter) = REPORTER.get() {
-                    reporter.send(of_panic(info));
-                }
-                otherwise(info);
-            }));
-        }
         Ok(reporter)
     }
 
@@ -132,7 +124,7 @@ impl Reporter {
 impl<S: Subscriber> Layer<S> for Reporter {
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
         let of = event.metadata();
-        if *of.level() != tracing::Level::ERROR {
+        if *of.level() != tracing::Level::ERROR || of.target() == PANICS {
             return;
         }
         let mut fields = Fields::default();
@@ -174,11 +166,27 @@ impl Visit for Fields {
     }
 }
 
+/// Has panics logged like any other error, and reported where there is a reporter. The text of a panic may be made from
+/// anything: quoted names, texts and numbers are left out of it.
+pub(super) fn tell_panics(reporter: Option<Reporter>) {
+    panic::set_hook(Box::new(move |info| {
+        reporter.iter().for_each(|reporter| reporter.send(of_panic(info)));
+        let said = info.payload_as_str().map(impersonal).unwrap_or_default();
+        let backtrace = Backtrace::capture();
+        let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+        tracing::error!(target: PANICS, place = place(info), said, backtrace, trace_id = trace::id(), "panicked");
+    }));
+}
+
+fn place(info: &PanicHookInfo<'_>) -> String {
+    info.location().map_or_else(String::new, |at| format!("{}:{}:{}", at.file(), at.line(), at.column()))
+}
+
 /// A panic says where it happened. What it says beside that may be made from anything, but for what the code swears by.
 fn of_panic(info: &PanicHookInfo<'_>) -> Event<'static> {
     let sworn = info.payload_as_str().filter(|text| text.starts_with("invariant: "));
     let text = sworn.map(|text| text.splitn(3, ": ").take(2).collect::<Vec<_>>().join(": "));
-    let place = info.location().map_or_else(String::new, |at| format!("{}:{}:{}", at.file(), at.line(), at.column()));
+    let place = place(info);
     let exception = Exception {
         ty: format!("panic at {place}"),
         value: Some(text.unwrap_or_else(|| "the log line of the panic says why".to_owned())),

@@ -203,6 +203,8 @@ pub struct Message {
     pub via_bot: bool,
     /// Text or caption.
     pub text: Option<String>,
+    /// Whether somebody has only passed it on.
+    pub is_forwarded: bool,
     /// An automatic forward from the linked channel (E1).
     pub is_automatic_forward: bool,
     /// A note by Telegram about the chat (somebody joined, the title changed …), not something a person wrote (E61).
@@ -217,6 +219,8 @@ pub struct Message {
     pub new_members: Vec<User>,
     /// Who left, where this is a note about that.
     pub left_member: Option<User>,
+    /// What the chat is called now, where this is a note about that.
+    pub new_title: Option<String>,
     /// In a basic group: the supergroup that it has become (E79).
     pub migrate_to: Option<ChatId>,
     /// In a supergroup: the basic group that it was (E79).
@@ -237,6 +241,7 @@ impl<'de> Deserialize<'de> for Message {
             edited: wire.edit_date,
             via_bot: wire.via_bot.is_some(),
             text: wire.text.or(wire.caption),
+            is_forwarded: wire.forward_origin.is_some(),
             is_automatic_forward: wire.is_automatic_forward,
             is_service,
             is_detached: wire.business_connection_id.is_some() || wire.guest_query_id.is_some() || wire.is_from_offline,
@@ -244,6 +249,7 @@ impl<'de> Deserialize<'de> for Message {
             reply_to: wire.reply_to_message,
             new_members: wire.new_chat_members.unwrap_or_default(),
             left_member: wire.left_chat_member,
+            new_title: wire.new_chat_title,
             migrate_to: wire.migrate_to_chat_id,
             migrate_from: wire.migrate_from_chat_id,
         })
@@ -273,9 +279,11 @@ macro_rules! wire_message {
             business_connection_id: Option<IgnoredAny>,
             guest_query_id: Option<IgnoredAny>,
             media_group_id: Option<String>,
+            forward_origin: Option<ForwardOrigin>,
             reply_to_message: Option<Box<RepliedTo>>,
             new_chat_members: Option<Vec<User>>,
             left_chat_member: Option<User>,
+            new_chat_title: Option<String>,
             migrate_to_chat_id: Option<ChatId>,
             migrate_from_chat_id: Option<ChatId>,
             $($service: Option<IgnoredAny>,)*
@@ -284,7 +292,7 @@ macro_rules! wire_message {
         impl WireMessage {
             fn is_service(&self) -> bool {
                 let note = self.migrate_to_chat_id.or(self.migrate_from_chat_id).is_some();
-                note || self.new_chat_members.is_some() || self.left_chat_member.is_some() $(|| self.$service.is_some())*
+                note || self.new_chat_title.is_some() || self.new_chat_members.is_some() || self.left_chat_member.is_some() $(|| self.$service.is_some())*
             }
         }
     };
@@ -292,7 +300,7 @@ macro_rules! wire_message {
 
 // Bot API 10.3, "Message": the fields that only service messages carry, but for those that are read.
 wire_message! {
-    new_chat_title new_chat_photo delete_chat_photo group_chat_created
+    new_chat_photo delete_chat_photo group_chat_created
     supergroup_chat_created channel_chat_created message_auto_delete_timer_changed pinned_message
     successful_payment refunded_payment users_shared chat_shared gift unique_gift
     connected_website write_access_allowed proximity_alert_triggered boost_added chat_background_set
@@ -303,22 +311,35 @@ wire_message! {
 }
 
 /// A message that another one answers, as far as commands are about it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RepliedTo {
     /// Which.
     pub message_id: MessageId,
     /// Who sent it.
-    #[serde(default)]
     pub from: Option<User>,
     /// The channel or group in whose name it was sent.
-    #[serde(default)]
     pub sender_chat: Option<Chat>,
     /// Its text.
-    #[serde(default)]
     pub text: Option<String>,
-    /// Where it was forwarded from, if from a channel.
-    #[serde(default, rename = "forward_origin")]
+    /// Where it was forwarded from, if it was.
     pub origin: Option<ForwardOrigin>,
+    /// A note by Telegram, which nobody wrote. Each message of a forum topic that answers no other one answers the note that
+    /// the topic was created.
+    pub is_service: bool,
+}
+
+impl<'de> Deserialize<'de> for RepliedTo {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let wire = WireMessage::deserialize(deserializer)?;
+        Ok(Self {
+            is_service: wire.is_service(),
+            message_id: wire.message_id,
+            from: wire.from,
+            sender_chat: wire.sender_chat,
+            text: wire.text,
+            origin: wire.forward_origin,
+        })
+    }
 }
 
 /// Where a message was forwarded from.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nezuko_telegram::{Chat, ChatId, ChatMember, ChatMemberUpdated, Rights, Standing, UpdateId};
+use nezuko_telegram::{Chat, ChatId, ChatKind, ChatMember, ChatMemberUpdated, Rights, Standing, UpdateId};
 use serde::{Deserialize, Serialize};
 
 use super::{EventOrder, LOOKUP_CACHE_MS, Setting, Watched, newest, set};
@@ -112,6 +112,9 @@ pub struct ChatFacts {
     /// The topics in which nothing can be said, each with when that showed (Unix milliseconds).
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub gone_topics: BTreeMap<i64, i64>,
+    /// Whether somebody has ever asked to be let in.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_asked: bool,
     /// The newest raid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub raid: Option<Raid>,
@@ -211,6 +214,15 @@ impl ChatFacts {
         let became = by_event.map(|(order, ..)| self.became_admin.unwrap_or(order).date);
         let since = became.or_else(|| self.found_admin_ms.map(|ms| ms / 1000));
         Watched(since.map(|since| since.max(self.missed_until_s)))
+    }
+
+    /// Whether nobody can be looked up here: the bot is known to be out, or in a channel no administrator. What comes next is
+    /// told when it is let in again (E35).
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        let is_group = [ChatKind::Group, ChatKind::Supergroup].iter().any(|kind| kind.as_str() == self.kind);
+        let closed = |standing: Standing| if is_group { !standing.is_in() } else { !standing.is_admin() };
+        self.own().is_some_and(|(standing, _)| closed(standing))
     }
 
     /// Takes in whether may be written in the name of `sender`, unless something newer is known; returns whether it was taken.

@@ -14,7 +14,8 @@ const TEXT_CHARS: usize = 4_096;
 
 /// The command that `message` gives, if it is one of ours.
 pub(super) fn parse(message: &Message, from: &User, receipt: &Receipt<'_>) -> Option<Command> {
-    let text = message.text.as_deref()?.strip_prefix('/')?;
+    // What somebody else has said is no command of who passes it on.
+    let text = message.text.as_deref().filter(|_| !message.is_forwarded)?.strip_prefix('/')?;
     let (word, arguments) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     let (name, addressee) = word.split_once('@').map_or((word, None), |(name, addressee)| (name, Some(addressee)));
     let name = commands::named(&name.to_ascii_lowercase())?.name;
@@ -28,7 +29,7 @@ pub(super) fn parse(message: &Message, from: &User, receipt: &Receipt<'_>) -> Op
         message: message.message_id,
         user: from.id,
         language: Language::of_code(from.language_code.as_deref()),
-        reply_to: message.reply_to.as_deref().map(answered),
+        reply_to: message.reply_to.as_deref().filter(|note| !note.is_service).map(answered),
         received_ms: receipt.received_ms,
     })
 }

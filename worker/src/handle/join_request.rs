@@ -1,9 +1,13 @@
 //! Somebody asks to be let into a group, or into a channel that a group requires.
 
-use nezuko_telegram::JoinRequest;
+use nezuko_telegram::{ChatId, JoinRequest};
 
 use super::{Handler, Receipt};
-use crate::{facts::EventOrder, reconcile::Outcome, store::StoreError};
+use crate::{
+    facts::{ChatFacts, EventOrder},
+    reconcile::Outcome,
+    store::{ChatView, ChatWrites, StoreError},
+};
 
 impl Handler {
     /// Returns whether the request concerned Nezuko.
@@ -22,6 +26,21 @@ impl Handler {
             person.finish(chat)
         })
         .await?;
+        if concerned {
+            self.note_that_requests_are_made(chat, receipt.trace_id).await?;
+        }
         Ok(concerned)
+    }
+
+    /// Once of each chat.
+    async fn note_that_requests_are_made(&self, chat: ChatId, trace_id: &str) -> Result<(), StoreError> {
+        if self.store.chat(chat).await?.chat.facts.is_asked {
+            return Ok(());
+        }
+        let mut note = |view: &ChatView| {
+            let facts = ChatFacts { is_asked: true, ..view.chat.facts.clone() };
+            ChatWrites { facts: Some(facts), ..ChatWrites::default() }
+        };
+        self.store.with_chat(chat, trace_id, (self.clock)(), &mut note).await.map(drop)
     }
 }

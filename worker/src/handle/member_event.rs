@@ -51,7 +51,7 @@ impl Handler {
 }
 
 /// First and last name, cut.
-pub(super) fn display_name(user: &User) -> String {
+pub(crate) fn display_name(user: &User) -> String {
     let last = user.last_name.as_deref().unwrap_or_default();
     let full = format!("{} {last}", user.first_name);
     full.trim().chars().take(NAME_CHARS).collect()

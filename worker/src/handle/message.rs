@@ -7,7 +7,7 @@ use crate::{
     facts::EventOrder,
     intent::{Intent, Put},
     policy::{self, OfMessage},
-    store::StoreError,
+    store::{ChatView, ChatWrites, StoreError},
 };
 
 impl Handler {
@@ -92,6 +92,9 @@ impl Handler {
     /// A note by Telegram is nobody's message (E61), and who joined or left is told by other updates (E13); but a group may
     /// want to be rid of the notes about that. Returns whether it concerned Nezuko.
     async fn note(&self, message: &Message, receipt: &Receipt<'_>) -> Result<bool, StoreError> {
+        if message.new_title.is_some() {
+            return self.renamed(message, receipt).await;
+        }
         let is_about_members = !message.new_members.is_empty() || message.left_member.is_some();
         if !is_about_members || !message.chat.kind.is_group() {
             return Ok(false);
@@ -104,6 +107,20 @@ impl Handler {
         let intent = Intent::Delete { chat: message.chat.id, message: message.message_id };
         self.put(&[Put::urgent(intent, now_ms)], receipt.trace_id).await?;
         Ok(true)
+    }
+
+    /// A chat that is known is called otherwise now (E80).
+    async fn renamed(&self, message: &Message, receipt: &Receipt<'_>) -> Result<bool, StoreError> {
+        let chat = message.chat.id;
+        let mut concerned = false;
+        let mut rename = |view: &ChatView| {
+            concerned = view.chat.version > 0;
+            let mut facts = view.chat.facts.clone();
+            facts.describe(&message.chat);
+            ChatWrites { facts: (concerned && facts != view.chat.facts).then_some(facts), ..ChatWrites::default() }
+        };
+        self.store.with_chat(chat, receipt.trace_id, (self.clock)(), &mut rename).await?;
+        Ok(concerned)
     }
 }
 

@@ -9,7 +9,7 @@ mod message;
 mod migration;
 mod sender_chat;
 
-pub(crate) use message::is_well_known;
+pub(crate) use {member_event::display_name, message::is_well_known};
 
 use std::{
     sync::{Arc, OnceLock},

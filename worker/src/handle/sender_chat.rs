@@ -32,7 +32,12 @@ impl Handler {
         } else if policy::is_stale(message.date, now_ms) {
             None
         } else {
-            Some(Intent::SenderChat(SenderMessage { group, sender, message: message.message_id }))
+            Some(Intent::SenderChat(SenderMessage {
+                group,
+                sender,
+                message: message.message_id,
+                topic: message.thread,
+            }))
         };
         let Some(intent) = put else { return Ok(false) };
         self.put(&[Put::urgent(intent, now_ms)], receipt.trace_id).await?;

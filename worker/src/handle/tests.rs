@@ -5,12 +5,13 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
-use nezuko_telegram::{RawResponse, Transport, TransportError, parse_update};
+use nezuko_telegram::{Limits, RawResponse, Transport, TransportError, parse_update};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    facts::{Setting, set},
+    facts::{Lookup, Setting, set},
+    intent::{Claim, Lane},
     send::tests::{NOW, database, sender},
     settings::GroupSettings,
     store::ChatView,
@@ -169,6 +170,54 @@ async fn e66_for_what_is_heard_of_too_late_nobody_is_punished_and_it_counts_all_
     };
     handler.with_person(UserId(ANN), GROUP, None, "", step).await.unwrap();
     assert_eq!(written, Some(S - 599));
+}
+
+#[tokio::test]
+async fn e66_what_was_held_for_too_long_stays_when_it_turns_out_that_its_writer_was_to_be_muted() {
+    let handler = guarded(|_| ()).await;
+    const BOB: i64 = 12;
+    let mut held = message(1, json!({"text": "hello"}));
+    held["from"] = user(BOB);
+    for (number, ago_s) in [(1, 599), (2, 300)] {
+        held["message_id"] = json!(number);
+        held["date"] = json!(S - ago_s);
+        take_in(&handler, "message", held.clone()).await;
+    }
+    assert_eq!(count(&handler, "delete").await, 0, "nobody knows Bob");
+    let is_out = |mut person: Person<'_>| {
+        for place in [GROUP, NEWS] {
+            let standing = if place == GROUP { Standing::Inside } else { Standing::Outside };
+            let lookup = Lookup { asked_ms: NOW, standing, limits: Limits::Free };
+            person.member(place).lookup = Some(lookup);
+        }
+        person.finish(GROUP)
+    };
+    let mut later = handler.clone();
+    later.clock = Arc::new(|| NOW + 60_000);
+    later.with_person(UserId(BOB), GROUP, None, "", is_out).await.unwrap();
+    assert_eq!(count(&handler, "delete").await, 1, "the younger one");
+}
+
+#[tokio::test]
+async fn what_is_passed_on_or_only_a_caption_of_others_is_no_command_and_a_note_is_answered_by_nobody() {
+    let handler = guarded(|_| ()).await;
+    let at_home = |extra: Value| {
+        let mut message = message(1, extra);
+        message["from"] = user(OWNER);
+        message
+    };
+    const OWNER: i64 = 9;
+    becomes(&handler, GROUP, OWNER, "administrator", 7_200).await;
+    take_in(&handler, "message", at_home(json!({"text": "/status", "forward_origin": {"type": "hidden_user"}}))).await;
+    assert_eq!(count(&handler, "command").await, 0, "somebody else said so");
+    let created =
+        json!({"message_id": 3, "date": S, "chat": chat(GROUP), "from": user(ANN), "forum_topic_created": {}});
+    let answers =
+        json!({"text": "/allow", "is_topic_message": true, "message_thread_id": 3, "reply_to_message": created});
+    take_in(&handler, "message", at_home(answers)).await;
+    let claims = handler.store.claim(Lane::Commands, "me", NOW, NOW + 1, 9).await.unwrap();
+    let [Claim { intent: Intent::Command(command), .. }] = claims.as_slice() else { panic!("{claims:?}") };
+    assert_eq!(command.reply_to, None, "nobody has written that");
 }
 
 #[tokio::test]

@@ -59,6 +59,7 @@ async fn all_lanes_go_on_when_telegram_is_back_however_long_the_probes_intent_ta
         html: String::new(),
         keyboard: Vec::new(),
         stands_ms: None,
+        until_ms: None,
         then: None,
     };
     let put = [delete, Intent::Reply(reply)].map(|intent| Put::urgent(intent, NOW));

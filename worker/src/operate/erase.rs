@@ -23,7 +23,8 @@ pub struct Erase {
     whose: Whose,
     #[command(flatten)]
     about: About,
-    /// Also what restrictions hang on: a person is freed first wherever the bot may; a chat's mutes are forgotten.
+    /// Also what restrictions hang on: a person is freed first where the bot has muted them, and what others have imposed stands;
+    /// a chat's mutes are forgotten.
     #[arg(long)]
     all: bool,
     /// Only count what would be erased.
@@ -70,14 +71,14 @@ impl Erase {
         let user = user.filter(|user| user.0 > 0);
         let Some(user) = user else { anyhow::bail!("--user must be a person's id: a positive number") };
         let api = BotApi::new(settings).client(bot, CALL_TIMEOUT)?;
-        let protecting = store.protecting_chats(user, now_ms).await?;
-        let freed = if self.all && self.dry_run {
-            protecting.into_iter().collect()
-        } else if self.all {
-            free(&api, user, protecting).await
-        } else {
-            BTreeSet::new()
-        };
+        let mut freed = BTreeSet::new();
+        if self.all {
+            let protecting = store.protecting_chats(user, now_ms).await?;
+            // E49: what others have imposed is none of ours to lift; it stands at Telegram.
+            let (ours, others): (Vec<_>, Vec<_>) = protecting.into_iter().partition(|(_, ours)| *ours && !self.dry_run);
+            freed = free(&api, user, ours.into_iter().map(|(chat, _)| chat)).await;
+            freed.extend(others.into_iter().map(|(chat, _)| chat));
+        }
         let erased = erase(&store, user, &freed, self.all, self.dry_run, now_ms).await?;
         Ok(!self.all || erased.kept.is_empty())
     }
@@ -97,7 +98,7 @@ async fn erase(
 }
 
 /// Where they are free now, or nothing is left to free.
-async fn free(api: &Client, user: UserId, chats: Vec<ChatId>) -> BTreeSet<ChatId> {
+async fn free(api: &Client, user: UserId, chats: impl Iterator<Item = ChatId>) -> BTreeSet<ChatId> {
     let mut freed = BTreeSet::new();
     for chat_id in chats {
         let release =

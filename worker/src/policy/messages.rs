@@ -56,7 +56,10 @@ pub fn of_message(
                 unverified |= allowed_until < date || !left.was_in;
             }
             Membership::Out(None) => unverified = true,
-            Membership::Unknown => hopeless |= channel.member.is_some_and(|member| member.cannot_be_found_out(now_ms)),
+            Membership::Unknown => {
+                let in_vain = channel.member.is_some_and(|member| member.cannot_be_found_out(now_ms));
+                hopeless |= channel.facts.is_closed() || in_vain;
+            }
             Membership::In => {}
         }
     }

@@ -1,20 +1,17 @@
 //! When so many come at once that they are counted rather than named (E98).
 
-use crate::facts::{ChatFacts, Raid};
+use crate::facts::{ChatFacts, LATELY_MS, Raid};
 
 /// A raid is over when nobody has had reason to call it one for so long.
 const LASTS_MS: i64 = 300_000;
 /// A raid that goes on is written down this often.
 const PROLONGED_MS: i64 = 60_000;
 
-/// The time in which those are counted who have begun to wait.
-const WINDOW_MS: i64 = 60_000;
-
 /// Since when those count who have begun to wait. Before the end that an administrator has given a raid nobody does.
 #[must_use]
 pub fn raid_counted_since_ms(facts: &ChatFacts, now_ms: i64) -> i64 {
     let ended_ms = Some(facts.settings.raid_until_ms()).filter(|until_ms| *until_ms <= now_ms);
-    ended_ms.map_or(now_ms - WINDOW_MS, |ended_ms| ended_ms.max(now_ms - WINDOW_MS))
+    ended_ms.map_or(now_ms - LATELY_MS, |ended_ms| ended_ms.max(now_ms - LATELY_MS))
 }
 
 /// The raid that there is in a group in which `came` people have begun to wait since [`raid_counted_since_ms`], and whether that

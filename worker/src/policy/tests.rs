@@ -198,6 +198,16 @@ mod decisions {
     }
 
     #[test]
+    fn e53_whom_the_bot_may_not_free_now_is_freed_when_it_may_again() {
+        for (mute_until, decision) in [(None, Decision::Free), (Some(0), Decision::HandsOff(Reason::Suspended))] {
+            let mut case = Case { facts: watched(), ..missing_one() };
+            case.facts.own_event = Some((order(T, 9), Standing::Admin, Rights::default()));
+            case.here.as_mut().unwrap().mute_until = mute_until;
+            assert_eq!(case.decision(), decision, "{mute_until:?}");
+        }
+    }
+
+    #[test]
     fn without_its_rights_the_bot_does_nothing() {
         let mut case = missing_one();
         case.facts.own_event = Some((order(T, 9), Standing::Admin, Rights::default()));

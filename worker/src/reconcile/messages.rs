@@ -55,7 +55,9 @@ impl Person<'_> {
                 OfMessage::Keep => self.writes.unhold.push((group, held.message)),
                 OfMessage::Delete => {
                     self.writes.unhold.push((group, held.message));
-                    self.delete(group, held.message);
+                    if !policy::is_stale(held.date, self.now_ms) {
+                        self.delete(group, held.message);
+                    }
                 }
             }
         }

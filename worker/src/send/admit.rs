@@ -10,6 +10,7 @@ use nezuko_telegram::{CallError, ChatId, ErrorClass, UserId};
 
 use super::{Sender, keyboard, tell::Delivery};
 use crate::{
+    buttons::{Button, Kind},
     facts::{EventOrder, Member},
     intent::{Claim, Greeting, Settlement},
     policy::OfRequest,
@@ -34,7 +35,9 @@ impl Sender {
         }
         let settlement = match class {
             // E25: somebody else was quicker, or the request was taken back, or they cannot be let in.
-            None | Some(ErrorClass::AlreadyDone | ErrorClass::Target | ErrorClass::UserUnknown) => Settlement::Done,
+            None | Some(ErrorClass::AlreadyDone | ErrorClass::Target | ErrorClass::UserUnknown | ErrorClass::Input) => {
+                Settlement::Done
+            }
             Some(ErrorClass::RetryAfter(wait)) => self.wait_for(wait),
             // Granting twice does no harm.
             Some(ErrorClass::Retry | ErrorClass::Ambiguous) => self.back_off(claim),
@@ -113,16 +116,17 @@ impl Sender {
             return self.settle(claim, Settlement::Done).await;
         };
         let texts = Texts(self.settings_of(group).await?.language);
+        let data = self.handler.buttons.encode(Button::of_row(Kind::Asked, group.0), user.private_chat());
         let params = SendMessageParams::builder()
             .chat_id(reach.0)
             .text(texts.group_greeting(&title, &channels))
             .parse_mode(ParseMode::Html)
             .link_preview_options(LinkPreviewOptions::builder().is_disabled(true).build())
             .maybe_reply_markup(
-                keyboard::inline(&keyboard::to_channels(texts, &channels)).map(ReplyMarkup::InlineKeyboardMarkup),
+                keyboard::inline(&keyboard::of_prompt(texts, &channels, data)).map(ReplyMarkup::InlineKeyboardMarkup),
             )
             .build();
-        match self.tell(claim, reach, &params).await? {
+        match self.tell(claim, reach, &params, None).await? {
             Delivery::Sent => self.handler.metrics.join_request(JoinRequestAction::Greeted),
             Delivery::Later => {}
             Delivery::Refused(class) => {

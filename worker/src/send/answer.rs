@@ -77,7 +77,8 @@ impl Sender {
         }
         let texts = self.texts_for(press.group, press.language).await?;
         match press.button {
-            Some(Button { kind: Kind::Joined, .. }) => self.joined(claim, press, texts).await,
+            Some(Button { kind: Kind::Joined, .. }) => self.joined(claim, press, texts, press.group).await,
+            Some(Button { kind: Kind::Asked, row, .. }) => self.joined(claim, press, texts, ChatId(row)).await,
             Some(button @ Button { kind: Kind::Undo, .. }) => match self.undo(claim, press, button).await? {
                 Some(said) => self.say(claim, press, said).await,
                 None => self.stale(claim, press, texts).await,
@@ -92,13 +93,13 @@ impl Sender {
         }
     }
 
-    /// *I have joined* was pressed. Whoever has joined just now may not be shown to have yet: that somebody is missing is
+    /// *I have joined* was pressed, about `group`. Whoever has joined just now may not be shown to have yet: that somebody is missing is
     /// believed of a lookup that was asked for a moment after the press (E75).
-    async fn joined(&self, claim: &Claim, press: &Press, texts: Texts) -> Result<(), StoreError> {
+    async fn joined(&self, claim: &Claim, press: &Press, texts: Texts, group: ChatId) -> Result<(), StoreError> {
         let propagated_ms = press.received_ms + PROPAGATES_MS;
         let is_last = self.now_ms() >= propagated_ms;
         let asked = Asked {
-            group: press.group,
+            group,
             user: self.presser(press).await?,
             since_ms: if is_last { propagated_ms } else { press.received_ms },
             is_last,
@@ -112,10 +113,12 @@ impl Sender {
         if found.is_missing() && !is_last {
             return self.settle(claim, Settlement::Retry { not_before_ms: propagated_ms }).await;
         }
-        let channels = self.handler.store.prompt(press.group, None, 0).await?.channels;
-        let text = texts.found(&found, &channels);
+        let channels = self.handler.store.prompt(group, None, 0).await?.channels;
+        let text = texts.found_briefly(&found, &channels);
         let said = match found {
-            Found::Missing(_) | Found::Banned(_) | Found::ByAdmin => Said::as_alert(text, found.label()),
+            Found::Missing(_) | Found::Banned(_) | Found::ByAdmin | Found::LeftToAdmins => {
+                Said::as_alert(text, found.label())
+            }
             _ => Said::in_passing(text, found.label()),
         };
         self.say(claim, press, said).await
@@ -143,6 +146,10 @@ impl Sender {
         row: ButtonRow,
     ) -> Result<(), StoreError> {
         let said = match (button.kind, row.payload) {
+            // By this very press, it may be, the answer to which did not get through.
+            (Kind::Prove, Payload::Prove(_)) if row.used_ms >= press.received_ms => {
+                Some(Said::in_passing(texts.press_done(), "proved"))
+            }
             (Kind::Prove | Kind::Panel, Payload::Prove(_) | Payload::Panel) if row.used_ms > 0 => None,
             (Kind::Prove, Payload::Prove(command)) => match self.is_admin(press.group, press.user).await? {
                 Admin::Is => Some(self.proved(claim, press, texts, row.id, *command).await?),
@@ -271,7 +278,7 @@ impl Sender {
                 if is_answered {
                     self.handler.metrics.press_to_answer(Duration::from_millis(waited.unsigned_abs()));
                 }
-                if press.button == Some(Button::JOINED) {
+                if press.button.is_some_and(Button::is_joined) {
                     self.handler.metrics.verification(said.outcome);
                 }
                 Settlement::Done

@@ -9,6 +9,7 @@ use nezuko_telegram::{CallError, ChatId, ChatMember, ErrorClass, Limits, Rights,
 use super::Sender;
 use crate::{
     facts::LOOKUP_CACHE_MS,
+    handle::display_name,
     intent::{Claim, Intent, Put, Settlement},
     rights,
     store::{ChatWrites, Settle, StoreError},
@@ -163,6 +164,7 @@ impl Sender {
                     let member = person.member(*chat);
                     member.is_bot |= answer.user.is_bot;
                     member.apply_lookup(*asked_ms, answer, mark);
+                    person.name = display_name(&answer.user);
                 }
                 let open = person.open();
                 let mut outcome = person.finish(scope);
@@ -238,7 +240,7 @@ impl Sender {
 }
 
 /// Somebody who is not in a chat.
-fn stranger(user: UserId) -> ChatMember {
+pub(super) fn stranger(user: UserId) -> ChatMember {
     let user = User {
         id: user,
         is_bot: false,

@@ -35,7 +35,7 @@ pub(super) fn to_channels(texts: Texts, channels: &[(ChatId, ChatFacts)]) -> Vec
     channels.iter().filter_map(to_channel).take(CHANNELS).collect()
 }
 
-/// The standing prompt's: to the channels, and *I have joined*, which carries `data`.
+/// The standing prompt's, and that of who asks to be let in: to the channels, and *I have joined*, which carries `data`.
 pub(crate) fn of_prompt(texts: Texts, channels: &[(ChatId, ChatFacts)], data: String) -> Vec<Vec<Key>> {
     let joined = vec![Key { label: texts.joined_button(), does: KeyDoes::Send(data) }];
     to_channels(texts, channels).into_iter().chain([joined]).collect()

@@ -129,6 +129,7 @@ impl Sender {
                     html,
                     keyboard: Vec::new(),
                     stands_ms: None,
+                    until_ms: None,
                     then: None,
                 });
                 ChatWrites { facts: Some(facts), put: vec![Put::urgent(notice, now_ms)], ..ChatWrites::default() }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use frankenstein::methods::{BanChatMemberParams, UnbanChatMemberParams};
-use nezuko_shared::{limiter::Budget, telemetry::metrics::Removal};
+use nezuko_shared::{
+    limiter::{Budget, Urgency},
+    telemetry::metrics::Removal,
+};
 use nezuko_telegram::{CallError, ChatId, ErrorClass, Limits, Permissions, Standing, UserId};
 use serde::Serialize;
 
@@ -249,9 +252,16 @@ impl Sender {
                         member.call_failed(now_ms);
                     }
                 }
+                // E9: there is nobody to be freed.
+                if matches!(class, Some(ErrorClass::Target | ErrorClass::UserUnknown)) && act == Act::Release {
+                    let was_ours = person.member(group).mute_until.take().is_some();
+                    person.writes.ledger.extend(was_ours.then_some(LedgerEntry { group, imposed: None }));
+                }
                 let missing = person.not_known_in(group);
                 let left = missing.iter().filter_map(|channel| person.known(*channel)?.last_out);
-                due_since_s = due_since(came, left);
+                // For what is found by going through everybody again nobody has waited, and grace is not waiting either.
+                let is_awaited = claim.urgency == Urgency::Urgent;
+                due_since_s = due_since(came, left, person.settings(group).grace_s()).filter(|_| is_awaited);
                 let member = person.member(group);
                 let is_freed = class.is_none() && act == Act::Release && !ends_kick;
                 pressed_ms = if is_freed { member.pressed_ms.take() } else { None };
@@ -326,10 +336,11 @@ fn not_for_ever(limits: Limits, now_ms: i64) -> Limits {
     }
 }
 
-/// Since when a mute was due, Unix seconds: since they came into the group or went out of a channel that is missing, whichever
-/// was last. `None` where neither was told.
-fn due_since(came: Option<EventOrder>, left: impl IntoIterator<Item = EventOrder>) -> Option<i64> {
-    came.into_iter().chain(left).max().map(|order| order.date)
+/// Since when a mute was due, Unix seconds: since they came into the group or the grace was over with which they went out of a
+/// channel that is missing, whichever was last. `None` where neither was told.
+fn due_since(came: Option<EventOrder>, left: impl IntoIterator<Item = EventOrder>, grace_s: i64) -> Option<i64> {
+    let left = left.into_iter().map(|order| order.date + grace_s);
+    came.into_iter().map(|order| order.date).chain(left).max()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Telling the administrators of a group something, once: where the group has a log chat, there.
+//! Telling a group something, once; what is for its administrators, in its log chat where it has one.
 
 use frankenstein::{ParseMode, methods::SendMessageParams, types::LinkPreviewOptions};
 
@@ -10,6 +10,9 @@ use crate::{
     store::StoreError,
     texts::{Html, Texts},
 };
+
+/// For so long everybody in a group is told something.
+const STANDS_MS: i64 = 600_000;
 
 impl Sender {
     pub(super) async fn notice(&self, claim: &Claim, notice: &Notice) -> Result<(), StoreError> {
@@ -24,16 +27,20 @@ impl Sender {
         let Some(html) = text(notice, facts, &blind_in, self.now_ms()) else {
             return self.settle(claim, Settlement::Done).await;
         };
-        // Who adds the bot is in the group.
-        let log_chat = facts.log_chat().filter(|_| notice.about != About::Arrival);
+        let log_chat = facts.log_chat().filter(|_| notice.about.is_for_admins());
+        let (topic, stands_ms) = match notice.about {
+            About::NotAsChannel { topic } => (topic, Some(STANDS_MS)),
+            _ => (None, None),
+        };
         for chat in log_chat.into_iter().chain([group]) {
             let message = SendMessageParams::builder()
                 .chat_id(chat.0)
+                .maybe_message_thread_id(topic.and_then(|topic| i32::try_from(topic).ok()))
                 .text(html.as_str())
                 .parse_mode(ParseMode::Html)
                 .link_preview_options(LinkPreviewOptions::builder().is_disabled(true).build())
                 .build();
-            match self.tell(claim, chat, &message).await? {
+            match self.tell(claim, chat, &message, stands_ms).await? {
                 Delivery::Sent => {
                     tracing::info!(group = group.0, about = ?notice.about, trace_id = claim.trace_id, "notice sent");
                     return Ok(());
@@ -65,6 +72,8 @@ fn text(notice: &Notice, facts: &ChatFacts, blind_in: &[ChatFacts], now_ms: i64)
             let told: Vec<String> = suspended.into_iter().chain(left).filter(|_| facts.is_protected()).collect();
             (!told.is_empty()).then(|| told.join("\n\n"))
         }
+        About::MissedRequests => rights::answers_requests(facts).then(|| texts.missed_requests()),
+        About::NotAsChannel { .. } => Some(texts.not_as_channel()),
         About::Raid => facts.raid.filter(|raid| now_ms < raid.until_ms).map(|_| texts.raid_begins()),
     }
 }

@@ -37,16 +37,28 @@ impl Sender {
         }
     }
 
-    /// The prompts of a group now, and everybody again a day later, for as long as it is protected.
+    /// The prompts of a group and what the bot lacks for it now, and everybody again a day later, for as long as it is
+    /// protected.
     async fn next_sweep(&self, chat: ChatId) -> Result<Vec<Put>, StoreError> {
         let store = &self.handler.store;
-        if !store.chat(chat).await?.chat.facts.is_protected() {
+        let view = store.chat(chat).await?;
+        if !view.chat.facts.is_protected() {
             return Ok(Vec::new());
         }
         let now_ms = self.now_ms();
         let topics = store.prompted_topics(chat).await?;
         let prompts = topics.into_iter().map(|topic| bulk(Intent::Prompt { group: chat, topic }, now_ms));
-        Ok(prompts.chain([sweep(chat, now_ms, SWEEP_MS * 9 / 10, SWEEP_MS / 5)]).collect())
+        let mut put: Vec<Put> = prompts.collect();
+        // Where the bot lacks what it needs, nothing else would show that it was given it back.
+        if !view.chat.facts.can_restrict() {
+            put.push(self.look_at_own_rights(chat));
+        }
+        for (channel, _) in view.links.iter().filter(|(_, link)| link.value) {
+            let is_closed = store.chat(*channel).await?.chat.facts.is_closed();
+            put.extend(is_closed.then(|| self.look_at_own_rights(*channel)));
+        }
+        put.push(sweep(chat, now_ms, SWEEP_MS * 9 / 10, SWEEP_MS / 5));
+        Ok(put)
     }
 }
 

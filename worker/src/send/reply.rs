@@ -23,6 +23,10 @@ pub(super) struct Sent {
 
 impl Sender {
     pub(super) async fn reply(&self, claim: &Claim, reply: &Reply) -> Result<(), StoreError> {
+        if reply.until_ms.is_some_and(|until_ms| self.now_ms() > until_ms) {
+            tracing::info!(chat = reply.chat.0, trace_id = claim.trace_id, "reply given up: too late");
+            return self.settle_and_put(claim, Settlement::Done, &self.after(reply, None)).await;
+        }
         // Before the limiter is asked: its leave is good for some milliseconds only.
         if !self.keep_for_sending(claim).await? {
             return Ok(());

@@ -7,19 +7,21 @@ use nezuko_telegram::{CallError, Chat, ChatId, ErrorClass, UserId};
 use super::Sender;
 use crate::{
     facts::{ChatFacts, Setting},
-    intent::{Claim, Intent, Put, SenderMessage, Settlement},
+    intent::{About, Claim, Intent, Notice, Put, SenderMessage, Settlement},
     policy::{self, OfSenderChat},
     reconcile::Outcome,
     store::{ChatWrites, StoreError, Verification},
 };
 
+/// So often at most a group is told that nobody may write in the name of channels, milliseconds.
+const TOLD_EVERY_MS: i64 = 3_600_000;
 /// What cannot be looked up or done after so many tries is let be.
 const TRIES: i64 = 10;
 
 impl Sender {
     /// Decides about a message in the name of `sender`, which is deleted only if the group's own channel is known for sure.
     pub(super) async fn sender_chat(&self, claim: &Claim, of: &SenderMessage) -> Result<(), StoreError> {
-        let SenderMessage { group, sender, message } = *of;
+        let SenderMessage { group, sender, message, topic } = *of;
         let mut facts = self.handler.store.chat(group).await?.chat.facts;
         if policy::of_sender_chat(group, &facts, sender, self.now_ms()) == OfSenderChat::LookUp {
             if let Err(refused) = self.permits.leave(Budget::Lookup, claim.urgency, Some(group)).await {
@@ -34,14 +36,18 @@ impl Sender {
         let now_ms = self.now_ms();
         let deletion = Put::urgent(Intent::Delete { chat: group, message }, now_ms);
         let ban = Put::urgent(Intent::BanSender { group, sender }, now_ms);
+        // Once an hour is enough.
+        let since_ms = now_ms / TOLD_EVERY_MS * TOLD_EVERY_MS;
+        let notice = Notice { group, about: About::NotAsChannel { topic }, since_ms };
+        let told = Put::urgent(Intent::Notice(notice), now_ms);
         let put = match policy::of_sender_chat(group, &facts, sender, now_ms) {
             OfSenderChat::Keep | OfSenderChat::LookUp => Vec::new(),
             OfSenderChat::Delete | OfSenderChat::Ban if facts.is_dry() => {
                 self.note(group, sender, "would_delete", &claim.trace_id).await?;
                 Vec::new()
             }
-            OfSenderChat::Delete => vec![deletion],
-            OfSenderChat::Ban => vec![deletion, ban],
+            OfSenderChat::Delete => vec![deletion, told],
+            OfSenderChat::Ban => vec![deletion, told, ban],
         };
         self.settle_and_put(claim, Settlement::Done, &put).await
     }

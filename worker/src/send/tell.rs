@@ -6,7 +6,7 @@ use nezuko_telegram::{CallError, ChatId, ErrorClass};
 
 use super::{Sender, reply::Sent};
 use crate::{
-    intent::{Claim, Settlement},
+    intent::{Claim, Intent, Put, Settlement},
     store::StoreError,
 };
 
@@ -22,13 +22,14 @@ pub(super) enum Delivery {
 }
 
 impl Sender {
-    /// Sends `message` to `chat` on behalf of `claim`. Of a call whose outcome is not known it is taken that it was sent:
+    /// Sends `message` to `chat` on behalf of `claim`, to be deleted after `stands_ms` (milliseconds). Of a call whose outcome is not known it is taken that it was sent:
     /// rather one message too few than one too many.
     pub(super) async fn tell(
         &self,
         claim: &Claim,
         chat: ChatId,
         message: &SendMessageParams,
+        stands_ms: Option<i64>,
     ) -> Result<Delivery, StoreError> {
         // Before the limiter is asked: its leave is good for some milliseconds only.
         if !self.keep_for_sending(claim).await? {
@@ -39,8 +40,14 @@ impl Sender {
             return Ok(Delivery::Later);
         }
         let sent: Result<Sent, CallError> = self.call("sendMessage", message).await;
-        let settlement = match sent.map(drop).map_err(|error| error.class()) {
-            Ok(()) | Err(ErrorClass::AlreadyDone | ErrorClass::Ambiguous) => {
+        let settlement = match sent.map(|sent| sent.message_id).map_err(|error| error.class()) {
+            Ok(message) => {
+                let gone = |stands_ms| Put::urgent(Intent::Delete { chat, message }, self.now_ms() + stands_ms);
+                let put: Vec<Put> = stands_ms.map(gone).into_iter().collect();
+                self.insist(|| self.settle_and_put(claim, Settlement::Done, &put)).await?;
+                return Ok(Delivery::Sent);
+            }
+            Err(ErrorClass::AlreadyDone | ErrorClass::Ambiguous) => {
                 self.insist(|| self.settle(claim, Settlement::Done)).await?;
                 return Ok(Delivery::Sent);
             }

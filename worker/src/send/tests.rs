@@ -126,9 +126,10 @@ async fn a_reply_is_sent_once_though_the_store_fails_just_after() {
         html: "hi".to_owned(),
         keyboard: Vec::new(),
         stands_ms: None,
+        until_ms: None,
         then: None,
     };
-    let claims = claim(&sender, Lane::Messages, vec![Intent::Reply(reply)]).await;
+    let claims = claim(&sender, Lane::Replies, vec![Intent::Reply(reply)]).await;
     let working = sender.clone();
     let mut work = tokio::spawn(async move { working.carry_out(&claims).await });
     let given_up = timeout(Duration::from_secs(3), &mut work).await;
@@ -340,9 +341,10 @@ async fn a_command_and_its_answer_are_removed_when_their_time_is_over_whoever_is
         html: "hi".to_owned(),
         keyboard: Vec::new(),
         stands_ms: Some(60_000),
+        until_ms: None,
         then: None,
     };
-    let claims = claim(&sender, Lane::Messages, vec![Intent::Reply(reply)]).await;
+    let claims = claim(&sender, Lane::Replies, vec![Intent::Reply(reply)]).await;
     sender.carry_out(&claims).await.unwrap();
     assert!(sender.claim(Lane::Deletions, 10).await.unwrap().is_empty(), "not yet");
     sender.handler.clock = Arc::new(|| NOW + 60_000);
@@ -362,8 +364,7 @@ async fn everybody_is_looked_up_again_in_steps_and_another_worker_goes_on() {
     for user in 20..32 {
         take_in(&sender, user, GROUP, user, "member").await;
     }
-    let work =
-        Work { chat: GROUP, after: UserId(0), done: 0, total: 13, message: MessageId(0), shown_ms: NOW, began_ms: NOW };
+    let work = Work::begins(GROUP, 13, NOW);
     let put = Put { intent: Intent::Recheck(work), not_before_ms: NOW, urgency: Urgency::Bulk };
     sender.handler.store.put(&[put], "").await.unwrap();
     let mut steps = Vec::new();

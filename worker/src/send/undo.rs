@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     buttons::{Button, Kind},
-    facts::{EventOrder, Setting, set},
+    facts::{EventOrder, Member, Setting, Theirs, set},
     intent::{Claim, Press},
     store::{Audit, LogLine, StoreError, Verification},
     texts::{Texts, Word},
@@ -120,8 +120,10 @@ impl Sender {
         self.handler
             .with_person(user, group, None, &claim.trace_id, |mut person| {
                 let mark = person.mark(group);
-                let held = |member: &crate::facts::Member| member.waiting || member.limits(mark, now_ms).ours;
-                if person.known(group).is_some_and(|member| held(member) && !member.allowed_by_admin()) {
+                let held = |member: &Member| member.waiting || member.limits(mark, now_ms).ours;
+                if person.known(group).is_some_and(|member| said(member, press)) {
+                    undone = Undone::Done;
+                } else if person.known(group).is_some_and(|member| held(member) && !member.allowed_by_admin()) {
                     person.member(group).apply_word(order_of(press), Limits::Free);
                     undone = Undone::Done;
                 }
@@ -136,8 +138,9 @@ impl Sender {
         let mut undone = Undone::Unchanged;
         self.handler
             .with_person(user, group, None, &claim.trace_id, |mut person| {
-                let was_allowed = person.known(group).is_some_and(crate::facts::Member::is_allowed);
-                if !was_allowed && set(&mut person.member(group).allowed, allowed) {
+                let known = person.known(group).and_then(|member| member.allowed);
+                let was_allowed = known.is_some_and(|known| known.value);
+                if known == Some(allowed) || !was_allowed && set(&mut person.member(group).allowed, allowed) {
                     undone = Undone::Done;
                 }
                 person.finish(group)
@@ -154,7 +157,11 @@ impl Sender {
         sender: ChatId,
     ) -> Result<Undone, StoreError> {
         let allowed = Setting { value: true, update_id: press.update_id, received_ms: press.received_ms };
-        let was_allowed = self.handler.store.chat(group).await?.chat.facts.is_sender_allowed(sender);
+        let known = self.handler.store.chat(group).await?.chat.facts.allowed_senders.get(&sender).copied();
+        if known == Some(allowed) {
+            return Ok(Undone::Done);
+        }
+        let was_allowed = known.is_some_and(|known| known.value);
         let changed = self.allow_sender(group, sender, allowed, &claim.trace_id).await?;
         Ok(if changed && !was_allowed { Undone::Done } else { Undone::Unchanged })
     }
@@ -162,14 +169,18 @@ impl Sender {
     /// As if the administrator had banned them with their own hands: what they impose is theirs to lift. Banning twice does
     /// no harm.
     async fn ban(&self, claim: &Claim, press: &Press, group: ChatId, user: UserId) -> Result<Undone, StoreError> {
-        if !self.impose_ban(claim, press, group, user).await? {
-            return Ok(Undone::Unchanged);
-        }
+        let before = match self.impose_ban(claim, press, group, user).await? {
+            Ok(before) => before,
+            Err(done) => return Ok(done),
+        };
         if self.permits.leave(Budget::Restriction, Urgency::Urgent, Some(group)).await.is_err() {
-            return self.withdraw_ban(claim, press, group, user, Undone::Unknown).await;
+            return self.withdraw_ban(claim, press, group, user, before, Undone::Unknown).await;
         }
         let params = BanChatMemberParams::builder().chat_id(group.0).user_id(user.0.cast_unsigned()).build();
-        let banned: Result<bool, CallError> = self.call("banChatMember", &params).await;
+        let mut banned: Result<bool, CallError> = self.call("banChatMember", &params).await;
+        if banned.as_ref().is_err_and(|error| error.class() == ErrorClass::Ambiguous) {
+            banned = self.call("banChatMember", &params).await;
+        }
         let undone = match banned.map_err(|error| error.class()) {
             Ok(_) | Err(ErrorClass::AlreadyDone) => {
                 self.handler
@@ -190,43 +201,63 @@ impl Sender {
             Err(ErrorClass::Retry) => Undone::Unknown,
             Err(_) => Undone::Refused,
         };
-        self.withdraw_ban(claim, press, group, user, undone).await
+        self.withdraw_ban(claim, press, group, user, before, undone).await
     }
 
-    /// Before the call, or its echo would be taken for something that nobody wants. Returns whether they are not banned yet.
-    async fn impose_ban(&self, claim: &Claim, press: &Press, group: ChatId, user: UserId) -> Result<bool, StoreError> {
-        let mut is_new = false;
+    /// Before the call, or its echo would be taken for something that nobody wants. Returns what others had imposed before, or
+    /// what came of it where they are banned already.
+    async fn impose_ban(
+        &self,
+        claim: &Claim,
+        press: &Press,
+        group: ChatId,
+        user: UserId,
+    ) -> Result<Result<Option<Theirs>, Undone>, StoreError> {
+        let mut before = Err(Undone::Unchanged);
         self.handler
             .with_person(user, group, None, &claim.trace_id, |mut person| {
-                let event = person.known(group).and_then(|member| member.event);
-                is_new = event.is_none_or(|event| event.standing != Standing::Banned);
-                if is_new {
-                    person.member(group).apply_word(order_of(press), Limits::Banned { until: 0 });
+                let member = person.member(group);
+                let is_banned = member.event.is_some_and(|event| event.standing == Standing::Banned);
+                before = match (is_banned, said(member, press)) {
+                    (true, true) => Err(Undone::Done),
+                    (true, false) => Err(Undone::Unchanged),
+                    (false, _) => Ok(member.theirs),
+                };
+                if !is_banned {
+                    member.apply_word(order_of(press), Limits::Banned { until: 0 });
                 }
                 person.finish_unchanged(group)
             })
             .await?;
-        Ok(is_new)
+        Ok(before)
     }
 
-    /// The ban did not come about: nobody imposes it.
+    /// The ban did not come about: nobody imposes it, and what was imposed before it is again.
     async fn withdraw_ban(
         &self,
         claim: &Claim,
         press: &Press,
         group: ChatId,
         user: UserId,
+        before: Option<Theirs>,
         undone: Undone,
     ) -> Result<Undone, StoreError> {
         self.handler
             .with_person(user, group, None, &claim.trace_id, |mut person| {
                 let member = person.member(group);
-                member.theirs = member.theirs.filter(|theirs| theirs.order != order_of(press));
+                if said(member, press) {
+                    member.theirs = before.filter(|before| before.order != order_of(press));
+                }
                 person.finish(group)
             })
             .await?;
         Ok(undone)
     }
+}
+
+/// Whether this press is the last word about somebody: what it asked for was done, but for the answer.
+fn said(member: &Member, press: &Press) -> bool {
+    member.theirs.is_some_and(|theirs| theirs.order == order_of(press))
 }
 
 /// When the administrator said so.

@@ -9,7 +9,7 @@ use super::{Sender, check::By};
 use crate::{
     intent::{Press, answer_key},
     planted::{self, Bug},
-    policy::{Decision, Reason},
+    policy::{Decision, OfRequest, Reason},
     reconcile::Person,
     store::{StoreError, Verification},
 };
@@ -34,6 +34,10 @@ pub(crate) enum Found {
     Unknown,
     /// An earlier press of the same person is being looked into.
     InProgress,
+    /// Has joined all, so that the request to be let in is granted.
+    Admitted,
+    /// Whether the request to be let in is granted is for the administrators to decide (E24).
+    LeftToAdmins,
 }
 
 /// Groups that are checked at once for who asks in private: each has a line and its channels' buttons in one answer.
@@ -91,15 +95,21 @@ impl Sender {
                     || person.known(group).is_some_and(|member| member.open_call().is_some() || member.waiting);
                 let decision = person.verdict(group).map_or(Decision::Free, |verdict| verdict.decision);
                 let free = matches!(decision, Decision::Free | Decision::HandsOff(Reason::Exempt));
-                let mut found = match decision {
+                // Who asks to be let in is not there yet.
+                let of_request = person.of_open_request(group);
+                let mut found = match (&of_request, decision) {
+                    (Some((what, ask)), _) => Found::of_request(&person, group, *what, ask.is_empty()),
                     _ if free && by_admin => Found::ByAdmin,
                     _ if free && held => Found::Freed,
                     _ if free => Found::Already,
-                    Decision::Restricted { missing } => Found::missing(&person, missing),
-                    Decision::HandsOff(Reason::Absent) => Found::missing(&person, person.not_known_in(group)),
-                    _ => Found::Unknown,
+                    (None, Decision::Restricted { missing }) => Found::missing(&person, missing),
+                    (None, Decision::HandsOff(Reason::Absent)) if person.is_known_out(group) => {
+                        Found::missing(&person, person.not_known_in(group))
+                    }
+                    (None, _) => Found::Unknown,
                 };
-                let mut ask = if free { Vec::new() } else { person.not_known_in(group) };
+                let settled = if of_request.is_some() { found.is_settled() } else { free };
+                let mut ask = if settled { Vec::new() } else { person.not_known_in(group) };
                 // Nothing has shown yet what came of a call of ours, and only what is shown to be ours can be lifted.
                 let open = person.known(group).is_some_and(|member| member.open_call().is_some());
                 ask.extend(open.then_some(group));
@@ -146,9 +156,10 @@ impl Sender {
 impl Asked<'_> {
     /// Whether an earlier press of the same person in the same group has no answer yet.
     fn is_behind_another(&self, open: &std::collections::BTreeSet<String>) -> bool {
-        let prefix = answer_key(self.group);
+        let Some(press) = self.press else { return false };
+        let prefix = answer_key(press.group);
         let numbers = open.iter().filter_map(|key| key.strip_prefix(&prefix)?.parse().ok().map(UpdateId));
-        self.press.is_some_and(|press| numbers.into_iter().any(|number| number < press.update_id))
+        numbers.into_iter().any(|number| number < press.update_id)
     }
 }
 
@@ -156,6 +167,20 @@ impl Found {
     fn missing(person: &Person<'_>, missing: Vec<ChatId>) -> Self {
         let banned: Vec<ChatId> = missing.iter().copied().filter(|chat| person.is_banned_from(*chat)).collect();
         if banned.is_empty() { Self::Missing(missing) } else { Self::Banned(banned) }
+    }
+
+    /// What is told to somebody who asks to be let into `group`.
+    fn of_request(person: &Person<'_>, group: ChatId, what: OfRequest, is_settled: bool) -> Self {
+        match what {
+            OfRequest::Admit => Self::Admitted,
+            OfRequest::Greet => Self::missing(person, person.not_known_in(group)),
+            OfRequest::Leave if is_settled => Self::LeftToAdmins,
+            OfRequest::Leave => Self::Unknown,
+        }
+    }
+
+    const fn is_settled(&self) -> bool {
+        matches!(self, Self::Admitted | Self::LeftToAdmins)
     }
 
     /// Whether there are channels to join.
@@ -172,6 +197,8 @@ impl Found {
             Self::ByAdmin => "by_admin",
             Self::Unknown => "unknown",
             Self::InProgress => "in_progress",
+            Self::Admitted => "request_granted",
+            Self::LeftToAdmins => "request_left",
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Long work that calls Telegram, in small steps at low priority, and the message that tells how far it is. A worker that
 //! dies leaves the last step to another.
 
+use std::time::Duration;
+
 use nezuko_shared::limiter::Budget;
 use nezuko_telegram::{ChatId, ErrorClass, UserId};
 
@@ -13,6 +15,8 @@ use crate::{
 
 /// People looked up with one claim.
 const STEP: i64 = 5;
+/// Who cannot be looked up after so many tries stays as known.
+const TRIES: u32 = 5;
 /// Between two edits of one message.
 const SHOWN_EVERY_MS: i64 = 10_000;
 /// What has not ended by then is watched no longer: the bot has lost its rights, say, and is told so elsewhere.
@@ -35,15 +39,17 @@ impl Sender {
                     Err(ErrorClass::RetryAfter(wait)) => {
                         return self.put_off_work(claim, work, self.wait_for(wait)).await;
                     }
-                    Err(ErrorClass::Retry | ErrorClass::Ambiguous) => {
-                        return self.put_off_work(claim, work, self.back_off(claim)).await;
+                    Err(ErrorClass::Retry | ErrorClass::Ambiguous) if work.tries < TRIES => {
+                        work.tries += 1;
+                        let pause = Duration::from_secs(1 << work.tries);
+                        return self.put_off_work(claim, work, self.wait_for(pause)).await;
                     }
                     Err(ErrorClass::Migrated(new)) => return self.follow(claim, *chat, new).await,
                     // Who cannot be looked up stays as known.
                     Ok(()) | Err(_) => {}
                 }
             }
-            (work.after, work.done) = (*user, work.done + 1);
+            (work.after, work.done, work.tries) = (*user, work.done + 1, 0);
         }
         let texts = Texts(self.settings_of(work.chat).await?.language);
         if (people.len() as i64) < STEP {

@@ -8,7 +8,8 @@ use super::{Chat, PersonView, PersonWrites};
 use crate::intent::{Intent, Put};
 
 /// What checks come to that somebody asked for: whoever asked is told, and nothing was done to anybody.
-const CHECKS: [&str; 6] = ["verified", "already_free", "missing", "by_admin", "unknown", "in_progress"];
+const CHECKS: [&str; 8] =
+    ["verified", "already_free", "missing", "by_admin", "unknown", "in_progress", "request_granted", "request_left"];
 
 /// An entry of the verification log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

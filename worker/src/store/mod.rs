@@ -473,12 +473,6 @@ pub trait Store: Send + Sync {
     /// [`StoreError`]; nothing was written.
     async fn draw(&self, user: UserId, of: Allowance, now_ms: i64, window_ms: i64) -> Result<i64, StoreError>;
 
-    /// The groups in which somebody waits.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    async fn waits_in(&self, user: UserId) -> Result<Vec<ChatId>, StoreError>;
-
     /// What has happened in a group since a time (Unix milliseconds).
     ///
     /// # Errors

@@ -86,6 +86,10 @@ texts! {
     Plain press_banned(channels: Channels<'_>);
     /// Another press of the same person is being looked into (E70).
     Plain press_in_progress();
+    /// Their request to be let in is granted.
+    Plain press_admitted();
+    /// Their request is not for the bot to answer (E24).
+    Plain press_left_to_admins();
     /// Whatever is wrong with the button: it tells nobody what (E68).
     Plain press_stale();
     Plain press_only_for_admins();
@@ -101,8 +105,13 @@ texts! {
     Html suspended(missing: Html);
     /// To the administrators of a group whose requests to be let in the bot cannot answer (E77).
     Html requests_left();
+    /// To the administrators of a group in which people ask to be let in, after an outage (E26).
+    Html missed_requests();
     /// To the administrators of a group that many join at once (E98).
     Html raid_begins();
+
+    /// Where somebody has written in the name of a channel (E5).
+    Html not_as_channel();
 
     /// A group's command elsewhere.
     Html only_in_groups();
@@ -313,18 +322,24 @@ impl Texts {
         format!("<a href=\"tg://user?id={user}\">{name}</a>")
     }
 
-    /// What a press is answered.
+    /// What a check came to, for an answer to a press.
+    pub(crate) fn found_briefly(self, found: &Found, channels: &[(ChatId, ChatFacts)]) -> String {
+        cut(&self.found(found, channels), ANSWER_CHARS)
+    }
+
+    /// What a check came to.
     pub(crate) fn found(self, found: &Found, channels: &[(ChatId, ChatFacts)]) -> String {
-        let text = match found {
+        match found {
             Found::Freed => self.press_freed(),
             Found::Already => self.press_already(),
             Found::ByAdmin => self.press_by_admin(),
             Found::Unknown => self.press_unknown(),
             Found::InProgress => self.press_in_progress(),
+            Found::Admitted => self.press_admitted(),
+            Found::LeftToAdmins => self.press_left_to_admins(),
             Found::Missing(missing) => self.press_missing(Channels::among(channels, missing)),
             Found::Banned(banned) => self.press_banned(Channels::among(channels, banned)),
-        };
-        cut(&text, ANSWER_CHARS)
+        }
     }
 
     /// What a command does, in some words.

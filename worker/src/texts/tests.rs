@@ -109,6 +109,8 @@ fn messages(texts: Texts, sample: &Sample) -> Vec<(&'static str, String)> {
         ("suspended", texts.suspended(Html(texts.missing_rights(true, true, std::slice::from_ref(&facts))))),
         ("requests_left", texts.requests_left()),
         ("raid_begins", texts.raid_begins()),
+        ("missed_requests", texts.missed_requests()),
+        ("not_as_channel", texts.not_as_channel()),
         ("greeting", texts.group_greeting(&sample.name, &sample.channels)),
         ("only_in_groups", texts.only_in_groups()),
         ("only_for_admins", texts.only_for_admins()),
@@ -205,7 +207,7 @@ fn messages(texts: Texts, sample: &Sample) -> Vec<(&'static str, String)> {
 fn plain(texts: Texts, sample: &Sample) -> Vec<(&'static str, String)> {
     let (facts, count) = (named("", &sample.name), sample.count);
     let all: Vec<ChatId> = sample.channels.iter().map(|(chat, _)| *chat).collect();
-    let found = |found| texts.found(found, &sample.channels);
+    let found = |found| texts.found_briefly(found, &sample.channels);
     let mut plain = vec![
         ("someone", texts.someone()),
         ("the_channel", texts.the_channel()),
@@ -219,6 +221,8 @@ fn plain(texts: Texts, sample: &Sample) -> Vec<(&'static str, String)> {
         ("press_missing", found(&Found::Missing(all.clone()))),
         ("press_banned", found(&Found::Banned(all))),
         ("press_in_progress", found(&Found::InProgress)),
+        ("press_admitted", found(&Found::Admitted)),
+        ("press_left_to_admins", found(&Found::LeftToAdmins)),
         ("press_stale", texts.press_stale()),
         ("press_only_for_admins", texts.press_only_for_admins()),
         ("press_done", texts.press_done()),

@@ -112,7 +112,7 @@ fn every_intent_about_the_old_group_names_the_new_one_and_no_message_of_the_old(
         message,
         received_ms: 3,
     };
-    let work = Work { chat: OLD, after: user, done: 3, total: 4, message, shown_ms: 5, began_ms: 5 };
+    let work = Work { after: user, done: 3, message, ..Work::begins(OLD, 4, 5) };
     let command = Command {
         update_id: UpdateId(7),
         name: "status".to_owned(),
@@ -135,6 +135,7 @@ fn every_intent_about_the_old_group_names_the_new_one_and_no_message_of_the_old(
         html: "hi".to_owned(),
         keyboard: vec![vec![key]],
         stands_ms: Some(1),
+        until_ms: None,
         then: Some(Box::new(Intent::Release(work))),
     };
     let all = [

@@ -166,7 +166,7 @@ async fn e106_a_person_is_erased_but_for_what_restrictions_hang_on(database: &Da
     let mut after = rows(database, &store).await;
     after.insert("people".to_owned(), before["people"].clone());
     assert_eq!(after, before, "a dry run has changed something");
-    assert_eq!(store.protecting_chats(ANN, NOW).await.unwrap(), [GROUP]);
+    assert_eq!(store.protecting_chats(ANN, NOW).await.unwrap(), [(GROUP, true)]);
 
     let erased = store.erase_person(ANN, &BTreeSet::new(), false, false, NOW).await.unwrap();
     assert_eq!(erased, counted);

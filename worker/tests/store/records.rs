@@ -7,10 +7,13 @@ use nezuko_shared::{
     },
     database::Database,
 };
-use nezuko_telegram::{ChatId, MessageId, UserId};
+use nezuko_telegram::{ChatId, MessageId, UpdateId, UserId};
 use nezuko_worker::{
+    facts::{Member, Setting},
     intent::{Intent, Lane, Put, Settlement},
-    store::{Audit, LedgerEntry, PersonWrites, Record, Scope, Settle, SqlStore, Store, Verification},
+    store::{
+        Audit, ChatView, ChatWrites, LedgerEntry, PersonWrites, Record, Scope, Settle, SqlStore, Store, Verification,
+    },
 };
 use sqlx::Row;
 
@@ -38,6 +41,7 @@ async fn all(database: &Database) {
     the_verification_log_is_kept_for_ninety_days(database).await;
     records_follow_a_group_that_becomes_a_supergroup(database).await;
     the_audit_trail_is_written_with_the_settlement_and_read_with_the_log(database).await;
+    people_in_chats_of_no_rule_are_forgotten_but_for_exceptions_and_whom_we_have_muted(database).await;
 }
 
 async fn write(store: &SqlStore, now_ms: i64, writes: PersonWrites) {
@@ -92,6 +96,37 @@ async fn the_verification_log_is_kept_for_ninety_days(database: &Database) {
     assert_eq!(logged().await, [entry("muted", NOW), entry("released", NOW + 1)]);
     store.purge(NOW + 90 * DAY + 1).await.unwrap();
     assert_eq!(logged().await, [entry("released", NOW + 1)]);
+}
+
+async fn people_in_chats_of_no_rule_are_forgotten_but_for_exceptions_and_whom_we_have_muted(database: &Database) {
+    const CHANNEL: ChatId = ChatId(-1_011);
+    let store = SqlStore::new(database.clone(), some_bot());
+    let rule = async |value| {
+        let set = Setting { value, update_id: UpdateId(1 + i64::from(!value)), received_ms: NOW };
+        let mut require = |_: &ChatView| ChatWrites { links: vec![(CHANNEL, set)], ..ChatWrites::default() };
+        store.with_chat(GROUP, "", NOW, &mut require).await.unwrap();
+    };
+    rule(true).await;
+    for (user, allowed, is_muted) in [(1, false, false), (2, true, false), (3, false, true)] {
+        let allowed = allowed.then_some(Setting { value: true, update_id: UpdateId(1), received_ms: NOW });
+        for chat in [GROUP, ChatId(-1_002)] {
+            let member = Member { allowed, is_bot: true, ..Member::default() };
+            let imposed = LedgerEntry { group: chat, imposed: Some((0, Vec::new())) };
+            let ledger = is_muted.then_some(imposed).into_iter().collect();
+            let writes =
+                PersonWrites { members: vec![(chat, member)].into_iter().collect(), ledger, ..PersonWrites::default() };
+            let scope = Scope { user: UserId(user), chat, update: None, trace_id: "trace", now_ms: NOW };
+            store.with_person(&scope, &mut |_| writes.clone()).await.unwrap();
+        }
+    }
+    let counts = async || [store.count_people(GROUP).await.unwrap(), store.count_people(ChatId(-1_002)).await.unwrap()];
+    store.purge(NOW + 2 * DAY).await.unwrap();
+    assert_eq!(counts().await, [3, 3]);
+    store.purge(NOW + 2 * DAY + 1).await.unwrap();
+    assert_eq!(counts().await, [3, 2]);
+    rule(false).await;
+    store.purge(NOW + 2 * DAY + 1).await.unwrap();
+    assert_eq!(counts().await, [2, 2], "the rule is over");
 }
 
 async fn records_follow_a_group_that_becomes_a_supergroup(database: &Database) {

@@ -80,7 +80,7 @@ impl Intake {
         for counter in [groups_lost, duplicate_updates, updates_reclaimed, outages] {
             drop(counter.get_or_create(&metrics.label([])));
         }
-        for reason in ["handler_failed", "undecodable"] {
+        for reason in ["handler_failed", "undecodable", "unreadable_entry"] {
             drop(self.dead_letters.get_or_create(&metrics.label([("reason", reason)])));
         }
         for gauge in [&self.queue_unread, &self.queue_pending] {

@@ -19,6 +19,32 @@ fn e15_who_was_added_is_trusted_when_it_turns_out_that_an_administrator_did_it()
 }
 
 #[test]
+fn e15_who_acts_in_the_name_of_the_group_is_its_administrator() {
+    let member = after(&[change(UserId::GROUP_ANONYMOUS_BOT, T, LEFT, FREE)]);
+    assert_eq!(member.added_by_admin(), Some(true));
+}
+
+#[test]
+fn e98_who_has_come_or_written_lately_counts_and_who_is_judged_anew_does_not() {
+    let counts = |member: &Member, ago_s: i64| {
+        let now_ms = (T + ago_s) * 1000;
+        match member.counts_from_ms(now_ms) {
+            from_ms if from_ms == now_ms => true,
+            from_ms if from_ms == now_ms - LATELY_MS => false,
+            from_ms => panic!("{from_ms} at {now_ms}"),
+        }
+    };
+    let came = after(&[change(ANN, T, LEFT, FREE)]);
+    assert_eq!([counts(&came, 59), counts(&came, 60)], [true, false]);
+    let went = after(&[change(ANN, T, FREE, LEFT)]);
+    assert!(!counts(&went, 1));
+    let mut wrote = after(&[change(ANN, T - 3_600, LEFT, FREE)]);
+    assert!(!counts(&wrote, 0));
+    wrote.apply_message(order(T, 9));
+    assert_eq!([counts(&wrote, 59), counts(&wrote, 60)], [true, false]);
+}
+
+#[test]
 fn e15_e17_e87_who_comes_by_themselves_or_was_let_in_or_comes_as_an_administrator_was_not_added() {
     let let_in = ChatMemberUpdated { via_join_request: true, ..change(ADMIN, T, LEFT, FREE) };
     for event in [

@@ -118,6 +118,33 @@ mod unfindable {
     }
 
     #[test]
+    fn e35_where_nobody_can_be_looked_up_nobody_is_and_messages_wait_for_nothing() {
+        for (kind, standing, is_closed) in [
+            ("channel", Standing::Inside, true),
+            ("channel", Standing::Admin, false),
+            ("", Standing::Banned, true),
+            ("supergroup", Standing::Inside, false),
+            ("supergroup", Standing::Outside, true),
+        ] {
+            let mut case = Case { talk: None, ..missing_one() };
+            case.channel_facts = ChatFacts {
+                kind: kind.to_owned(),
+                own_event: Some((order(T - 60, 9), standing, Rights::default())),
+                ..watched()
+            };
+            let found = Lookup { asked_ms: MS - 500, standing: Standing::Inside, limits: Limits::Free };
+            case.news.as_mut().unwrap().lookup = Some(found);
+            let asked = case.verdict().ask.iter().any(|(chat, _)| *chat == TALK);
+            assert_eq!((case.decision(), asked), (Decision::Unknown, !is_closed), "{kind} {standing:?}");
+            let of_message = case.of_message_at(T).0;
+            assert_eq!(of_message, if is_closed { OfMessage::Keep } else { OfMessage::Hold }, "{kind} {standing:?}");
+            set(&mut case.facts, |settings| settings.on_unknown = OnUnknown::Hold);
+            let of_message = case.of_message_at(T).0;
+            assert_eq!(of_message, if is_closed { OfMessage::Delete } else { OfMessage::Hold }, "{kind} {standing:?}");
+        }
+    }
+
+    #[test]
     fn e28_before_anybody_was_asked_in_vain_the_message_waits() {
         let mut case = Case { talk: None, ..missing_one() };
         set(&mut case.facts, |settings| settings.on_unknown = OnUnknown::Hold);

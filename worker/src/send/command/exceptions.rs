@@ -20,7 +20,12 @@ impl Sender {
     pub(super) async fn allow(&self, given: &Given<'_>, value: bool) -> Result<Answer, Stop> {
         let Given { command, texts, trace_id, .. } = *given;
         let mut in_vain = false;
-        let name = match self.target(given).await? {
+        let target = self.target(given).await?;
+        let about = match &target {
+            Target::Person(user, _) => user.0,
+            Target::SenderChat(chat, _) => chat.0,
+        };
+        let name = match target {
             Target::Person(user, name) => {
                 let group = command.chat;
                 self.handler
@@ -43,14 +48,20 @@ impl Sender {
             (false, false) => Texts::disallowed,
             (false, true) => Texts::disallowed_in_vain,
         };
-        Ok(text(texts, Name(&name)).into())
+        Ok(Answer { about, ..text(texts, Name(&name)).into() })
     }
 
     /// By the message that is replied to, or by what is spelled.
     async fn target(&self, given: &Given<'_>) -> Result<Target, Stop> {
         let Given { command, texts, .. } = *given;
         let usage = if command.name == "allow" { "allow" } else { "disallow" };
-        let Some(word) = command.arguments.split_whitespace().next() else {
+        let mut words = command.arguments.split_whitespace();
+        let word = words.next();
+        // One at a time, so that nobody is forgotten.
+        if words.next().is_some() {
+            return Err(say(texts.usage_of(usage)));
+        }
+        let Some(word) = word else {
             let answered = command.reply_to.as_ref();
             let sender = answered.and_then(|answered| answered.sender_chat.clone());
             let writer = answered.and_then(|answered| answered.writer.clone());

@@ -25,8 +25,10 @@ use crate::{
 
 /// A command that could not be carried out by then is answered with a word of regret.
 const COMMAND_LIVES_MS: i64 = 60_000;
+/// An answer that could not be sent by then is sent no more: the group has gone on.
+const REPLY_LIVES_MS: i64 = 180_000;
 /// So many commands of one person are carried out within the window (E104); the others are passed over.
-const COMMANDS: i64 = 60;
+const COMMANDS: i64 = 30;
 const COMMANDS_WINDOW_MS: i64 = 60_000;
 /// For so long a command and its answer stand in a group.
 const STANDS_MS: i64 = 60_000;
@@ -70,11 +72,13 @@ struct Answer {
     keyboard: Vec<Vec<Key>>,
     stands_ms: i64,
     then: Option<Intent>,
+    /// Which person or chat it was about; 0: the group.
+    about: i64,
 }
 
 impl From<String> for Answer {
     fn from(html: String) -> Self {
-        Self { html, keyboard: Vec::new(), stands_ms: STANDS_MS, then: None }
+        Self { html, keyboard: Vec::new(), stands_ms: STANDS_MS, then: None, about: 0 }
     }
 }
 
@@ -148,16 +152,18 @@ impl Sender {
             }
         };
         tracing::info!(chat = command.chat.0, name = command.name, trace_id = claim.trace_id, "command answered");
-        let Answer { html, keyboard, stands_ms, then } = answer;
+        let Answer { html, keyboard, stands_ms, then, about } = answer;
         let Command { update_id, chat, topic, message, .. } = *command;
         let may_delete = facts.own().is_some_and(|(_, rights)| rights.can_delete_messages);
         let stands_ms = (settings.clean_commands && may_delete && !is_private).then_some(stands_ms);
+        let now_ms = self.now_ms();
+        let until_ms = then.is_none().then_some(now_ms + REPLY_LIVES_MS);
         let then = then.map(Box::new);
-        let reply = Intent::Reply(Reply { update_id, chat, topic, message, html, keyboard, stands_ms, then });
-        let put = Put::urgent(reply, self.now_ms());
+        let reply = Reply { update_id, chat, topic, message, html, keyboard, stands_ms, until_ms, then };
+        let put = Put::urgent(Intent::Reply(reply), now_ms);
         let mut settle = Settle::of(claim, Settlement::Done);
         if carried_out && commands::named(&command.name).is_some_and(|spec| spec.who == Who::Admins) {
-            settle = settle.audited(audit(claim, command));
+            settle = settle.audited(audit(claim, command, about));
         }
         self.settle_as(settle, claim, &[put]).await
     }
@@ -288,8 +294,9 @@ fn spelled(reference: &ChatReference) -> String {
 }
 
 /// What the audit trail says of an administrator's command.
-fn audit(claim: &Claim, command: &Command) -> Audit {
-    let detail = command.arguments.chars().take(DETAIL_CHARS).collect();
+fn audit(claim: &Claim, command: &Command, subject: i64) -> Audit {
+    // Where a person is spelled out, they are the subject, by which they can be found and forgotten (E106).
+    let detail = if subject == 0 { command.arguments.chars().take(DETAIL_CHARS).collect() } else { String::new() };
     let (chat, actor, trace_id) = (command.chat, command.user, claim.trace_id.clone());
-    Audit { chat, actor, subject: 0, action: format!("/{}", command.name), detail, trace_id }
+    Audit { chat, actor, subject, action: format!("/{}", command.name), detail, trace_id }
 }

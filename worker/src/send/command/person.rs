@@ -1,17 +1,20 @@
 //! What anybody can ask about themselves: `/verify`, links to it, `/forget_me`.
 
-use nezuko_telegram::{ChatId, UserId};
+use std::time::Duration;
+
+use nezuko_telegram::{ChatId, ChatKind, ErrorClass, UserId};
 
 use super::{Answer, Given, Stop};
 use crate::{
     buttons::{Button, Kind},
+    facts::ChatFacts,
     intent::{Key, KeyDoes},
     send::{
         Sender, keyboard,
-        verify::{Asked, Found, GROUPS},
+        verify::{Asked, Found, GROUPS, PROPAGATES_MS},
     },
-    store::{Payload, Scope},
-    texts::{Name, Verbatim, escaped},
+    store::{Payload, Scope, StoreError},
+    texts::{Name, Texts, Verbatim, escaped},
 };
 
 /// For so long a link in a reply can be followed.
@@ -22,8 +25,7 @@ impl Sender {
     pub(super) async fn verify_asker(&self, given: &Given<'_>) -> Result<Answer, Stop> {
         let Given { command, texts, .. } = *given;
         if given.is_private() {
-            let mut groups = self.handler.store.waits_in(command.user).await?;
-            groups.truncate(GROUPS);
+            let groups = self.waits_in(given).await?;
             if groups.is_empty() {
                 return Ok(texts.verify_nowhere().into());
             }
@@ -33,7 +35,7 @@ impl Sender {
         if crate::handle::is_well_known(command.user) {
             return Err(Stop::Nothing);
         }
-        let (found, text) = self.verify_for_command(given, command.chat).await?;
+        let (found, text) = self.verify_for_command(given, command.chat, Texts::found).await?;
         let answer = Answer::from(escaped(&text));
         let (Found::Missing(_), Some(bot)) = (found, self.handler.username.get()) else { return Ok(answer) };
         // E72: who is muted meanwhile can still ask, in private.
@@ -44,6 +46,28 @@ impl Sender {
             keyboard::to_channels(texts, &self.handler.store.prompt(command.chat, None, 0).await?.channels);
         keyboard.push(vec![Key { label: texts.verify_in_private_button(), does: KeyDoes::Open(url) }]);
         Ok(Answer { keyboard, ..answer })
+    }
+
+    /// The groups in which the asker waits to write, or to be let in: as many as one answer is about.
+    async fn waits_in(&self, given: &Given<'_>) -> Result<Vec<ChatId>, StoreError> {
+        let Given { command, trace_id, .. } = *given;
+        let mut chats = Vec::new();
+        self.handler
+            .with_person(command.user, command.chat, None, trace_id, |person| {
+                chats = person.waits_in();
+                person.finish_unchanged(command.chat)
+            })
+            .await?;
+        let mut groups = Vec::new();
+        for chat in chats {
+            // What is asked of a channel is none of ours to answer.
+            if groups.len() < GROUPS
+                && self.handler.store.chat(chat).await?.chat.facts.kind != ChatKind::Channel.as_str()
+            {
+                groups.push(chat);
+            }
+        }
+        Ok(groups)
     }
 
     /// Somebody has followed a link that was made for them (E103).
@@ -60,10 +84,10 @@ impl Sender {
         let mut lines = Vec::new();
         let mut keyboard = Vec::new();
         for group in groups {
-            let (found, text) = self.verify_for_command(given, *group).await?;
+            let (found, text) = self.verify_for_command(given, *group, Texts::found_briefly).await?;
             let title = self.handler.store.chat(*group).await?.chat.facts.title;
             lines.push(given.texts.verify_in_group(Name(&title), Verbatim(&text)));
-            if found != Found::Freed && found != Found::Already {
+            if found.is_missing() || found == Found::Unknown {
                 let channels = self.handler.store.prompt(*group, None, 0).await?.channels;
                 keyboard.extend(keyboard::to_channels(given.texts, &channels));
             }
@@ -72,18 +96,30 @@ impl Sender {
         Ok(Answer { keyboard, ..lines.join("\n").into() })
     }
 
-    async fn verify_for_command(&self, given: &Given<'_>, group: ChatId) -> Result<(Found, String), Stop> {
+    async fn verify_for_command(
+        &self,
+        given: &Given<'_>,
+        group: ChatId,
+        say: fn(Texts, &Found, &[(ChatId, ChatFacts)]) -> String,
+    ) -> Result<(Found, String), Stop> {
+        // As after a press (E75).
+        let propagated_ms = given.command.received_ms + PROPAGATES_MS;
+        let is_last = self.now_ms() >= propagated_ms;
         let asked = Asked {
             group,
             user: given.command.user,
-            since_ms: given.command.received_ms,
-            is_last: true,
+            since_ms: if is_last { propagated_ms } else { given.command.received_ms },
+            is_last,
             press: None,
             trace_id: given.trace_id,
         };
         let found = self.verify(&asked).await?.map_err(|(old, new)| Stop::Migrated(old, new))?;
+        if found.is_missing() && !is_last {
+            let wait_ms = (propagated_ms - self.now_ms()).max(0).unsigned_abs();
+            return Err(Stop::Later(ErrorClass::RetryAfter(Duration::from_millis(wait_ms))));
+        }
         let channels = self.handler.store.prompt(group, None, 0).await?.channels;
-        let text = given.texts.found(&found, &channels);
+        let text = say(given.texts, &found, &channels);
         Ok((found, text))
     }
 

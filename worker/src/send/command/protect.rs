@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use frankenstein::types::ChatId as ChatReference;
-use nezuko_telegram::{Chat, ChatId, ChatKind, ChatMember, ErrorClass, MessageId, Standing, UserId};
+use nezuko_telegram::{Chat, ChatId, ChatKind, ChatMember, ErrorClass, Standing, UserId};
 
 use super::{Answer, Given, STANDS_MS, STANDS_WHILE_AT_WORK_MS, Stop, is_absence, reference, say, spelled};
 use crate::{
     facts::{ChatFacts, set},
     intent::{Intent, Put, Work},
-    send::Sender,
-    store::{ChatWrites, StoreError},
+    send::{Sender, check::stranger},
+    store::{ChatView, ChatWrites, StoreError},
     texts::{Channel, Channels, Name},
 };
 
@@ -138,9 +138,7 @@ impl Sender {
         let own = match self.look_up_for_command(chat.id, self.handler.bot.user()).await {
             Err(Stop::Later(
                 ErrorClass::BotOut | ErrorClass::Permission | ErrorClass::Target | ErrorClass::UserUnknown,
-            )) => {
-                return Err(say(texts.missing_rights(false, false, &[facts])));
-            }
+            )) => stranger(self.handler.bot.user()),
             own => own?,
         };
         if !own.standing.is_some_and(Standing::is_admin) {
@@ -182,7 +180,10 @@ impl Sender {
     pub(super) async fn unprotect(&self, given: &Given<'_>) -> Result<Answer, Stop> {
         let Given { command, texts, trace_id, .. } = *given;
         let store = &self.handler.store;
-        let links = store.chat(command.chat).await?.links;
+        let ChatView { chat, links, .. } = store.chat(command.chat).await?;
+        if chat.facts.protected.is_none() && links.is_empty() {
+            return Err(say(texts.channels_none()));
+        }
         let required = links.into_iter().filter(|(_, link)| link.value).map(|(chat, _)| chat);
         let mut dropped = None;
         let mut named = words(&command.arguments);
@@ -232,15 +233,7 @@ impl Sender {
             _ => texts.unprotected(),
         };
         let muted = store.happened(command.chat, now_ms).await?.muted;
-        let then = (is_over && muted > 0).then_some(Intent::Release(Work {
-            chat: command.chat,
-            after: UserId(0),
-            done: 0,
-            total: muted,
-            message: MessageId(0),
-            shown_ms: now_ms,
-            began_ms: now_ms,
-        }));
+        let then = (is_over && muted > 0).then_some(Intent::Release(Work::begins(command.chat, muted, now_ms)));
         let stands_ms = if then.is_some() { STANDS_WHILE_AT_WORK_MS } else { STANDS_MS };
         Ok(Answer { then, stands_ms, ..html.into() })
     }

@@ -1,6 +1,6 @@
 //! Setting how a group is guarded: `/settings`, `/export`, `/import`, `/raid`, `/recheck`.
 
-use nezuko_telegram::{ChatId, ErrorClass, MessageId, Standing, UserId};
+use nezuko_telegram::{ChatId, ErrorClass, Standing};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -136,8 +136,7 @@ impl Sender {
         let chat = given.command.chat;
         let total = self.handler.store.count_people(chat).await?;
         let now_ms = self.now_ms();
-        let (after, message) = (UserId(0), MessageId(0));
-        let then = Intent::Recheck(Work { chat, after, done: 0, total, message, shown_ms: now_ms, began_ms: now_ms });
+        let then = Intent::Recheck(Work::begins(chat, total, now_ms));
         let answer = Answer::from(given.texts.recheck_begun(total));
         Ok(Answer { then: Some(then), stands_ms: STANDS_WHILE_AT_WORK_MS, ..answer })
     }

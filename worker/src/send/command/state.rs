@@ -31,7 +31,15 @@ impl Told {
         Self {
             mutes: count(&["muted"]),
             releases: count(&["released"]),
-            checks: count(&["verified", "already_free", "missing", "by_admin", "unknown"]),
+            checks: count(&[
+                "verified",
+                "already_free",
+                "missing",
+                "by_admin",
+                "unknown",
+                "request_granted",
+                "request_left",
+            ]),
             missing: count(&["missing", "unknown"]),
         }
     }

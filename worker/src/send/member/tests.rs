@@ -79,11 +79,12 @@ async fn e49_letting_somebody_back_who_was_removed_is_not_written_down_as_freein
 #[test]
 fn a_mute_is_due_since_what_came_last_of_joining_the_group_and_leaving_a_channel() {
     let at = |date| EventOrder { date, update_id: UpdateId(1) };
-    assert_eq!(due_since(Some(at(50)), []), Some(50), "they have never been in the channel");
-    assert_eq!(due_since(Some(at(50)), [at(40)]), Some(50), "they had left it before they came");
-    assert_eq!(due_since(Some(at(50)), [at(40), at(90_000), at(60)]), Some(90_000), "a day later they leave one");
-    assert_eq!(due_since(None, [at(60)]), Some(60));
-    assert_eq!(due_since(None, []), None, "who was there before the bot");
+    assert_eq!(due_since(Some(at(50)), [], 0), Some(50), "they have never been in the channel");
+    assert_eq!(due_since(Some(at(50)), [at(40)], 0), Some(50), "they had left it before they came");
+    assert_eq!(due_since(Some(at(50)), [at(40), at(90_000), at(60)], 0), Some(90_000), "a day later they leave one");
+    assert_eq!(due_since(None, [at(60)], 0), Some(60));
+    assert_eq!(due_since(None, [], 0), None, "who was there before the bot");
+    assert_eq!(due_since(Some(at(50)), [at(60)], 3_600), Some(3_660), "with grace");
 }
 
 /// Takes every call for done, and remembers its method.

@@ -59,6 +59,15 @@ pub struct Erased {
     pub kept: Vec<ChatId>,
 }
 
+/// What hangs on what is stored about a person in a chat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hangs {
+    /// A restriction that is, or may be, of ours.
+    OnOurs,
+    /// One that others have imposed, or an exception.
+    OnOthers,
+}
+
 /// How an attempt ends that is undone.
 #[derive(Debug, thiserror::Error)]
 enum Undone {
@@ -102,8 +111,14 @@ impl SqlStore {
             self.lock_person(tx, user).await?;
             let rows = OF_PERSON_IN_CHAT.iter().map(|(table, _)| (*table, 0)).collect();
             let mut erased = Erased { rows, kept: Vec::new() };
-            for (chat, protects) in self.chats_of(tx, user, now_ms).await? {
-                if protects && !freed.contains(&chat) {
+            let named_in =
+                sqlx::query("SELECT chat_id, topic FROM members WHERE bot_id = $1 AND user_id = $2 AND waiting = 1")
+                    .bind(self.bot.0)
+                    .bind(user.0)
+                    .fetch_all(&mut *tx)
+                    .await?;
+            for (chat, hangs) in self.chats_of(tx, user, now_ms).await? {
+                if hangs.is_some() && !freed.contains(&chat) {
                     erased.kept.push(chat);
                     continue;
                 }
@@ -111,6 +126,12 @@ impl SqlStore {
                     let query = sqlx::query(statement).bind(self.bot.0).bind(user.0).bind(chat.0);
                     *erased.rows.entry(table).or_default() += query.execute(&mut *tx).await?.rows_affected();
                 }
+            }
+            // Who is known no longer is named no longer.
+            for row in named_in {
+                let (group, topic): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+                let prompt = Intent::Prompt { group: ChatId(group), topic: (topic != 0).then_some(topic) };
+                self.put_one(tx, &Put::urgent(prompt, now_ms), "operator").await?;
             }
             for (table, statement) in OF_PERSON.into_iter().chain(all.then_some(QUOTA_OF_PERSON)) {
                 let query = sqlx::query(statement).bind(self.bot.0).bind(user.0);
@@ -127,13 +148,13 @@ impl SqlStore {
         tx: &mut AnyConnection,
         user: UserId,
         now_ms: i64,
-    ) -> Result<BTreeMap<ChatId, bool>, StoreError> {
+    ) -> Result<BTreeMap<ChatId, Option<Hangs>>, StoreError> {
         let mut chats = BTreeMap::new();
         for (table, _) in OF_PERSON_IN_CHAT {
             let statement = format!("SELECT DISTINCT chat_id FROM {table} WHERE bot_id = $1 AND user_id = $2");
             let query = sqlx::query(AssertSqlSafe(statement)).bind(self.bot.0).bind(user.0);
             for row in query.fetch_all(&mut *tx).await? {
-                chats.insert(ChatId(row.try_get(0)?), false);
+                chats.insert(ChatId(row.try_get(0)?), None);
             }
         }
         let members = sqlx::query("SELECT chat_id, waiting, facts FROM members WHERE bot_id = $1 AND user_id = $2")
@@ -145,18 +166,21 @@ impl SqlStore {
             let mut member: Member = serde_json::from_str(row.try_get(2)?)?;
             member.waiting = row.try_get::<i64, _>(1)? == 1;
             let chat = ChatId(row.try_get(0)?);
-            chats.insert(chat, member.protects(Mark::of(self.bot, chat, user), now_ms));
+            let mark = Mark::of(self.bot, chat, user);
+            let ours = member.limits(mark, now_ms).ours || member.call.is_some();
+            let hangs = if ours { Hangs::OnOurs } else { Hangs::OnOthers };
+            chats.insert(chat, member.protects(mark, now_ms).then_some(hangs));
         }
         Ok(chats)
     }
 
-    /// Where restrictions hang on what is stored about a person.
+    /// Where restrictions hang on what is stored about a person, each with whether one is, or may be, of ours.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn protecting_chats(&self, user: UserId, now_ms: i64) -> Result<Vec<ChatId>, StoreError> {
+    pub async fn protecting_chats(&self, user: UserId, now_ms: i64) -> Result<Vec<(ChatId, bool)>, StoreError> {
         let chats = self.database.of(self.bot, async |rows| self.chats_of(rows, user, now_ms).await).await?;
-        Ok(chats.into_iter().filter(|(_, protects)| *protects).map(|(chat, _)| chat).collect())
+        Ok(chats.into_iter().filter_map(|(chat, hangs)| Some((chat, hangs? == Hangs::OnOurs))).collect())
     }
 
     /// How many people are muted by us in a chat now, as the ledger says.

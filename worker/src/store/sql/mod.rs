@@ -341,16 +341,6 @@ impl Store for SqlStore {
         self.draw_one(user, of, now_ms, window_ms).await
     }
 
-    async fn waits_in(&self, user: UserId) -> Result<Vec<ChatId>, StoreError> {
-        let groups = sqlx::query(
-            "SELECT chat_id FROM members WHERE bot_id = $1 AND user_id = $2 AND waiting = 1 ORDER BY chat_id",
-        )
-        .bind(self.bot.0)
-        .bind(user.0);
-        let groups = self.database.of(self.bot, async |rows| groups.fetch_all(rows).await).await?;
-        groups.iter().map(|row| Ok(ChatId(row.try_get(0)?))).collect()
-    }
-
     async fn happened(&self, group: ChatId, since_ms: i64) -> Result<Happened, StoreError> {
         self.read_happened(group, since_ms).await
     }
@@ -411,6 +401,25 @@ impl Store for SqlStore {
     }
 
     async fn purge(&self, now_ms: i64) -> Result<(), StoreError> {
+        // Those in chats that no rule concerns, but for whom we have muted there and who is an exception.
+        let people = match self.database.dialect {
+            Dialect::Postgres => {
+                "DELETE FROM members m WHERE bot_id = $1 AND seen_ms < $2 AND chat_id NOT IN
+                    (SELECT group_id FROM links WHERE bot_id = $1 AND enabled = 1
+                     UNION SELECT channel_id FROM links WHERE bot_id = $1 AND enabled = 1)
+                    AND facts::json -> 'allowed' ->> 'value' IS DISTINCT FROM 'true' AND NOT EXISTS
+                    (SELECT 1 FROM ledger l WHERE l.bot_id = $1 AND l.chat_id = m.chat_id AND l.user_id = m.user_id
+                        AND l.lifted_ms IS NULL)"
+            }
+            Dialect::Sqlite => {
+                "DELETE FROM members AS m WHERE bot_id = $1 AND seen_ms < $2 AND chat_id NOT IN
+                    (SELECT group_id FROM links WHERE bot_id = $1 AND enabled = 1
+                     UNION SELECT channel_id FROM links WHERE bot_id = $1 AND enabled = 1)
+                    AND json_extract(facts, '$.allowed.value') IS NOT 1 AND NOT EXISTS
+                    (SELECT 1 FROM ledger l WHERE l.bot_id = $1 AND l.chat_id = m.chat_id AND l.user_id = m.user_id
+                        AND l.lifted_ms IS NULL)"
+            }
+        };
         let past = [
             ("DELETE FROM intents WHERE bot_id = $1 AND done_ms IS NOT NULL AND done_ms < $2", now_ms - TOMBSTONE_MS),
             ("DELETE FROM processed_updates WHERE bot_id = $1 AND at_ms < $2", now_ms - TOMBSTONE_MS),
@@ -421,12 +430,11 @@ impl Store for SqlStore {
             ("DELETE FROM group_owners WHERE bot_id = $1 AND present = 0 AND at_ms < $2", now_ms - self.retention_ms),
             ("DELETE FROM buttons WHERE bot_id = $1 AND expires_ms < $2", now_ms),
             ("DELETE FROM allowances WHERE bot_id = $1 AND began_ms < $2", now_ms - HELD_MS),
-            // People in chats that no rule concerns.
             (
-                "DELETE FROM members WHERE bot_id = $1 AND seen_ms < $2 AND chat_id NOT IN
-                    (SELECT group_id FROM links WHERE bot_id = $1 UNION SELECT channel_id FROM links WHERE bot_id = $1)",
-                now_ms - TOMBSTONE_MS,
+                "UPDATE verifications SET name = '' WHERE bot_id = $1 AND at_ms < $2 AND line <> 0 AND name <> ''",
+                now_ms - HELD_MS,
             ),
+            (people, now_ms - TOMBSTONE_MS),
         ];
         for (statement, before) in past {
             // Each by itself, so that none holds its rows for longer than it takes.

@@ -136,7 +136,7 @@ impl SqlStore {
     ) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO members (bot_id, chat_id, user_id, waiting, topic, facts, changed_ms, seen_ms)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $7) ON CONFLICT (bot_id, user_id, chat_id) DO UPDATE SET
+             VALUES ($1, $2, $3, $4, $5, $6, $8, $7) ON CONFLICT (bot_id, user_id, chat_id) DO UPDATE SET
                 changed_ms = CASE WHEN members.waiting = excluded.waiting THEN members.changed_ms ELSE excluded.changed_ms END,
                 waiting = excluded.waiting, topic = excluded.topic, facts = excluded.facts,
                 seen_ms = excluded.seen_ms",
@@ -148,6 +148,7 @@ impl SqlStore {
         .bind(member.topic.unwrap_or_default())
         .bind(serde_json::to_string(member)?)
         .bind(now_ms)
+        .bind(member.counts_from_ms(now_ms))
         .execute(tx)
         .await?;
         Ok(())

@@ -365,10 +365,6 @@ impl Store for MemoryStore {
         self.statement(|tables| tables.records.draw(user, of, now_ms, window_ms)).await
     }
 
-    async fn waits_in(&self, user: UserId) -> Result<Vec<ChatId>, StoreError> {
-        self.statement(|tables| tables.waits_in(user)).await
-    }
-
     async fn happened(&self, group: ChatId, since_ms: i64) -> Result<Happened, StoreError> {
         self.statement(|tables| tables.records.happened(group, since_ms)).await
     }

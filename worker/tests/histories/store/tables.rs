@@ -102,7 +102,7 @@ impl Tables {
             stored.waiting = member.waiting;
             let before = self.members.insert((scope.user, *chat), stored);
             if before.is_none_or(|before| before.waiting != member.waiting) {
-                self.changed_ms.insert((scope.user, *chat), scope.now_ms);
+                self.changed_ms.insert((scope.user, *chat), member.counts_from_ms(scope.now_ms));
             }
         }
         if let Some(settle) = &writes.settle {
@@ -132,11 +132,6 @@ impl Tables {
         }
         put.iter().for_each(|put| self.put(put, trace_id));
         true
-    }
-
-    pub(super) fn waits_in(&self, user: UserId) -> Vec<ChatId> {
-        let waiting = self.members.iter().filter(|((of, _), member)| *of == user && member.waiting);
-        waiting.map(|((_, chat), _)| *chat).collect()
     }
 
     pub(super) fn count_people(&self, chat: ChatId) -> i64 {

@@ -22,7 +22,6 @@ pub(super) fn checks(make: Make<'_>) -> Vec<Check<'_>> {
         a_button_is_used_once_and_puts_its_intents_once,
         a_button_that_is_over_does_nothing_and_is_purged,
         an_allowance_is_drawn_by_each_person_and_kind_and_begins_anew,
-        whoever_waits_is_found_wherever_they_wait,
         what_happened_in_a_group_is_counted_since_a_time,
         people_of_a_chat_are_counted,
         whoever_asks_to_be_forgotten_is_but_for_what_is_named,
@@ -80,19 +79,6 @@ async fn an_allowance_is_drawn_by_each_person_and_kind_and_begins_anew(store: &d
     ensure!(draw(ANN, Allowance::Commands, 3).await? == 1, "another kind");
     ensure!(draw(ANN, Allowance::Presses, 10).await? == 4, "the window runs from its first time");
     ensure!(draw(ANN, Allowance::Presses, 11).await? == 1, "a window is over");
-    Ok(())
-}
-
-async fn whoever_waits_is_found_wherever_they_wait(store: &dyn Store) -> Result<()> {
-    for (user, chat, waiting) in
-        [(ANN, GROUP, true), (ANN, OTHER_GROUP, true), (ANN, CHANNEL, false), (BOB, GROUP, true)]
-    {
-        write_member(store, user, chat, NOW, Member { event: Some(event(1)), waiting, ..Member::default() }).await?;
-    }
-    let mut groups = store.waits_in(ANN).await?;
-    groups.sort();
-    ensure!(groups == [OTHER_GROUP, GROUP], "{groups:?}");
-    ensure!(store.waits_in(UserId(99)).await?.is_empty());
     Ok(())
 }
 

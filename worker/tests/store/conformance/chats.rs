@@ -52,6 +52,7 @@ async fn a_chat_is_read_as_it_was_written(store: &dyn Store) -> Result<()> {
         allowed_senders: [(OTHER_GROUP, Setting { value: true, update_id: UpdateId(5), received_ms: NOW })].into(),
         linked: Some(Linked { asked_ms: NOW, chat: Some(CHANNEL) }),
         gone_topics: [(7, NOW)].into(),
+        is_asked: true,
         raid: Some(Raid { since_ms: NOW, until_ms: NOW + 1 }),
         told: [Right::Delete, Right::Administer].into(),
         upgraded_to: Some(CHANNEL),

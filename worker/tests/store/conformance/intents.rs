@@ -39,7 +39,7 @@ const THIRD: UserId = UserId(13);
 fn one_of_each() -> [Intent; 14] {
     let (user, chat, message, topic) = (ANN, GROUP, MessageId(5), Some(3));
     let update_id = UpdateId(9);
-    let work = Work { chat, after: BOB, done: 3, total: 4, message, shown_ms: NOW, began_ms: NOW - 1 };
+    let work = Work { after: BOB, done: 3, message, tries: 2, ..Work::begins(chat, 4, NOW) };
     let (name, arguments) = ("protect".to_owned(), "@a 'b' \"c\"".to_owned());
     [
         mute(ANN),
@@ -92,6 +92,7 @@ fn one_of_each() -> [Intent; 14] {
                 vec![Key { label: "Do".to_owned(), does: KeyDoes::Send("data".to_owned()) }],
             ],
             stands_ms: Some(60_000),
+            until_ms: None,
             then: Some(Box::new(Intent::Release(work))),
         }),
     ]
@@ -195,12 +196,22 @@ async fn an_effect_is_never_replaced(store: &dyn Store) -> Result<()> {
         let html = html.to_owned();
         let (update_id, message) = (UpdateId(9), MessageId(5));
         let (keyboard, stands_ms, then) = (Vec::new(), None, None);
-        Intent::Reply(Reply { update_id, chat: GROUP, topic: None, message, html, keyboard, stands_ms, then })
+        Intent::Reply(Reply {
+            update_id,
+            chat: GROUP,
+            topic: None,
+            message,
+            html,
+            keyboard,
+            stands_ms,
+            until_ms: None,
+            then,
+        })
     };
     put(store, reply("first"), NOW).await?;
     store.put(&[at(reply("second"), NOW - SECOND)], "other").await?;
-    nothing_due(store, Lane::Messages, NOW - SECOND).await?;
-    let claim = claim_one(store, Lane::Messages, "one", NOW).await?;
+    nothing_due(store, Lane::Replies, NOW - SECOND).await?;
+    let claim = claim_one(store, Lane::Replies, "one", NOW).await?;
     ensure!((claim.intent == reply("first")) && claim.generation == 1 && claim.trace_id == "trace", "{claim:?}");
     Ok(())
 }

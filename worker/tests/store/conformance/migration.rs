@@ -208,6 +208,7 @@ fn reply(chat: ChatId, message: i64) -> Intent {
         html,
         keyboard: Vec::new(),
         stands_ms: None,
+        until_ms: None,
         then: None,
     })
 }
@@ -236,7 +237,7 @@ fn waiting() -> [(Lane, Intent, Intent); 7] {
         (Lane::Jobs, redecide(OLD, ANN), redecide(NEW, UserId(0))),
         (Lane::Commands, command(OLD, 5), command(NEW, 0)),
         (Lane::Answers, answer(OLD, 5), answer(NEW, 0)),
-        (Lane::Messages, reply(OLD, 5), reply(NEW, 0)),
+        (Lane::Replies, reply(OLD, 5), reply(NEW, 0)),
         (Lane::Messages, Intent::Prompt { group: OLD, topic: None }, Intent::Prompt { group: NEW, topic: None }),
     ]
 }
@@ -284,12 +285,12 @@ async fn a_deletion_in_the_old_group_is_never_tried_again(store: &dyn Store) -> 
 
 async fn what_is_done_stays_done(store: &dyn Store) -> Result<()> {
     put(store, reply(OLD, 5), NOW).await?;
-    let done = claim_one(store, Lane::Messages, "one", NOW).await?;
+    let done = claim_one(store, Lane::Replies, "one", NOW).await?;
     settle(store, &done, Settlement::Done).await?;
     migrate(store).await?;
     for again in [reply(OLD, 5), reply(NEW, 0)] {
         put(store, again, NOW).await?;
-        nothing_due(store, Lane::Messages, NOW).await?;
+        nothing_due(store, Lane::Replies, NOW).await?;
     }
     Ok(())
 }
@@ -308,13 +309,13 @@ async fn what_is_claimed_is_left_to_its_holder(store: &dyn Store) -> Result<()> 
 
 async fn what_a_holder_goes_on_with_is_about_the_new_group(store: &dyn Store) -> Result<()> {
     put(store, reply(OLD, 5), NOW).await?;
-    let held = claim_one(store, Lane::Messages, "one", NOW).await?;
+    let held = claim_one(store, Lane::Replies, "one", NOW).await?;
     migrate(store).await?;
     settle(store, &held, Settlement::Continue(Box::new(reply(NEW, 0)))).await?;
     let later = NOW + 60 * SECOND;
-    store.postpone(Lane::Messages, NEW, NOW, later).await?;
-    nothing_due(store, Lane::Messages, later - 1).await?;
-    let again = claim_one(store, Lane::Messages, "one", later).await?;
+    store.postpone(Lane::Replies, NEW, NOW, later).await?;
+    nothing_due(store, Lane::Replies, later - 1).await?;
+    let again = claim_one(store, Lane::Replies, "one", later).await?;
     ensure!(again.intent == reply(NEW, 0), "{again:?}");
     Ok(())
 }
@@ -357,7 +358,7 @@ async fn what_comes_late_under_the_old_id_goes_over_the_next_time(store: &dyn St
     ensure!(chat.facts.protected == Some(setting(true, 5)), "{chat:?}");
     let links = store.chat(NEW).await?.links;
     ensure!(links == [(CHANNEL, setting(true, 6))].into(), "{links:?}");
-    let claimed = claim_one(store, Lane::Messages, "one", NOW).await?;
+    let claimed = claim_one(store, Lane::Replies, "one", NOW).await?;
     ensure!(claimed.intent == reply(NEW, 0), "{claimed:?}");
     nothing_is_left(store).await
 }

@@ -1,9 +1,9 @@
 //! Prompts: who waits, and the message that says so.
 
 use anyhow::{Result, ensure};
-use nezuko_telegram::{ChatId, MessageId, UserId};
+use nezuko_telegram::{ChatId, MessageId, UpdateId, UserId};
 use nezuko_worker::{
-    facts::{Member, Wait},
+    facts::{Event, EventOrder, Member, Wait},
     intent::{Claim, Intent, Lane, Settlement},
     store::{Prompt, Store},
 };
@@ -110,6 +110,10 @@ async fn who_began_to_wait_lately_is_counted(store: &dyn Store) -> Result<()> {
         waits(store, UserId(user), GROUP, topic, since_ms).await?;
     }
     waits(store, ANN, OTHER_GROUP, None, NOW + 5).await?;
+    // Has come long ago, and is judged anew.
+    let long_ago = Event { order: EventOrder { date: NOW / 1000 - 3_600, update_id: UpdateId(1) }, ..event(1) };
+    write_member(store, BOB, GROUP, NOW + 5, Member { event: Some(long_ago), waiting: true, ..Member::default() })
+        .await?;
     // Written again, but waiting all the time; and not waiting any more.
     waits(store, UserId(11), GROUP, None, NOW + 5).await?;
     write_member(store, UserId(13), GROUP, NOW + 5, Member { event: Some(event(1)), ..Member::default() }).await?;

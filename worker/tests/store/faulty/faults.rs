@@ -56,7 +56,6 @@ pub(super) enum Fault {
     ButtonsWorkAgain,
     ButtonsLastForEver,
     AllowancesAreShared,
-    WaitsInOneGroup,
     EverythingIsLastHour,
     ChannelsHaveNoPeople,
     NobodyIsForgotten,
@@ -69,7 +68,7 @@ pub(super) enum Fault {
 }
 
 /// Each fault with the check that is there for it.
-pub(super) const FAULTS: [(Fault, &str); 63] = [
+pub(super) const FAULTS: [(Fault, &str); 62] = [
     (Fault::EffectComesBack, "an_effect_that_is_done_does_not_come_back"),
     (Fault::EffectIsReplaced, "an_effect_is_never_replaced"),
     (Fault::DoneEndsNewerGeneration, "a_newer_generation_outlives_what_was_claimed"),
@@ -123,7 +122,6 @@ pub(super) const FAULTS: [(Fault, &str); 63] = [
     (Fault::ButtonsWorkAgain, "a_button_is_used_once_and_puts_its_intents_once"),
     (Fault::ButtonsLastForEver, "a_button_that_is_over_does_nothing_and_is_purged"),
     (Fault::AllowancesAreShared, "an_allowance_is_drawn_by_each_person_and_kind_and_begins_anew"),
-    (Fault::WaitsInOneGroup, "whoever_waits_is_found_wherever_they_wait"),
     (Fault::EverythingIsLastHour, "what_happened_in_a_group_is_counted_since_a_time"),
     (Fault::ChannelsHaveNoPeople, "people_of_a_chat_are_counted"),
     (Fault::NobodyIsForgotten, "whoever_asks_to_be_forgotten_is_but_for_what_is_named"),

@@ -292,14 +292,6 @@ impl Store for Faulty {
         self.right.draw(user, of, now_ms, window_ms).await
     }
 
-    async fn waits_in(&self, user: UserId) -> Result<Vec<ChatId>, StoreError> {
-        let mut groups = self.right.waits_in(user).await?;
-        if self.has(Fault::WaitsInOneGroup) {
-            groups.truncate(1);
-        }
-        Ok(groups)
-    }
-
     async fn happened(&self, group: ChatId, since_ms: i64) -> Result<Happened, StoreError> {
         let since_ms = if self.has(Fault::EverythingIsLastHour) { 0 } else { since_ms };
         self.right.happened(group, since_ms).await
