@@ -86,6 +86,12 @@ class Settings(unittest.TestCase):
             told = environment(container(objects, component))
             self.assertEqual((told["MAX_BACKLOG"], told["ENVIRONMENT"]), ("2000000", "staging"))
 
+    def test_a_share_of_traces_stays_the_share_that_it_is(self):
+        for share, wanted in ((0.1, "0.1"), (0.015, "0.015"), (0, "0"), (1, "1"), (1.0, "1")):
+            objects = render(merged(REQUIRED, {"settings": {"OTEL_TRACES_SAMPLER_ARG": share}}))
+            for component in ("gateway", "worker"):
+                self.assertEqual(environment(container(objects, component))["OTEL_TRACES_SAMPLER_ARG"], wanted)
+
     def test_nothing_is_set_that_nobody_asked_for(self):
         told = environment(container(render(REQUIRED), "worker"))
         self.assertEqual(set(told), {"BOT_TOKEN_FILE", "REDIS_URL_FILE", "DATABASE_URL_FILE"})
