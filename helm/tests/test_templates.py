@@ -145,6 +145,12 @@ class LifeAndDeath(unittest.TestCase):
             found = {each["topologyKey"]: each["whenUnsatisfiable"] for each in pod["topologySpreadConstraints"]}
             self.assertEqual(found, {"topology.kubernetes.io/zone": "ScheduleAnyway", "kubernetes.io/hostname": wanted})
 
+    def test_neither_nodes_that_take_no_pod_nor_old_pods_hold_up_a_required_spread(self):
+        for component in ("gateway", "worker"):
+            pod = find(render(profile("ha")), "Deployment", f"nezuko-{component}")["spec"]["template"]["spec"]
+            for each in pod["topologySpreadConstraints"]:
+                self.assertEqual((each["nodeTaintsPolicy"], each["matchLabelKeys"]), ("Honor", ["pod-template-hash"]))
+
 
 class Scaling(unittest.TestCase):
     def triggers(self, values):

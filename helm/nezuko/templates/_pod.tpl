@@ -125,6 +125,8 @@ topologySpreadConstraints:
         {{- include "nezuko.selector" $ | nindent 8 }}
     # Each version is spread by itself, else the old pods would push the new ones together.
     matchLabelKeys: [pod-template-hash]
+    # Nodes that take no pod, cordoned ones among them, are not waited for.
+    nodeTaintsPolicy: Honor
   {{- end }}
 {{- end }}
 {{- with .own.nodeSelector }}
