@@ -5,7 +5,7 @@ import unittest
 
 import yaml
 
-from chart import CHART, PROMETHEUS, REQUIRED, REDIS_STREAMS, ROOT, SEVERAL_BOTS, find, merged, pods, profile, render, render_files
+from chart import ASKED_WHO_IT_IS, CHART, PROMETHEUS, REQUIRED, REDIS_STREAMS, ROOT, SEVERAL_BOTS, find, merged, pods, profile, render, render_files
 
 
 def container(objects, component):
@@ -192,6 +192,13 @@ class Scaling(unittest.TestCase):
         query = f"sum(max by (bot_id) (nezuko_queue_unread{series}) + max by (bot_id) (nezuko_queue_pending{series}))"
         self.assertEqual(trigger["metadata"]["query"], query)
         self.assertEqual(trigger["metadata"]["threshold"], "500")
+
+    def test_a_prometheus_that_asks_who_it_is_is_told(self):
+        (trigger,) = self.triggers(merged(PROMETHEUS, ASKED_WHO_IT_IS))
+        self.assertEqual((trigger["authenticationRef"], trigger["metadata"]["authModes"]), ({"name": "prometheus"}, "tls,basic"))
+        (trigger,) = self.triggers(PROMETHEUS)
+        self.assertNotIn("authenticationRef", trigger)
+        self.assertNotIn("authModes", trigger["metadata"])
 
     def test_redis_streams_are_measured_by_their_length_for_each_bot(self):
         triggers = self.triggers({"worker": {"autoscaling": REDIS_STREAMS}})

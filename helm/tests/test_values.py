@@ -33,6 +33,18 @@ WRONG = {
         merged(PROMETHEUS, {"worker": {"autoscaling": {"prometheus": {"serverAddress": ""}}}}),
         "/worker/autoscaling/prometheus/serverAddress",
     ),
+    "a Prometheus that would be told nothing": (
+        merged(PROMETHEUS, {"worker": {"autoscaling": {"prometheus": {"authentication": "prometheus"}}}}),
+        "/worker/autoscaling/prometheus/authModes",
+    ),
+    "a Prometheus that is told of nobody": (
+        merged(PROMETHEUS, {"worker": {"autoscaling": {"prometheus": {"authModes": ["basic"]}}}}),
+        "/worker/autoscaling/prometheus/authModes",
+    ),
+    "a way to say who one is that KEDA does not know": (
+        merged(PROMETHEUS, {"worker": {"autoscaling": {"prometheus": {"authentication": "prometheus", "authModes": ["kerberos"]}}}}),
+        "/worker/autoscaling/prometheus/authModes",
+    ),
     "Prometheus without anything to scrape": (
         merged(PROMETHEUS, {"serviceMonitor": {"enabled": False}}),
         "/serviceMonitor/enabled",
