@@ -75,6 +75,15 @@ class Runbook(unittest.TestCase):
         self.assertTrue(reasons)
         self.assertEqual([reason for reason in reasons if f"| `{reason}` |" not in self.text], [])
 
+    def test_it_speaks_of_no_fault_that_has_to_be_planted(self):
+        # Why an update is given up that was never tried, which only a planted bug does.
+        self.assertNotIn("unseen", self.text)
+
+    def test_it_knows_how_to_tell_a_silence_from_a_loss(self):
+        (section,) = re.findall(r"^### NezukoOutage\n(.*?)^### ", self.text, re.MULTILINE | re.DOTALL)
+        for sign in ("*Waiting at Telegram*", "`nezuko_webhook_last_error_timestamp_seconds`", "`nezuko_webhook_registrations_total`"):
+            self.assertIn(sign, section)
+
     def test_its_commands_say_in_which_namespace(self):
         self.assertEqual(without_namespace(self.text), [])
         self.assertIn("kubectl --namespace $NS", self.text)
@@ -102,6 +111,20 @@ class Deploying(unittest.TestCase):
         self.assertIn("helm upgrade", (ROOT / "docs/deploy.md").read_text())
         for short in ("helm upgrade nezuko helm/nezuko", "helm rollback nezuko --wait --timeout 15m", "helm install nezuko . --timeout 16m"):
             self.assertEqual(impatient(f"`{short}`"), [short])
+
+    def test_documents_know_how_long_the_end_takes_at_worst(self):
+        farewells = 0
+        for path in ("worker/src/run.rs", "shared/src/telemetry/mod.rs"):
+            code = (ROOT / path).read_text()
+            (seconds,) = re.findall(r"const FAREWELL: Duration = Duration::from_secs\((\d+)\)", code)
+            farewells += int(seconds) * len(re.findall(r"timeout\(FAREWELL|\+ FAREWELL", code))
+        failure = re.sub(r"\s+", " ", (ROOT / "docs/failure.md").read_text())
+        told, worst = re.search(r"must be (\d+) s longer than the grace period: it takes (\d+) s more at worst", failure).groups()
+        self.assertEqual(farewells, int(worst))
+        pod = find(render(REQUIRED), "Deployment", "nezuko-worker")["spec"]["template"]["spec"]
+        default = re.search(r"`SHUTDOWN_GRACE_SECONDS` \| `(\d+)`", (ROOT / "docs/configuration.md").read_text())[1]
+        self.assertEqual(pod["terminationGracePeriodSeconds"], int(default) + int(told))
+        self.assertGreater(int(told), farewells)
 
     def test_documents_know_the_workers_connections_and_how_long_a_statement_may_take(self):
         code = (ROOT / "shared/src/database.rs").read_text()
