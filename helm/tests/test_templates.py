@@ -1,11 +1,14 @@
 """What the templates say, one behaviour after the other."""
 
+import json
 import re
 import unittest
 
 import yaml
 
 from chart import ASKED_WHO_IT_IS, CHART, PROMETHEUS, REQUIRED, REDIS_STREAMS, ROOT, SEVERAL_BOTS, find, merged, pods, profile, render, render_files
+from manifests import invalid
+from test_images import settings
 
 
 def container(objects, component):
@@ -77,7 +80,7 @@ class Settings(unittest.TestCase):
         taken = set(yaml.safe_load((CHART / "values.schema.json").read_text())["properties"]["settings"]["properties"])
         secret = {"BOT_TOKEN", "BOTS_FILE", "WEBHOOK_SECRET", "WEBHOOK_SECRET_PREVIOUS", "DATABASE_URL", "REDIS_URL", "SENTRY_DSN"}
         # Ports and names are the pods' own; a fleet does not poll.
-        fixed = {"BIND", "PORT", "OPS_PORT", "WORKER_NAME", "POLLING_FALLBACK"}
+        fixed = {"PORT", "OPS_PORT", "WORKER_NAME", "POLLING_FALLBACK"}
         self.assertEqual(taken | secret | fixed, documented, "add what is missing to `settings` in values.schema.json")
 
     def test_settings_reach_both_programs_and_numbers_stay_whole(self):
@@ -95,6 +98,29 @@ class Settings(unittest.TestCase):
     def test_nothing_is_set_that_nobody_asked_for(self):
         told = environment(container(render(REQUIRED), "worker"))
         self.assertEqual(set(told), {"BOT_TOKEN_FILE", "REDIS_URL_FILE", "DATABASE_URL_FILE"})
+
+    def test_pods_with_addresses_of_ipv6_alone_are_reached(self):
+        objects = render(merged(REQUIRED, {"settings": {"BIND": "::"}}))
+        for component in ("gateway", "worker"):
+            self.assertEqual(environment(container(objects, component))["BIND"], "::")
+
+    def test_each_workload_has_what_else_its_environment_is_to_hold(self):
+        def more(name):
+            return [{"name": "OF", "value": name}, {"name": "HEADERS", "valueFrom": {"secretKeyRef": {"name": name, "key": "headers"}}}]
+
+        values = {name: {"extraEnv": more(name)} for name in ("gateway", "worker", "migrate")}
+        objects = render(merged(REQUIRED, values))
+        self.assertEqual(list(invalid(objects)), [])
+        for name, pod in pods(objects):
+            (one,) = pod["spec"]["containers"]
+            component = name.split("-")[1]
+            self.assertEqual(one["env"][-2:], more({"doctor": "worker"}.get(component, component)), name)
+
+    def test_no_setting_comes_by_way_of_the_rest_of_the_environment(self):
+        schema = json.loads((CHART / "values.schema.json").read_text())
+        refused = set(schema["definitions"]["extraEnv"]["items"]["properties"]["name"]["not"]["enum"])
+        wanted = {name + end for name, file in settings().items() for end in ("", "_FILE")[: 2 if file else 1]}
+        self.assertEqual(refused, wanted | {"SSL_CERT_FILE"})
 
     def test_a_digest_goes_before_a_tag_and_a_tag_before_the_version(self):
         version = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]

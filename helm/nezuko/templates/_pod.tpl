@@ -59,6 +59,9 @@ env:
     value: {{ include "nezuko.scalar" $value | quote }}
   {{- end }}
   {{- end }}
+  {{- with (index .root.Values (eq .component "doctor" | ternary "worker" .component)).extraEnv }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 securityContext:
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true
