@@ -300,6 +300,10 @@ class Network(unittest.TestCase):
         found = self.reached({"networkPolicy": {"redisTo": peers, "redisPorts": [26379, 6379]}}, "gateway")
         self.assertEqual(found[1], ((26379, 6379), peers))
 
+    def test_dns_is_asked_at_the_ports_that_its_pods_have(self):
+        for component in ("gateway", "worker", "migrate"):
+            self.assertEqual(self.reached({"networkPolicy": {"dnsPorts": [5353, 53]}}, component)[0][0], (5353, 5353, 53, 53))
+
     def test_names_are_asked_of_whom_the_values_say(self):
         for peers, wanted in (([{"ipBlock": {"cidr": "10.0.0.10/32"}}],) * 2, ([], None)):
             for component in ("gateway", "worker", "migrate"):
@@ -333,6 +337,15 @@ class Notes(unittest.TestCase):
             notes = render_files(merged(REQUIRED, values))["NOTES.txt"]
             self.assertIn("when the pods are ready (helm upgrade --wait --timeout 16m waits for them)", notes)
             self.assertEqual("Names are asked of networkPolicy.dnsTo alone." in notes, said)
+
+    def test_they_say_that_anybody_may_change_what_is_logged(self):
+        said = "reaches the operations ports (9090) and may read metrics and change what is logged: "
+        for values, how in (
+            (REQUIRED, "name who may in networkPolicy.metricsFrom"),
+            (merged(REQUIRED, {"networkPolicy": {"enabled": False}}), "enable networkPolicy and name who may"),
+        ):
+            self.assertIn(said + how, render_files(values)["NOTES.txt"])
+        self.assertNotIn("operations ports", render_files(profile("secure"))["NOTES.txt"])
 
     def test_they_say_whether_anybody_is_told_when_something_fails(self):
         url = {"prometheusRule": {"runbookUrl": "https://git.example.org/runbook.md"}}
