@@ -112,6 +112,28 @@ class Deploying(unittest.TestCase):
         for short in ("helm upgrade nezuko helm/nezuko", "helm rollback nezuko --wait --timeout 15m", "helm install nezuko . --timeout 16m"):
             self.assertEqual(impatient(f"`{short}`"), [short])
 
+    def test_what_its_example_names_is_made_before(self):
+        before, _, after = (ROOT / "docs/deploy.md").read_text().partition("## With Helm")
+        values = yaml.safe_load(re.search(r"^```yaml\n(.*?)^```", after, re.MULTILINE | re.DOTALL)[1])
+        self.assertTrue(render(values))
+        named = set(re.findall(r"(?:existingSecret|tlsSecret): ([\w-]+)", yaml.safe_dump(values)))
+        made = set(re.findall(r"^(?:secret|kubectl .* create secret tls) ([\w-]+) --", before, re.MULTILINE))
+        self.assertEqual(named, made)
+        # The plain manifests go by the same names.
+        plain = "".join((ROOT / "k8s" / name).read_text() for name in ("values.yaml", "values-prod.yaml"))
+        self.assertEqual(set(re.findall(r"(?:existingSecret|tlsSecret): ([\w-]+)", plain)), made)
+        version = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
+        self.assertIn(f"docker push {values['image']['repository']}:{version}\n", before)
+
+    def test_removing_it_leaves_nothing_of_its_hooks(self):
+        (command,) = re.findall(r"^kubectl .* delete .*$", blocks(ROOT / "docs/deploy.md")["Removing it"][0], re.MULTILINE)
+        kinds = re.search(r" delete (\S+) ", command)[1].split(",")
+        hooks = [entry for entry in render(REQUIRED) if "helm.sh/hook" in entry["metadata"].get("annotations", {})]
+        self.assertEqual(sorted(kinds), sorted({entry["kind"].lower() for entry in hooks}))
+        components = re.search(r"component in \(([\w,]+)\)", command)[1].split(",")
+        self.assertEqual(set(components), {entry["metadata"]["labels"]["app.kubernetes.io/component"] for entry in hooks})
+        self.assertIn("app.kubernetes.io/instance=nezuko,", command)
+
     def test_documents_know_how_long_the_end_takes_at_worst(self):
         farewells = 0
         for path in ("worker/src/run.rs", "shared/src/telemetry/mod.rs"):
