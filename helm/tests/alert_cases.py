@@ -28,6 +28,11 @@ def dropped(exporter, values):
     return series("nezuko_telemetry_dropped_total", values, exporter=exporter, app_kubernetes_io_component="worker", bot_id="0")
 
 
+def failing(last, pending):
+    """What gateways see of Telegram's deliveries: the last error's date, and how much waits."""
+    return [series("nezuko_webhook_last_error_timestamp_seconds", last), series("nezuko_webhook_pending_updates", pending)]
+
+
 def backlog(unread, pending="0x60", **labels):
     return [series("nezuko_queue_unread", unread, **labels), series("nezuko_queue_pending", pending, **labels)]
 
@@ -113,6 +118,18 @@ CASES = {
         ("one attempt fails", [series("nezuko_webhook_registrations_total", "_x10 1x60", outcome="failed")], 35, []),
         ("it was long ago", [series("nezuko_webhook_registrations_total", "_x10 5x150", outcome="failed")], 120, []),
         ("it succeeds often", [series("nezuko_webhook_registrations_total", "_x10 1+1x60", outcome="registered")], 35, []),
+    ],
+    "NezukoWebhookErrors": [
+        ("a single update cannot be delivered", failing("_x5 240x9 840x9 1440x9", "_x5 1x30"), 26, [BOT]),
+        ("gateways look at different times", [
+            *failing("_x5 240x9 840x9 1440x9", "_x5 1x30"),
+            *({**each, "series": each["series"].replace("one", "two")} for each in failing("_x8 420x9 1020x9 1620x9", "_x8 1x30")),
+        ], 26, [BOT]),
+        ("it has not been long", failing("_x5 240x9 840x9 1440x9", "_x5 1x30"), 24, []),
+        ("one failed where always some are under way", failing("_x5 240x60", "_x5 3x60"), 26, []),
+        ("gateways were replaced, twice", failing("_x5 240x9 240x9 1440x9 1440x20", "_x5 5x9 0x9 5x9 0x20"), 36, []),
+        ("what failed was delivered after", failing("_x5 240x9 840x9 1440x9 2040x9", "_x5 0x40"), 40, []),
+        ("many wait and none has failed", failing("0x90", "500x90"), 60, []),
     ],
     "NezukoWebhookFails": [
         ("more and more wait", [series("nezuko_webhook_pending_updates", "2000x60")], 30, [BOT]),

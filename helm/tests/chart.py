@@ -23,6 +23,7 @@ PROMETHEUS = {
     "worker": {"autoscaling": {"enabled": True, "mode": "prometheus", "prometheus": {"serverAddress": "http://prometheus.monitoring:9090"}}},
     "serviceMonitor": {"enabled": True},
 }
+ASKED_WHO_IT_IS = {"worker": {"autoscaling": {"prometheus": {"authentication": "prometheus", "authModes": ["tls", "basic"]}}}}
 REDIS_STREAMS = {
     "enabled": True,
     "mode": "redis-streams",
@@ -81,6 +82,7 @@ def variants():
         redis = {"redisStreams": {"kind": kind, "sentinelMaster": "nezuko", "authentication": "redis", "tls": True}}
         found[f"scaled by a Redis {kind}"] = merged(REQUIRED, {"worker": {"autoscaling": merged(REDIS_STREAMS, redis)}})
     found["scaled by Prometheus"] = merged(REQUIRED, PROMETHEUS)
+    found["scaled by a Prometheus that asks who it is"] = merged(REQUIRED, PROMETHEUS, ASKED_WHO_IT_IS)
     found["traces and reports"] = merged(
         REQUIRED,
         {

@@ -75,6 +75,15 @@ class Runbook(unittest.TestCase):
         self.assertTrue(reasons)
         self.assertEqual([reason for reason in reasons if f"| `{reason}` |" not in self.text], [])
 
+    def test_it_speaks_of_no_fault_that_has_to_be_planted(self):
+        # Why an update is given up that was never tried, which only a planted bug does.
+        self.assertNotIn("unseen", self.text)
+
+    def test_it_knows_how_to_tell_a_silence_from_a_loss(self):
+        (section,) = re.findall(r"^### NezukoOutage\n(.*?)^### ", self.text, re.MULTILINE | re.DOTALL)
+        for sign in ("*Waiting at Telegram*", "`nezuko_webhook_last_error_timestamp_seconds`", "`nezuko_webhook_registrations_total`"):
+            self.assertIn(sign, section)
+
     def test_its_commands_say_in_which_namespace(self):
         self.assertEqual(without_namespace(self.text), [])
         self.assertIn("kubectl --namespace $NS", self.text)
@@ -102,6 +111,42 @@ class Deploying(unittest.TestCase):
         self.assertIn("helm upgrade", (ROOT / "docs/deploy.md").read_text())
         for short in ("helm upgrade nezuko helm/nezuko", "helm rollback nezuko --wait --timeout 15m", "helm install nezuko . --timeout 16m"):
             self.assertEqual(impatient(f"`{short}`"), [short])
+
+    def test_what_its_example_names_is_made_before(self):
+        before, _, after = (ROOT / "docs/deploy.md").read_text().partition("## With Helm")
+        values = yaml.safe_load(re.search(r"^```yaml\n(.*?)^```", after, re.MULTILINE | re.DOTALL)[1])
+        self.assertTrue(render(values))
+        named = set(re.findall(r"(?:existingSecret|tlsSecret): ([\w-]+)", yaml.safe_dump(values)))
+        made = set(re.findall(r"^(?:secret|kubectl .* create secret tls) ([\w-]+) --", before, re.MULTILINE))
+        self.assertEqual(named, made)
+        # The plain manifests go by the same names.
+        plain = "".join((ROOT / "k8s" / name).read_text() for name in ("values.yaml", "values-prod.yaml"))
+        self.assertEqual(set(re.findall(r"(?:existingSecret|tlsSecret): ([\w-]+)", plain)), made)
+        version = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
+        self.assertIn(f"docker push {values['image']['repository']}:{version}\n", before)
+
+    def test_removing_it_leaves_nothing_of_its_hooks(self):
+        (command,) = re.findall(r"^kubectl .* delete .*$", blocks(ROOT / "docs/deploy.md")["Removing it"][0], re.MULTILINE)
+        kinds = re.search(r" delete (\S+) ", command)[1].split(",")
+        hooks = [entry for entry in render(REQUIRED) if "helm.sh/hook" in entry["metadata"].get("annotations", {})]
+        self.assertEqual(sorted(kinds), sorted({entry["kind"].lower() for entry in hooks}))
+        components = re.search(r"component in \(([\w,]+)\)", command)[1].split(",")
+        self.assertEqual(set(components), {entry["metadata"]["labels"]["app.kubernetes.io/component"] for entry in hooks})
+        self.assertIn("app.kubernetes.io/instance=nezuko,", command)
+
+    def test_documents_know_how_long_the_end_takes_at_worst(self):
+        farewells = 0
+        for path in ("worker/src/run.rs", "shared/src/telemetry/mod.rs"):
+            code = (ROOT / path).read_text()
+            (seconds,) = re.findall(r"const FAREWELL: Duration = Duration::from_secs\((\d+)\)", code)
+            farewells += int(seconds) * len(re.findall(r"timeout\(FAREWELL|\+ FAREWELL", code))
+        failure = re.sub(r"\s+", " ", (ROOT / "docs/failure.md").read_text())
+        told, worst = re.search(r"must be (\d+) s longer than the grace period: it takes (\d+) s more at worst", failure).groups()
+        self.assertEqual(farewells, int(worst))
+        pod = find(render(REQUIRED), "Deployment", "nezuko-worker")["spec"]["template"]["spec"]
+        default = re.search(r"`SHUTDOWN_GRACE_SECONDS` \| `(\d+)`", (ROOT / "docs/configuration.md").read_text())[1]
+        self.assertEqual(pod["terminationGracePeriodSeconds"], int(default) + int(told))
+        self.assertGreater(int(told), farewells)
 
     def test_documents_know_the_workers_connections_and_how_long_a_statement_may_take(self):
         code = (ROOT / "shared/src/database.rs").read_text()

@@ -88,6 +88,16 @@ class Compose(unittest.TestCase):
                         self.assertTrue(known[setting])
                         self.assertIn(value.removeprefix("/run/secrets/"), service["secrets"])
 
+    def test_telegram_is_told_when_to_come_again_where_there_is_no_gateway(self):
+        content = self.file["configs"]["caddy"]["content"]
+        self.assertRegex(content, r"dynamic a gateway 8443 {\s+refresh 1s\s+}")
+        # A gateway starts within seconds, and Telegram waits for longer.
+        waits = int(re.search(r"lb_try_duration (\d+)s", content)[1])
+        self.assertTrue(2 < waits < 15)
+        (handled,) = re.findall(r"handle_errors {(.*?)}", content, re.DOTALL)
+        self.assertEqual([line.split() for line in handled.strip().splitlines()], [["header", "Retry-After", "2"], ["respond", "503"]])
+        self.assertIn("503 with `Retry-After` without a gateway", (ROOT / "docs/compose.md").read_text().replace("\n", " "))
+
     @unittest.skipUnless(PROMTOOL or os.environ.get("CI") == "true", "SKIPPED: no promtool")
     def test_prometheus_takes_its_configuration_with_the_alerts_of_the_chart(self):
         content = self.file["configs"]["prometheus"]["content"]

@@ -66,6 +66,12 @@ class Overlays(unittest.TestCase):
             self.assertEqual(find(self.built["dev"], "Deployment", name)["spec"]["replicas"], 1)
             self.assertNotIn("replicas", find(self.built["prod"], "Deployment", name)["spec"])
 
+    def test_pods_of_prod_are_spread_over_the_nodes_that_take_them(self):
+        for name in ("nezuko-gateway", "nezuko-worker"):
+            spread = find(self.built["prod"], "Deployment", name)["spec"]["template"]["spec"]["topologySpreadConstraints"]
+            (node,) = [each for each in spread if each["topologyKey"] == "kubernetes.io/hostname"]
+            self.assertEqual((node["whenUnsatisfiable"], node["nodeTaintsPolicy"]), ("DoNotSchedule", "Honor"))
+
     def test_a_gateway_that_nothing_scales_asks_for_little(self):
         for overlay, wanted in (("dev", "100m"), ("prod", "500m")):
             (container,) = find(self.built[overlay], "Deployment", "nezuko-gateway")["spec"]["template"]["spec"]["containers"]

@@ -1,11 +1,14 @@
 """What the templates say, one behaviour after the other."""
 
+import json
 import re
 import unittest
 
 import yaml
 
-from chart import CHART, PROMETHEUS, REQUIRED, REDIS_STREAMS, ROOT, SEVERAL_BOTS, find, merged, pods, profile, render, render_files
+from chart import ASKED_WHO_IT_IS, CHART, PROMETHEUS, REQUIRED, REDIS_STREAMS, ROOT, SEVERAL_BOTS, find, merged, pods, profile, render, render_files
+from manifests import invalid
+from test_images import settings
 
 
 def container(objects, component):
@@ -77,7 +80,7 @@ class Settings(unittest.TestCase):
         taken = set(yaml.safe_load((CHART / "values.schema.json").read_text())["properties"]["settings"]["properties"])
         secret = {"BOT_TOKEN", "BOTS_FILE", "WEBHOOK_SECRET", "WEBHOOK_SECRET_PREVIOUS", "DATABASE_URL", "REDIS_URL", "SENTRY_DSN"}
         # Ports and names are the pods' own; a fleet does not poll.
-        fixed = {"BIND", "PORT", "OPS_PORT", "WORKER_NAME", "POLLING_FALLBACK"}
+        fixed = {"PORT", "OPS_PORT", "WORKER_NAME", "POLLING_FALLBACK"}
         self.assertEqual(taken | secret | fixed, documented, "add what is missing to `settings` in values.schema.json")
 
     def test_settings_reach_both_programs_and_numbers_stay_whole(self):
@@ -86,9 +89,38 @@ class Settings(unittest.TestCase):
             told = environment(container(objects, component))
             self.assertEqual((told["MAX_BACKLOG"], told["ENVIRONMENT"]), ("2000000", "staging"))
 
+    def test_a_share_of_traces_stays_the_share_that_it_is(self):
+        for share, wanted in ((0.1, "0.1"), (0.015, "0.015"), (0, "0"), (1, "1"), (1.0, "1")):
+            objects = render(merged(REQUIRED, {"settings": {"OTEL_TRACES_SAMPLER_ARG": share}}))
+            for component in ("gateway", "worker"):
+                self.assertEqual(environment(container(objects, component))["OTEL_TRACES_SAMPLER_ARG"], wanted)
+
     def test_nothing_is_set_that_nobody_asked_for(self):
         told = environment(container(render(REQUIRED), "worker"))
         self.assertEqual(set(told), {"BOT_TOKEN_FILE", "REDIS_URL_FILE", "DATABASE_URL_FILE"})
+
+    def test_pods_with_addresses_of_ipv6_alone_are_reached(self):
+        objects = render(merged(REQUIRED, {"settings": {"BIND": "::"}}))
+        for component in ("gateway", "worker"):
+            self.assertEqual(environment(container(objects, component))["BIND"], "::")
+
+    def test_each_workload_has_what_else_its_environment_is_to_hold(self):
+        def more(name):
+            return [{"name": "OF", "value": name}, {"name": "HEADERS", "valueFrom": {"secretKeyRef": {"name": name, "key": "headers"}}}]
+
+        values = {name: {"extraEnv": more(name)} for name in ("gateway", "worker", "migrate")}
+        objects = render(merged(REQUIRED, values))
+        self.assertEqual(list(invalid(objects)), [])
+        for name, pod in pods(objects):
+            (one,) = pod["spec"]["containers"]
+            component = name.split("-")[1]
+            self.assertEqual(one["env"][-2:], more({"doctor": "worker"}.get(component, component)), name)
+
+    def test_no_setting_comes_by_way_of_the_rest_of_the_environment(self):
+        schema = json.loads((CHART / "values.schema.json").read_text())
+        refused = set(schema["definitions"]["extraEnv"]["items"]["properties"]["name"]["not"]["enum"])
+        wanted = {name + end for name, file in settings().items() for end in ("", "_FILE")[: 2 if file else 1]}
+        self.assertEqual(refused, wanted | {"SSL_CERT_FILE"})
 
     def test_a_digest_goes_before_a_tag_and_a_tag_before_the_version(self):
         version = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
@@ -139,6 +171,12 @@ class LifeAndDeath(unittest.TestCase):
             found = {each["topologyKey"]: each["whenUnsatisfiable"] for each in pod["topologySpreadConstraints"]}
             self.assertEqual(found, {"topology.kubernetes.io/zone": "ScheduleAnyway", "kubernetes.io/hostname": wanted})
 
+    def test_neither_nodes_that_take_no_pod_nor_old_pods_hold_up_a_required_spread(self):
+        for component in ("gateway", "worker"):
+            pod = find(render(profile("ha")), "Deployment", f"nezuko-{component}")["spec"]["template"]["spec"]
+            for each in pod["topologySpreadConstraints"]:
+                self.assertEqual((each["nodeTaintsPolicy"], each["matchLabelKeys"]), ("Honor", ["pod-template-hash"]))
+
 
 class Scaling(unittest.TestCase):
     def triggers(self, values):
@@ -180,6 +218,13 @@ class Scaling(unittest.TestCase):
         query = f"sum(max by (bot_id) (nezuko_queue_unread{series}) + max by (bot_id) (nezuko_queue_pending{series}))"
         self.assertEqual(trigger["metadata"]["query"], query)
         self.assertEqual(trigger["metadata"]["threshold"], "500")
+
+    def test_a_prometheus_that_asks_who_it_is_is_told(self):
+        (trigger,) = self.triggers(merged(PROMETHEUS, ASKED_WHO_IT_IS))
+        self.assertEqual((trigger["authenticationRef"], trigger["metadata"]["authModes"]), ({"name": "prometheus"}, "tls,basic"))
+        (trigger,) = self.triggers(PROMETHEUS)
+        self.assertNotIn("authenticationRef", trigger)
+        self.assertNotIn("authModes", trigger["metadata"])
 
     def test_redis_streams_are_measured_by_their_length_for_each_bot(self):
         triggers = self.triggers({"worker": {"autoscaling": REDIS_STREAMS}})
@@ -255,6 +300,10 @@ class Network(unittest.TestCase):
         found = self.reached({"networkPolicy": {"redisTo": peers, "redisPorts": [26379, 6379]}}, "gateway")
         self.assertEqual(found[1], ((26379, 6379), peers))
 
+    def test_dns_is_asked_at_the_ports_that_its_pods_have(self):
+        for component in ("gateway", "worker", "migrate"):
+            self.assertEqual(self.reached({"networkPolicy": {"dnsPorts": [5353, 53]}}, component)[0][0], (5353, 5353, 53, 53))
+
     def test_names_are_asked_of_whom_the_values_say(self):
         for peers, wanted in (([{"ipBlock": {"cidr": "10.0.0.10/32"}}],) * 2, ([], None)):
             for component in ("gateway", "worker", "migrate"):
@@ -288,6 +337,15 @@ class Notes(unittest.TestCase):
             notes = render_files(merged(REQUIRED, values))["NOTES.txt"]
             self.assertIn("when the pods are ready (helm upgrade --wait --timeout 16m waits for them)", notes)
             self.assertEqual("Names are asked of networkPolicy.dnsTo alone." in notes, said)
+
+    def test_they_say_that_anybody_may_change_what_is_logged(self):
+        said = "reaches the operations ports (9090) and may read metrics and change what is logged: "
+        for values, how in (
+            (REQUIRED, "name who may in networkPolicy.metricsFrom"),
+            (merged(REQUIRED, {"networkPolicy": {"enabled": False}}), "enable networkPolicy and name who may"),
+        ):
+            self.assertIn(said + how, render_files(values)["NOTES.txt"])
+        self.assertNotIn("operations ports", render_files(profile("secure"))["NOTES.txt"])
 
     def test_they_say_whether_anybody_is_told_when_something_fails(self):
         url = {"prometheusRule": {"runbookUrl": "https://git.example.org/runbook.md"}}

@@ -9,6 +9,9 @@ from chart import PROMETHEUS, REDIS_STREAMS, REQUIRED, SEVERAL_BOTS, merged, pro
 WRONG = {
     "nothing is given": ({"image": {"repository": ""}}, "/image/repository"),
     "the image has a tag in it that moves": ({"image": {"tag": "latest"}}, "/image/tag"),
+    "the image has a tag in its name": ({"image": {"repository": "registry.example.org/nezuko:1"}}, "/image/repository"),
+    "the image has a tag in its name, and no registry": ({"image": {"repository": "nezuko:1"}}, "/image/repository"),
+    "the image has a digest in its name": ({"image": {"repository": "nezuko@sha256:" + "0" * 64}}, "/image/repository"),
     "a digest is none": ({"image": {"digest": "sha256:abc"}}, "/image/digest"),
     "no bot": ({"bot": {"existingSecret": ""}}, "/bot/existingSecret"),
     "one bot and several": ({"botsFile": {"existingSecret": "bots"}}, "/bot/existingSecret"),
@@ -22,6 +25,21 @@ WRONG = {
     "a token in the values": ({"bot": {"token": "123:abc"}}, "/bot"),
     "a secret among the settings": ({"settings": {"BOT_TOKEN": "123:abc"}}, "/settings"),
     "a port among the settings": ({"settings": {"PORT": 80}}, "/settings"),
+    "an address in brackets to listen on": ({"settings": {"BIND": "[::]"}}, "/settings/BIND"),
+    "an address to listen on that nobody reaches": ({"settings": {"BIND": "127.0.0.1"}}, "/settings/BIND"),
+    "a setting in the rest of the environment": ({"worker": {"extraEnv": [{"name": "LOG_LEVEL", "value": "info"}]}}, "/worker/extraEnv/0/name"),
+    "a secret in the rest of the environment": ({"gateway": {"extraEnv": [{"name": "BOT_TOKEN_FILE", "value": "/x"}]}}, "/gateway/extraEnv/0/name"),
+    "an environment of nothing": ({"migrate": {"extraEnv": [{"name": "HTTPS_PROXY"}]}}, "/migrate/extraEnv/0"),
+    "a number in the environment": ({"worker": {"extraEnv": [{"name": "NICE", "value": 1}]}}, "/worker/extraEnv/0/value"),
+    "a misspelt level": ({"settings": {"LOG_LEVEL": "inof"}}, "/settings/LOG_LEVEL"),
+    "a misspelt level of a module": ({"settings": {"LOG_LEVEL": "info,nezuko_worker=debgu"}}, "/settings/LOG_LEVEL"),
+    "a module without a level": ({"settings": {"LOG_LEVEL": "info,nezuko_worker"}}, "/settings/LOG_LEVEL"),
+    "a webhook by http": ({"settings": {"WEBHOOK_URL": "http://bot.example.org"}}, "/settings/WEBHOOK_URL"),
+    "a webhook at a port that Telegram does not call": ({"settings": {"WEBHOOK_URL": "https://bot.example.org:8080"}}, "/settings/WEBHOOK_URL"),
+    "a webhook by http for Telegram by name": (
+        {"settings": {"WEBHOOK_URL": "http://bot.example.org", "TELEGRAM_API_URL": "https://api.telegram.org/"}},
+        "/settings/WEBHOOK_URL",
+    ),
     "a misspelt setting": ({"settings": {"MAX_BAKLOG": 1}}, "/settings"),
     "a grace period out of range": ({"settings": {"SHUTDOWN_GRACE_SECONDS": 601}}, "/settings/SHUTDOWN_GRACE_SECONDS"),
     "too many replicas of Redis": ({"settings": {"REDIS_WAIT_REPLICAS": 10}}, "/settings/REDIS_WAIT_REPLICAS"),
@@ -32,6 +50,18 @@ WRONG = {
     "Prometheus without its address": (
         merged(PROMETHEUS, {"worker": {"autoscaling": {"prometheus": {"serverAddress": ""}}}}),
         "/worker/autoscaling/prometheus/serverAddress",
+    ),
+    "a Prometheus that would be told nothing": (
+        merged(PROMETHEUS, {"worker": {"autoscaling": {"prometheus": {"authentication": "prometheus"}}}}),
+        "/worker/autoscaling/prometheus/authModes",
+    ),
+    "a Prometheus that is told of nobody": (
+        merged(PROMETHEUS, {"worker": {"autoscaling": {"prometheus": {"authModes": ["basic"]}}}}),
+        "/worker/autoscaling/prometheus/authModes",
+    ),
+    "a way to say who one is that KEDA does not know": (
+        merged(PROMETHEUS, {"worker": {"autoscaling": {"prometheus": {"authentication": "prometheus", "authModes": ["kerberos"]}}}}),
+        "/worker/autoscaling/prometheus/authModes",
     ),
     "Prometheus without anything to scrape": (
         merged(PROMETHEUS, {"serviceMonitor": {"enabled": False}}),
@@ -83,8 +113,14 @@ WRONG = {
     "strict policies that let anybody answer for names": (merged(profile("secure"), {"networkPolicy": {"dnsTo": []}}), "/networkPolicy/dnsTo"),
     "strict policies that are off": (merged(profile("secure"), {"networkPolicy": {"enabled": False}}), "/networkPolicy/enabled"),
     "a pod without requests": ({"worker": {"resources": {"requests": None}}}, "/worker/resources"),
-    "more gateways at least than at most": ({"gateway": {"autoscaling": {"minReplicas": 11}}}, "gateway.autoscaling: minReplicas"),
-    "a fallback beyond the most": ({"worker": {"autoscaling": {"fallbackReplicas": 11}}}, "fallbackReplicas must lie between"),
+    "more gateways at least than at most": (
+        {"gateway": {"autoscaling": {"enabled": True, "minReplicas": 11}}},
+        "gateway.autoscaling: minReplicas (11) is greater than maxReplicas (10)",
+    ),
+    "a fallback beyond the most": (
+        {"worker": {"autoscaling": {"enabled": True, "fallbackReplicas": 11}}},
+        "fallbackReplicas (11) must lie between minReplicas (2) and maxReplicas (10)",
+    ),
     "a webhook that leads past the ingress": (
         merged(profile("secure"), {"settings": {"WEBHOOK_URL": "https://elsewhere.example.org"}}),
         "WEBHOOK_URL must lead to ingress.host",
@@ -109,6 +145,41 @@ class Values(unittest.TestCase):
             render({})
         for said in ("/image/repository", "/redis/gateway", "/redis/worker", "/database/runtime", "/database/owner", "/bot"):
             self.assertIn(said, str(refused.exception))
+
+    def test_all_that_does_not_fit_is_named_at_once(self):
+        wrong = {
+            "settings": {"WEBHOOK_URL": "https://elsewhere.example.org/below", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317"},
+            "worker": {"autoscaling": {"enabled": True, "maxReplicas": 3}},
+            "gateway": {"autoscaling": {"enabled": True, "minReplicas": 11}},
+        }
+        with self.assertRaises(helm.HelmError) as refused:
+            render(merged(profile("secure"), wrong))
+        for said in (
+            "gateway.autoscaling: minReplicas (11)",
+            "fallbackReplicas (4) must lie between",
+            "networkPolicy.collectorTo",
+            "networkPolicy.collectorPorts must contain 4317",
+            "must lead to ingress.host",
+            "must have no path",
+        ):
+            self.assertIn(said, str(refused.exception))
+
+    def test_settings_that_the_programs_take_are_taken(self):
+        for settings in (
+            {"LOG_LEVEL": "WARN"},
+            {"LOG_LEVEL": "info,nezuko_worker=debug,nezuko_shared::queue=off"},
+            *({"WEBHOOK_URL": f"https://{host}"} for host in ("bot.example.org:8443", "bot.example.org:88/", "[2001:db8::1]:443", "bot.example.org/a/b")),
+            {"WEBHOOK_URL": "http://bot.example.org:8080", "TELEGRAM_API_URL": "https://bot-api.example.org"},
+        ):
+            with self.subTest(settings):
+                self.assertTrue(render(merged(REQUIRED, {"settings": settings})))
+        for repository in ("nezuko", "localhost:5000/nezuko", "registry.example.org/a/b_c/nezuko", "ghcr.io/some-one/nezuko"):
+            with self.subTest(repository):
+                self.assertTrue(render(merged(REQUIRED, {"image": {"repository": repository}})))
+
+    def test_how_far_is_scaled_matters_where_somebody_scales(self):
+        for scaling in ({"maxReplicas": 3}, {"minReplicas": 5}, {"minReplicas": 11}):
+            self.assertTrue(render(merged(REQUIRED, {"worker": {"autoscaling": scaling}})))
 
     def test_what_must_be_given_is_enough(self):
         self.assertTrue(render(REQUIRED))

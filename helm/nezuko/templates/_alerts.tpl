@@ -47,6 +47,17 @@
   annotations:
     summary: 'The webhook of bot {{ "{{ $labels.bot_id }}" }} cannot be registered'
     description: The gateways' logs have Telegram's answer. Look at WEBHOOK_URL and at the way to Telegram.
+{{- /* Gateways look every 8½ to 11½ minutes, and Telegram tries what waits again at least every two (WebhookActor.cpp of its Bot API
+       server): while it fails no error that is seen is older than 14 minutes. One alone is forgotten after 20. */}}
+- alert: NezukoWebhookErrors
+  expr: >-
+    time() - max by (bot_id) (nezuko_webhook_last_error_timestamp_seconds{ {{- $fleet -}} }) < 1200
+    and max by (bot_id) (nezuko_webhook_pending_updates{ {{- $fleet -}} }) > 0
+  for: 20m
+  labels: {severity: warning}
+  annotations:
+    summary: 'Telegram cannot deliver updates of bot {{ "{{ $labels.bot_id }}" }}'
+    description: However few they are, it has failed again and again. `nezuko-worker doctor` and the gateways' logs have Telegram's last error.
 - alert: NezukoWebhookFails
   expr: max by (bot_id) (nezuko_webhook_pending_updates{ {{- $fleet -}} }) > 1000
   for: 20m
@@ -140,8 +151,8 @@
   expr: sum by (bot_id) ({{ include "nezuko.rise" (list (printf "nezuko_outages_total{%s}" $fleet) "1h") }}) > 0
   labels: {severity: warning}
   annotations:
-    summary: 'Bot {{ "{{ $labels.bot_id }}" }} heard nothing for so long that Telegram has dropped updates'
-    description: Everybody concerned is looked up by itself. See that the silence is over.
+    summary: 'Bot {{ "{{ $labels.bot_id }}" }} heard nothing for more than a day'
+    description: Nothing happened, or Telegram has dropped updates; the runbook says how to tell. Everybody concerned is looked up by itself.
 - alert: NezukoQueueLost
   expr: sum by (bot_id) ({{ include "nezuko.rise" (list (printf "nezuko_queue_groups_lost_total{%s}" $fleet) "1h") }}) > 0
   labels: {severity: critical}

@@ -38,7 +38,7 @@ labels:
 namespace="{{ .Release.Namespace }}",service="{{ include "nezuko.name" . }}-metrics"
 {{- end }}
 
-{{/* A whole number that YAML may have made 1e+06. */}}
+{{/* A value as a program reads it: YAML may have made 1e+06 of a whole number. A fraction stays what it is. */}}
 {{- define "nezuko.scalar" -}}
-{{- if kindIs "float64" . }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
+{{- if not (kindIs "float64" .) }}{{ . }}{{ else if eq . (floor .) }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
 {{- end }}

@@ -59,6 +59,9 @@ env:
     value: {{ include "nezuko.scalar" $value | quote }}
   {{- end }}
   {{- end }}
+  {{- with (index .root.Values (eq .component "doctor" | ternary "worker" .component)).extraEnv }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 securityContext:
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true
@@ -125,6 +128,8 @@ topologySpreadConstraints:
         {{- include "nezuko.selector" $ | nindent 8 }}
     # Each version is spread by itself, else the old pods would push the new ones together.
     matchLabelKeys: [pod-template-hash]
+    # Nodes that take no pod, cordoned ones among them, are not waited for.
+    nodeTaintsPolicy: Honor
   {{- end }}
 {{- end }}
 {{- with .own.nodeSelector }}
