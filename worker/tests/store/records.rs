@@ -101,7 +101,7 @@ async fn the_verification_log_is_kept_for_ninety_days(database: &Database) {
 async fn people_in_chats_of_no_rule_are_forgotten_but_for_exceptions_and_whom_we_have_muted(database: &Database) {
     const CHANNEL: ChatId = ChatId(-1_011);
     let store = SqlStore::new(database.clone(), some_bot());
-    let rule = async |value| {
+    let rule = async |value: bool| {
         let set = Setting { value, update_id: UpdateId(1 + i64::from(!value)), received_ms: NOW };
         let mut require = |_: &ChatView| ChatWrites { links: vec![(CHANNEL, set)], ..ChatWrites::default() };
         store.with_chat(GROUP, "", NOW, &mut require).await.unwrap();
