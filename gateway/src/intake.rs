@@ -66,7 +66,7 @@ impl Intake {
             traceparent: entry.traceparent.clone(),
             payload,
         };
-        match in_time(self.producer.push(&envelope)).await {
+        match entry.span.clone().around(in_time(self.producer.push(&envelope))).await {
             Ok(()) => {
                 tracing::debug!(bot_id = self.bot.0, update_id = update_id.0, trace_id = envelope.trace_id(), "stored");
                 Ok(Taken::Stored(update_id))

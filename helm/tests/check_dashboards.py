@@ -4,7 +4,8 @@ that is not zero; and has promtool look at the metrics of all three programs.
 Expects REDIS_URL and DATABASE_URL (.ci/with-servers), PROMETHEUS and PROMTOOL (.ci/helm-tools), and the programs in NEZUKO_PROGRAMS.
 A gateway and two workers guard the groups of a simulated day, without a collector for their traces. What a day does not bring is
 triggered: a request with a wrong secret, one that is no update, one that no worker can read (a dead letter), updates that come twice,
-a Redis that stutters, hangs and is emptied, workers that hang, and in the end a Telegram that asks for pauses and goes away.
+a Redis that stutters, hangs and is emptied, workers that hang, a database that makes them wait, and in the end a Telegram with
+another clock that asks for pauses, where the bot loses a right, that is ill and goes away.
 """
 
 import http.server
@@ -12,6 +13,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -39,11 +41,7 @@ PATIENCE_SECONDS = 150
 # What is zero here, and why that is well.
 QUIET = {
     "nezuko_outages_total": "a silence takes a day",
-    "nezuko_clock_skew_seconds": "all have one clock",
     "nezuko_webhook_pending_updates": "gateways look every ten minutes",
-    "nezuko_stream_oldest_age_seconds": "workers look every ten seconds, and hardly ever does anything wait then",
-    "nezuko_suspended_groups": "hardly ever has the bot lost a right at the moment at which groups are counted",
-    "nezuko_intent_retries_total": "a series begins with the first one, and after some the breaker has the others wait",
 }
 # Of what there may be none here, so that shares and quantiles of it are no numbers, and why that is well.
 RARE = {
@@ -53,6 +51,9 @@ RARE = {
 MISFORTUNES = (
     "nezuko_intents_oldest_age_seconds",
     "nezuko_intent_retries_total",
+    "nezuko_stream_oldest_age_seconds",
+    "nezuko_clock_skew_seconds",
+    "nezuko_suspended_groups",
     "nezuko_limiter_late_grants_total",
     "nezuko_webhook_unavailable_total",
     "nezuko_queue_unread",
@@ -100,13 +101,31 @@ def tell_redis(command, answer=b"+OK"):
         raise SystemExit(f"Redis answered {command} by {answered}, not by {answer}")
 
 
+def ask_postgres(*statements):
+    """A psql that carries them out, one transaction, and tells what the last one answers."""
+    command = [shutil.which("psql"), os.environ["DATABASE_URL"], "-qAt", "-v", "ON_ERROR_STOP=1", "-c", "; ".join(statements)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
 class Overloaded(http.server.BaseHTTPRequestHandler):
-    """A Telegram that asks every caller for a pause."""
+    """A Telegram that asks every caller for a pause, or is ill every other time. Its clock is a minute ahead."""
+
+    ill = False
+    calls = itertools.count()
+
+    def date_time_string(self, timestamp=None):
+        return super().date_time_string((timestamp or time.time()) + 60)
 
     def do_POST(self):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        body = json.dumps({"ok": False, "error_code": 429, "description": "Too Many Requests", "parameters": {"retry_after": 1}})
-        self.send_response(429)
+        if not Overloaded.ill:
+            answer = {"ok": False, "error_code": 429, "description": "Too Many Requests", "parameters": {"retry_after": 1}}
+        elif next(Overloaded.calls) % 2:
+            answer = {"ok": False, "error_code": 500, "description": "Internal Server Error"}
+        else:
+            answer = {"ok": True, "result": True}
+        body = json.dumps(answer)
+        self.send_response(answer.get("error_code", 200))
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -281,6 +300,19 @@ def command(person):
     return json.dumps({"update_id": 1_000_000_000 + person, "message": message}).encode()
 
 
+def loss_of_rights(group):
+    """An update by which the bot is an administrator of the group no more."""
+    bot = {"id": int(BOT), "is_bot": True, "first_name": "Nezuko"}
+    event = {
+        "chat": {"id": group, "type": "supergroup", "title": "A group"},
+        "from": {"id": 1, "is_bot": False, "first_name": "Ann"},
+        "date": int(time.time()),
+        "old_chat_member": {"user": bot, "status": "member"},
+        "new_chat_member": {"user": bot, "status": "member"},
+    }
+    return json.dumps({"update_id": 2_000_000_000, "my_chat_member": event}).encode()
+
+
 def complaints(addresses):
     """What promtool finds in the metrics of programs: names, units, what is not described."""
     for name, address in addresses.items():
@@ -333,12 +365,23 @@ def main():
         programs.running[WORKERS[0]].send_signal(signal.SIGCONT)
         questions.until_answered("nezuko_updates_reclaimed_total", meanwhile=ask)
         programs.running[WORKERS[1]].send_signal(signal.SIGCONT)
+        # What is in hand is ended when the database is free again.
+        locked = ask_postgres("LOCK TABLE chats, people, intents", "SELECT pg_sleep(600)")
+        questions.until_answered("nezuko_stream_oldest_age_seconds", meanwhile=ask)
+        locked.send_signal(signal.SIGINT)
+        locked.wait()
         tell_redis("FLUSHALL")
         questions.until_answered("nezuko_queue_groups_lost_total")
         programs.running["telegram"].kill()
         programs.running["telegram"].wait()
         overloaded = ask_for_pauses(telegram)
         questions.until_answered("nezuko_limiter_pauses_total", meanwhile=ask)
+        questions.until_answered("nezuko_clock_skew_seconds", meanwhile=ask)
+        # Nobody gives the right back: such a Telegram does not say which ones the bot has.
+        group = ask_postgres("SELECT group_id FROM links WHERE enabled = 1 LIMIT 1").communicate()[0]
+        post("the loss of a right", 200, loss_of_rights(int(group)))
+        Overloaded.ill = True
+        questions.until_answered("nezuko_intent_retries_total", "nezuko_suspended_groups", meanwhile=ask)
         overloaded.shutdown()
         overloaded.server_close()
         questions.until_answered(meanwhile=ask)

@@ -1,12 +1,16 @@
 //! What a fleet keeps to over a generated day: how often the cache knows the writer of a message, how long the database takes,
-//! how long a command waits for its answer, and how much memory a program has. Run by `make bench-product`.
+//! how long a command waits for its answer, how much memory a program has; and what an update of such a day costs. Run by
+//! `make bench-product`.
 
 #![allow(clippy::unwrap_used, reason = "a bench ends where a test would")]
 
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use loadtest::{
     drive::PlayOptions,
@@ -14,6 +18,7 @@ use loadtest::{
     world::{Entry, Happened, UserId},
 };
 use support::{
+    Running,
     fleet::Fleet,
     fresh_bot,
     play::{Day, SHORT, assert_clean, play},
@@ -29,7 +34,10 @@ async fn main() {
         let options = PlayOptions { lasts: Duration::from_secs(60), drain: Duration::from_secs(60), ..SHORT };
         let mut run = Day::new(bot, 1, DayPlan::default(), options).begin(bot).await;
         let fleet = Fleet::start(servers, run.simulator(), bot).await;
+        let costs = Costs::so_far(&fleet).await;
+        let began = Instant::now();
         assert_clean(&play(&mut run, |_| ()).await);
+        let (costs, took) = (Costs::so_far(&fleet).await.since(&costs), began.elapsed());
 
         let (mut hits, mut misses, mut memory) = (0, 0, 0);
         let mut queries = Histogram::default();
@@ -47,6 +55,7 @@ async fn main() {
         println!("the cache knows {:.0} % of {} writers (at least 70)", known * 100.0, hits + misses);
         println!("95 of 100 operations of the database take at most {query_ms} ms (at most 50)");
         println!("95 of {} commands are answered within {answer_ms} ms (at most 3000)", answers.len());
+        println!("{}, with {} calls", costs.told(took), run.simulator().calls().len());
         println!("the largest worker has {memory_mb:.0} MB (at most 512)");
         holds = known >= 0.7 && query_ms <= 50.0 && answer_ms <= 3_000 && memory_mb <= 512.0 && !answers.is_empty();
         fleet.end().await;
@@ -54,6 +63,44 @@ async fn main() {
     })
     .await;
     assert!(holds, "a promise does not hold");
+}
+
+/// What programs have used, and for how many updates.
+struct Costs {
+    updates: u64,
+    gateways: Duration,
+    workers: Duration,
+}
+
+impl Costs {
+    async fn so_far(fleet: &Fleet) -> Self {
+        let mut updates = 0;
+        for (_, worker) in &fleet.workers {
+            updates += worker.metric("nezuko_updates_total").await;
+        }
+        let gateways = fleet.gateways.iter().map(Running::cpu_time).sum();
+        Self { updates, gateways, workers: fleet.workers.iter().map(|(_, worker)| worker.cpu_time()).sum() }
+    }
+
+    fn since(&self, before: &Self) -> Self {
+        Self {
+            updates: self.updates - before.updates,
+            gateways: self.gateways - before.gateways,
+            workers: self.workers - before.workers,
+        }
+    }
+
+    /// What waits for updates included, which costs the more for each the fewer there are.
+    fn told(&self, took: Duration) -> String {
+        let each = |time: Duration| time.as_secs_f64() * 1e6 / self.updates.max(1) as f64;
+        format!(
+            "an update costs {:.0} µs of processor time in gateways and {:.0} µs in workers, at {:.0} of {} a second",
+            each(self.gateways),
+            each(self.workers),
+            self.updates as f64 / took.as_secs_f64(),
+            self.updates,
+        )
+    }
 }
 
 /// How long people waited for the bot's answer to a command, ms, in order.

@@ -1,5 +1,8 @@
-//! A rolling upgrade: while a day goes on the schema is brought up to date and every program of a fleet is replaced, one after
-//! the other. `make upgrade-check` begins with the programs and the schema of another commit.
+//! A rolling upgrade: while a day goes on the schema changes and every program of a fleet is replaced, one after the other.
+//!
+//! `make upgrade-check` begins with the programs and the schema of another commit, and brings the schema up to date. Else
+//! the schema is expanded as a next version may do it, which programs of this one must bear: in their connections are
+//! statements that were prepared before.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -15,10 +18,10 @@ use loadtest::{
 use support::{
     Running, SECRET,
     fleet::Fleet,
-    fresh_bot,
+    fresh_bot, is_upgrade,
     play::{Day, SHORT, assert_clean, play},
     program,
-    servers::{migrate, with_servers},
+    servers::{count_rows, expand, migrate, with_servers},
 };
 use tokio::sync::watch;
 
@@ -47,7 +50,14 @@ async fn replace_worker(fleet: &mut Fleet, name: &str) {
 
 async fn replace_all(fleet: &mut Fleet, owner_url: &str, telegram: &Switch, mut told: watch::Receiver<Progress>) {
     told.wait_for(|progress| progress.acted * PART > progress.acts).await.unwrap();
-    migrate(&program("nezuko-worker"), owner_url).await;
+    let migrations = async || count_rows(owner_url, "_sqlx_migrations").await;
+    let before = migrations().await;
+    if is_upgrade() {
+        migrate(&program("nezuko-worker"), owner_url).await;
+    } else {
+        expand(owner_url).await;
+    }
+    println!("the schema had {before} migrations, and has {}", migrations().await);
     replace_gateway(fleet, 0, "gateway-3", telegram).await;
     replace_gateway(fleet, 1, "gateway-4", telegram).await;
     for new in ["worker-4", "worker-5", "worker-6"] {

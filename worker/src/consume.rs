@@ -242,23 +242,27 @@ impl Reader {
         // One for all: who asked again while a suspect waits would wait for it, and it for them.
         let beside = Arc::new(BESIDE_EACH_OTHER.read().await);
         let decoded: Vec<_> = batch.into_iter().filter_map(|delivery| self.decode(delivery)).collect();
-        let acquitted = self.acquitted(&decoded).await;
-        let mut by_person: BTreeMap<i64, Vec<(Delivery, Update)>> = BTreeMap::new();
-        for ((delivery, update), acquitted) in decoded.into_iter().zip(acquitted) {
+        let spans: Vec<Span> =
+            decoded.iter().map(|(delivery, update)| self.span(delivery, kind(&update.kind))).collect();
+        // One question for all, of which the first trace that is recorded tells.
+        let of_first = spans.iter().find(|span| span.is_recorded()).cloned().unwrap_or_default();
+        let acquitted = of_first.around(self.acquitted(&decoded)).await;
+        let mut by_person: BTreeMap<i64, Vec<(Delivery, Update, Span)>> = BTreeMap::new();
+        for (((delivery, update), span), acquitted) in decoded.into_iter().zip(spans).zip(acquitted) {
             if acquitted || (planted::has(Bug::DropUpdates) && update.id.0 % 1000 == 7) {
-                self.span(&delivery, kind(&update.kind)).note("nezuko.outcome", UpdateOutcome::Acquitted.as_str());
+                span.note("nezuko.outcome", UpdateOutcome::Acquitted.as_str());
                 self.handler.metrics.update_ended("message", UpdateOutcome::Acquitted);
                 self.end(delivery.id).await;
             } else {
-                by_person.entry(delivery.envelope.routing_key).or_default().push((delivery, update));
+                by_person.entry(delivery.envelope.routing_key).or_default().push((delivery, update, span));
             }
         }
         for (_, updates) in by_person {
             let Ok(slot) = self.slots.clone().acquire_owned().await else { return };
             let (reader, beside) = (self.clone(), beside.clone());
             self.tracker.spawn(async move {
-                for (delivery, update) in updates {
-                    reader.take_in_one(delivery, update, Company::Others).await;
+                for (delivery, update, span) in updates {
+                    reader.take_in_one(delivery, update, span, Company::Others).await;
                 }
                 drop((slot, beside));
             });
@@ -284,7 +288,8 @@ impl Reader {
                 kind = kind(&update.kind),
                 "the update that is taken in alone is decoded"
             );
-            self.take_in_one(delivery, update, Company::Alone).await;
+            let span = self.span(&delivery, kind(&update.kind));
+            self.take_in_one(delivery, update, span, Company::Alone).await;
         }
     }
 
@@ -351,7 +356,7 @@ impl Reader {
         senders.into_iter().map(|sender| sender.is_some() && known.next().unwrap_or(false)).collect()
     }
 
-    async fn take_in_one(&self, delivery: Delivery, update: Update, company: Company) {
+    async fn take_in_one(&self, delivery: Delivery, update: Update, span: Span, company: Company) {
         if planted::has(Bug::AckBeforeCommit) {
             self.end(delivery.id.clone()).await;
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -361,7 +366,6 @@ impl Reader {
         }
         let kind = kind(&update.kind);
         let mut attempts = Attempts::default();
-        let span = self.span(&delivery, kind);
         loop {
             // In a task of its own, so that a panic ends this update and nothing else.
             let (handler, envelope, of_task) = (self.handler.clone(), delivery.envelope.clone(), update.clone());

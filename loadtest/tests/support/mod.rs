@@ -36,10 +36,17 @@ pub(crate) fn program(name: &str) -> PathBuf {
     path
 }
 
-/// The program that is there when a test begins: of another release where `NEZUKO_OLD_PROGRAMS` says in which directory its
-/// programs are (`make upgrade-check`).
+/// The directory with the programs of another release (`make upgrade-check`).
+const OLD_PROGRAMS: &str = "NEZUKO_OLD_PROGRAMS";
+
+/// Whether a test begins with the programs of another release.
+pub(crate) fn is_upgrade() -> bool {
+    env::var_os(OLD_PROGRAMS).is_some()
+}
+
+/// The program that is there when a test begins: of another release where there are such.
 pub(crate) fn first_program(name: &str) -> PathBuf {
-    env::var_os("NEZUKO_OLD_PROGRAMS").map_or_else(|| program(name), |directory| PathBuf::from(directory).join(name))
+    env::var_os(OLD_PROGRAMS).map_or_else(|| program(name), |directory| PathBuf::from(directory).join(name))
 }
 
 /// A bot that nobody else has, so that tests meet neither each other nor those of an earlier run.
@@ -204,6 +211,11 @@ impl Running {
         let (status, text) = page(&format!("http://127.0.0.1:{}/{path}", self.ops_port)).await.unwrap();
         assert_eq!(status, 200);
         text
+    }
+
+    /// The processor time that it has used.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        self.program.cpu_time()
     }
 
     /// Memory of its own, bytes.

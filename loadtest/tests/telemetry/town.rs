@@ -84,7 +84,16 @@ impl Town {
         eventually("it is tried again", async || self.calls("sendMessage") > before + 1).await;
     }
 
-    fn say(&self, user: UserId, text: &str) {
+    /// Telegram asks for a pause when Ann is to be muted; before it is over she has written something.
+    pub(crate) async fn ann_writes_before_she_is_muted(&self) {
+        let kind = FaultKind::Flood { retry_after: 2 };
+        self.telegram.inject(Fault { method: Some("restrictChatMember"), chat: None, every: 1, times: 1, kind });
+        self.ann_is_muted().await;
+        self.say(ANN, "Is anybody there?");
+        eventually("Ann is muted", async || self.calls("restrictChatMember") > 1).await;
+    }
+
+    pub(crate) fn say(&self, user: UserId, text: &str) {
         let content = Content::Text(text.to_owned());
         self.act(Act::Write { user, chat: GROUP, content, thread: None });
     }

@@ -22,7 +22,7 @@ use tokio::{net::TcpStream, process::Command};
 use crate::{
     TURN,
     support::{Directory, SECRET, eventually, fresh_bot, receiver::Receiver, servers::with_servers, token},
-    town::Town,
+    town::{OWNER, Town},
 };
 
 /// What the programs may take to end beside what they finish: the last telemetry, and a machine that does other things.
@@ -91,14 +91,26 @@ fn attribute(span: &Span, key: &str) -> Option<String> {
     }
 }
 
-/// The span with this name and everything above it, from the root on; `None` while a part of it is not there yet.
-fn way_to(name: &str, spans: &BTreeMap<Vec<u8>, (String, Span)>) -> Option<Vec<(String, Span)>> {
-    let mut way: Vec<(String, Span)> = vec![spans.values().find(|(_, span)| span.name == name)?.clone()];
+/// The first span that is as wanted and everything above it, from the root on; `None` while a part of it is not there yet.
+fn way_to(is_wanted: impl Fn(&Span) -> bool, spans: &BTreeMap<Vec<u8>, (String, Span)>) -> Option<Vec<(String, Span)>> {
+    let mut way: Vec<(String, Span)> = vec![spans.values().find(|(_, span)| is_wanted(span))?.clone()];
     while let Some((_, span)) = way.last().filter(|(_, span)| !span.parent_span_id.is_empty()) {
         way.push(spans.get(&span.parent_span_id)?.clone());
     }
     way.reverse();
     Some(way)
+}
+
+/// A call by which somebody was muted.
+fn is_mute(span: &Span) -> bool {
+    span.name == "restrictChatMember" && attribute(span, "http.response.status_code").as_deref() == Some("200")
+}
+
+/// What came of the update that this trace is of, in the worker that took it in: its number and its kind.
+fn update_of(trace_id: &[u8], spans: &BTreeMap<Vec<u8>, (String, Span)>) -> Option<(i64, String)> {
+    let is_taking_in = |span: &&Span| span.trace_id == trace_id && span.name == "process updates";
+    let span = spans.values().map(|(_, span)| span).find(is_taking_in)?;
+    Some((attribute(span, "nezuko.update_id")?.parse().ok()?, attribute(span, "nezuko.update.kind")?))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,10 +122,10 @@ async fn one_trace_leads_from_the_webhook_through_the_queue_to_the_call_at_teleg
         let all = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint), ("OTEL_TRACES_SAMPLER_ARG", "1".to_owned())];
         let town = Town::begin(servers, bot, &all).await;
         town.ann_is_muted().await;
-        let complete = async || way_to("restrictChatMember", &spans(&receiver)).is_some();
+        let complete = async || way_to(is_mute, &spans(&receiver)).is_some();
         eventually("the whole trace is with the collector", complete).await;
 
-        let way = way_to("restrictChatMember", &spans(&receiver)).unwrap();
+        let way = way_to(is_mute, &spans(&receiver)).unwrap();
         let names: Vec<&str> = way.iter().map(|(_, span)| span.name.as_str()).collect();
         let kinds: Vec<SpanKind> = way.iter().map(|(_, span)| span.kind()).collect();
         assert_eq!((names[0], kinds[0]), ("POST /webhook/{bot}", SpanKind::Server));
@@ -136,6 +148,14 @@ async fn one_trace_leads_from_the_webhook_through_the_queue_to_the_call_at_teleg
         ] {
             assert_eq!(attribute(span, key).as_deref(), Some(value), "{key} of {}: {span:?}", span.name);
         }
+        what_is_asked_of_redis_is_part_of_it(&way, &spans(&receiver));
+        town.say(OWNER, "Good morning");
+        let is_cache = |span: &Span| span.name == "MGET";
+        let complete = async || way_to(is_cache, &spans(&receiver)).is_some();
+        eventually("a question to the cache is with the collector", complete).await;
+        let way_to_cache = way_to(is_cache, &spans(&receiver)).unwrap();
+        assert_eq!(way_to_cache[way_to_cache.len() - 2].1.name, "process updates");
+
         assert_eq!(town.gateway.metric("nezuko_telemetry_dropped_total").await, 0);
         assert_eq!(town.worker.metric("nezuko_telemetry_dropped_total").await, 0);
         town.gateway.stop().await;
@@ -146,6 +166,51 @@ async fn one_trace_leads_from_the_webhook_through_the_queue_to_the_call_at_teleg
             let text = format!("{span:?}");
             assert!(!text.contains(&token(bot)) && !text.contains(SECRET), "{text}");
         }
+    })
+    .await;
+}
+
+/// Storing the update, and asking for leave to call Telegram.
+fn what_is_asked_of_redis_is_part_of_it(way: &[(String, Span)], spans: &BTreeMap<Vec<u8>, (String, Span)>) {
+    for (whole, name, operation) in
+        [("POST /webhook/{bot}", "XADD", "XADD"), ("carry out member", "EVALSHA grant", "EVALSHA")]
+    {
+        let (_, whole) = way.iter().find(|(_, span)| span.name == whole).unwrap();
+        let is_part = |(_, span): &&(String, Span)| span.parent_span_id == whole.span_id && span.name == name;
+        let (_, part) =
+            spans.values().find(is_part).unwrap_or_else(|| panic!("no {name} in {}: {spans:#?}", whole.name));
+        assert_eq!(part.kind(), SpanKind::Client);
+        assert_eq!(attribute(part, "db.system.name").as_deref(), Some("redis"));
+        assert_eq!(attribute(part, "db.operation.name").as_deref(), Some(operation));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_two_updates_led_to_is_of_the_newer_one_s_trace_and_linked_to_the_older_one_s() {
+    let (_turn, bot) = (TURN.lock().await, fresh_bot());
+    with_servers(bot, async move |servers| {
+        let (dir, receiver) = (Directory::new(), Receiver::start().await);
+        let Some((_collector, endpoint)) = collector(&dir, &receiver).await else { return };
+        let all = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint), ("OTEL_TRACES_SAMPLER_ARG", "1".to_owned())];
+        let town = Town::begin(servers, bot, &all).await;
+        town.ann_writes_before_she_is_muted().await;
+        let linked = |spans: &BTreeMap<_, _>| {
+            let way = way_to(is_mute, spans)?;
+            let (_, carrying_out) = &way[way.len() - 2];
+            let links: Option<Vec<_>> =
+                carrying_out.links.iter().map(|link| update_of(&link.trace_id, spans)).collect();
+            Some((carrying_out.name.clone(), update_of(&carrying_out.trace_id, spans)?, links?))
+        };
+        eventually("all traces are with the collector", async || linked(&spans(&receiver)).is_some()).await;
+
+        let all = spans(&receiver);
+        assert_eq!(all.values().filter(|(_, span)| is_mute(span)).count(), 1, "one call for both");
+        let (carrying_out, (newest, kind), links) = linked(&all).unwrap();
+        assert_eq!((carrying_out.as_str(), kind.as_str()), ("carry out member", "message"));
+        assert!(links.iter().all(|(older, _)| *older < newest), "{newest}: {links:?}");
+        assert!(links.iter().any(|(_, kind)| kind == "chat_member"), "her coming in is linked: {links:?}");
+        town.gateway.stop().await;
+        town.worker.stop().await;
     })
     .await;
 }

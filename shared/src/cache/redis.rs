@@ -75,13 +75,13 @@ impl Cache for RedisCache {
             script.arg(verdict.order).arg(verdict.settings_version).arg(u8::from(verdict.acquitted));
             script.arg(millis(jittered(ttl)));
         }
-        Ok(self.redis.invoke(&script).await?)
+        Ok(self.redis.invoke("remember_members", &script).await?)
     }
 
     async fn remember_chat(&self, bot: BotId, version: ChatVersion, ttl: Duration) -> Result<(), CacheError> {
         let mut script = REMEMBER_CHAT.key(keys::cached_chat(bot, version.chat));
         script.arg(version.settings_version).arg(u8::from(version.protected)).arg(millis(jittered(ttl)));
-        Ok(self.redis.invoke(&script).await?)
+        Ok(self.redis.invoke("remember_chat", &script).await?)
     }
 }
 

@@ -85,7 +85,7 @@ impl RedisLimiter {
         script.arg(budget.per_second()).arg(micros(margin)).arg(u8::from(strict)).arg(in_a_minute);
         script.arg(micros(self.settings.failover_silence)).arg(u8::from(jumped));
         script.arg(u8::from(urgency == Urgency::Bulk));
-        let (granted, wait, chat_bound, now): (bool, u64, bool, u64) = self.link.invoke(&script).await?;
+        let (granted, wait, chat_bound, now): (bool, u64, bool, u64) = self.link.invoke("grant", &script).await?;
         Ok(Answer { granted, wait: Duration::from_micros(wait), chat_bound, redis_now: Duration::from_micros(now) })
     }
 
@@ -131,7 +131,7 @@ impl Limiter for RedisLimiter {
         script.arg(u64::try_from(for_.as_millis()).unwrap_or(u64::MAX).max(1));
         script.arg(chat.map_or(String::new(), |chat| chat.to_string()));
         script.arg(if budget == Budget::Message { 0 } else { budget.per_second() });
-        Ok(if self.link.invoke(&script).await? { Paused::Bot } else { Paused::Chat })
+        Ok(if self.link.invoke("pause", &script).await? { Paused::Bot } else { Paused::Chat })
     }
 }
 

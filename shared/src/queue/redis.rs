@@ -110,7 +110,7 @@ impl RedisProducer {
 
     async fn memory_of_server(&self, bot: BotId) -> Result<Option<Memory>, QueueError> {
         let script = MEMORY.key(keys::updates(bot));
-        let answer: Vec<u64> = self.link.invoke(&script).await?;
+        let answer: Vec<u64> = self.link.invoke("memory", &script).await?;
         Ok(match answer[..] {
             [used, limit] => Some(Memory { used, limit }),
             _ => None,
@@ -256,24 +256,30 @@ impl RedisConsumer {
         for (field, value) in fields {
             script.arg(field.as_ref()).arg(value.as_ref());
         }
-        let buried = self.calls.invoke(&script);
+        let buried = self.calls.invoke("dead_letter", &script);
         or_no_group(buried.await, false)
     }
 
     async fn forget_the_dead(&self) -> Result<(), QueueError> {
         let mut script = FORGET.key(&self.stream);
         script.arg(keys::WORKERS).arg(millis(FORGOTTEN_AFTER));
-        Ok(self.calls.invoke(&script).await?)
+        Ok(self.calls.invoke("forget", &script).await?)
     }
 
-    async fn on_entries(&self, script: &Script, ids: &[EntryId], consumer: Option<&str>) -> Result<(), QueueError> {
+    async fn on_entries(
+        &self,
+        name: &'static str,
+        script: &Script,
+        ids: &[EntryId],
+        consumer: Option<&str>,
+    ) -> Result<(), QueueError> {
         for ids in ids.chunks(SCRIPT_IDS) {
             let mut call = script.key(&self.stream);
             call.arg(keys::WORKERS).arg(consumer);
             for id in ids {
                 call.arg(&id.0);
             }
-            let outcome = self.calls.invoke(&call);
+            let outcome = self.calls.invoke(name, &call);
             or_no_group(outcome.await, ())?;
         }
         Ok(())
@@ -310,11 +316,11 @@ impl Consumer for RedisConsumer {
     }
 
     async fn ack(&self, ids: &[EntryId]) -> Result<(), QueueError> {
-        self.on_entries(&ACK, ids, None).await
+        self.on_entries("ack", &ACK, ids, None).await
     }
 
     async fn keep_alive(&self, ids: &[EntryId]) -> Result<(), QueueError> {
-        self.on_entries(&KEEP_ALIVE, ids, Some(&self.name)).await
+        self.on_entries("keep_alive", &KEEP_ALIVE, ids, Some(&self.name)).await
     }
 
     async fn reclaim(&self, min_idle: Duration, max: usize) -> Result<Vec<Delivery>, QueueError> {
@@ -323,7 +329,7 @@ impl Consumer for RedisConsumer {
             let mut script = RECLAIM.key(&self.stream);
             script.arg(keys::WORKERS).arg(&self.name).arg(millis(min_idle));
             script.arg(self.cursor().as_str()).arg(max);
-            let claimed = self.calls.invoke(&script);
+            let claimed = self.calls.invoke("reclaim", &script);
             let (cursor, entries): (String, Vec<Value>) = or_no_group(claimed.await, (FIRST.to_owned(), Vec::new()))?;
             let is_end = cursor == FIRST;
             *self.cursor() = cursor;
@@ -344,7 +350,7 @@ impl Consumer for RedisConsumer {
 
     async fn oldest_ms(&self) -> Result<Option<i64>, QueueError> {
         let script = OLDEST.key(&self.stream);
-        let oldest: Option<String> = self.calls.invoke(&script).await?;
+        let oldest: Option<String> = self.calls.invoke("oldest", &script).await?;
         Ok(oldest.and_then(|id| id.split('-').next()?.parse().ok()))
     }
 
@@ -353,7 +359,7 @@ impl Consumer for RedisConsumer {
         self.reads.close();
         let mut script = LEAVE.key(&self.stream);
         script.arg(keys::WORKERS).arg(&self.name).arg(keys::RELEASED);
-        let left = self.calls.invoke(&script);
+        let left = self.calls.invoke("leave", &script);
         or_no_group(left.await, ())
     }
 }
@@ -367,7 +373,7 @@ impl RedisConsumer {
 async fn backlog(link: &Link, bot: BotId) -> Result<Backlog, QueueError> {
     let mut script = BACKLOG.key(keys::updates(bot));
     script.arg(keys::WORKERS);
-    let counted = link.invoke(&script);
+    let counted = link.invoke("backlog", &script);
     let (length, pending): (u64, u64) = counted.await?;
     Ok(Backlog { unread: length.saturating_sub(pending), pending })
 }

@@ -9,7 +9,7 @@ use redis::Cmd;
 use tokio::sync::{mpsc, oneshot};
 
 use super::QueueError;
-use crate::redis_pool::Link;
+use crate::redis_pool::{Link, traced};
 
 /// How many commands share one pipeline at most.
 const BATCH: usize = 256;
@@ -46,8 +46,13 @@ impl Replicated {
     pub(super) async fn write(&self, command: Cmd) -> Result<(), QueueError> {
         let gone = |_| QueueError::Unavailable("the writer of the queue has ended".to_owned());
         let (written, outcome) = oneshot::channel();
+        let span = traced::command(&command);
         self.0.send(Write { command, written }).await.map_err(|_| gone(()))?;
-        outcome.await.map_err(|_| gone(()))?.map_err(QueueError::Unavailable)
+        let outcome = outcome.await.map_err(|_| gone(()))?;
+        if outcome.is_err() {
+            span.fail("not replicated");
+        }
+        outcome.map_err(QueueError::Unavailable)
     }
 }
 

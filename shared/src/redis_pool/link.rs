@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::{
     address::Address,
     connection::{Connection, judge, leaves_in_doubt},
+    traced,
 };
 use crate::breaker::{Breaker, State};
 
@@ -71,15 +72,17 @@ impl Link {
     /// # Errors
     /// As [`query`](Self::query).
     pub async fn query_within<T: FromRedisValue>(&self, limit: Duration, command: &Cmd) -> RedisResult<T> {
-        self.guarded(limit, async |connection| command.query_async(connection).await).await
+        let call = self.guarded(limit, async |connection| command.query_async(connection).await);
+        traced::within(traced::command(command), call).await
     }
 
-    /// Runs a script. Cancellation: it may have taken effect.
+    /// Runs a script, which has this name in traces. Cancellation: it may have taken effect.
     ///
     /// # Errors
     /// As [`query`](Self::query).
-    pub async fn invoke<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> RedisResult<T> {
-        self.guarded(self.0.limit, async |connection| script.invoke_async(connection).await).await
+    pub async fn invoke<T: FromRedisValue>(&self, name: &'static str, script: &ScriptInvocation<'_>) -> RedisResult<T> {
+        let call = self.guarded(self.0.limit, async |connection| script.invoke_async(connection).await);
+        traced::within(traced::script(name), call).await
     }
 
     /// Sends commands together. Cancellation: they may have taken effect.

@@ -9,12 +9,14 @@
 //! - [`Redis::query`]: a pool that tests a connection to a server at every checkout, which doubles the round trips. For
 //!   cache and operations, never per webhook or for blocking reads.
 //!
-//! Connections are not handed out: every command goes through the breaker of the process.
+//! Connections are not handed out: every command goes through the breaker of the process, and is a span of its own where
+//! what is being done is recorded.
 
 pub(crate) mod address;
 mod connection;
 mod link;
 mod pool;
+pub(crate) mod traced;
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
@@ -96,15 +98,17 @@ impl Redis {
     /// # Errors
     /// As [`Link::query`].
     pub async fn query<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
-        self.guarded(async |connection| command.query_async(connection).await).await
+        let call = self.guarded(async |connection| command.query_async(connection).await);
+        traced::within(traced::command(command), Box::pin(call)).await
     }
 
-    /// Runs a script over a connection from the pool. Cancellation: it may have taken effect.
+    /// Runs a script, which has this name in traces, over a connection from the pool. Cancellation: it may have taken effect.
     ///
     /// # Errors
     /// As [`Link::query`].
-    pub async fn invoke<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> RedisResult<T> {
-        self.guarded(async |connection| script.invoke_async(connection).await).await
+    pub async fn invoke<T: FromRedisValue>(&self, name: &'static str, script: &ScriptInvocation<'_>) -> RedisResult<T> {
+        let call = self.guarded(async |connection| script.invoke_async(connection).await);
+        traced::within(traced::script(name), Box::pin(call)).await
     }
 
     async fn guarded<T>(&self, work: impl AsyncFnOnce(&mut Pooled) -> RedisResult<T>) -> RedisResult<T> {

@@ -123,6 +123,12 @@ impl Span {
         recorder.span(recorder.builder(kind, about()), &whole)
     }
 
+    /// Whether this is part of a trace that is recorded.
+    #[must_use]
+    pub const fn is_recorded(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Does `work` in this span, which ends with it, however it ends. Tasks that it starts are not part of it.
     pub fn around<F: Future>(self, work: F) -> impl Future<Output = F::Output> {
         match self.0 {

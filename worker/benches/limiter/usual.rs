@@ -83,7 +83,7 @@ struct Usual {
 impl Limiter for Usual {
     async fn ask(&self, _: Budget, _: Urgency, _: Option<ChatId>) -> Result<Permit, LimiterError> {
         let asked = self.script.key("usual:");
-        let wait: u64 = self.link.invoke(&asked).await?;
+        let wait: u64 = self.link.invoke("usual", &asked).await?;
         Ok(match wait {
             0 => Permit::Granted { valid_for: FOR_EVER },
             wait => Permit::Denied { retry_in: Duration::from_micros(wait), chat_bound: false },

@@ -72,7 +72,7 @@ impl DeadLetters for RedisDeadLetters {
         }
         let mut script = REPLAY.key(keys::dead_letters(self.bot));
         script.key(keys::updates(self.bot)).arg(id);
-        Ok(self.redis.invoke(&script).await?)
+        Ok(self.redis.invoke("replay", &script).await?)
     }
 
     async fn drop_one(&self, id: &str) -> Result<bool, QueueError> {
