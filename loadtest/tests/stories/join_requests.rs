@@ -15,8 +15,7 @@ async fn is_in(town: &Town) {
     eventually("Ann is in", async || town.member(GROUP, ANN) == Member::Member).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn who_asks_is_told_what_to_join_and_let_in_when_they_have() {
+pub(crate) async fn who_asks_is_told_what_to_join_and_let_in_when_they_have() {
     let town = Town::protected("@news @talks").await;
     town.act(Act::Join { user: ANN, chat: TALKS });
     town.act(Act::AskToJoin { user: ANN, chat: GROUP });
@@ -34,8 +33,7 @@ async fn who_asks_is_told_what_to_join_and_let_in_when_they_have() {
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn who_is_in_the_channels_is_let_in_at_once_though_telegram_fails_at_first() {
+pub(crate) async fn who_is_in_the_channels_is_let_in_at_once_though_telegram_fails_at_first() {
     let town = Town::protected("@news").await;
     town.act(Act::Join { user: ANN, chat: NEWS });
     let method = Some("approveChatJoinRequest");
@@ -47,8 +45,7 @@ async fn who_is_in_the_channels_is_let_in_at_once_though_telegram_fails_at_first
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn without_the_right_or_the_rule_requests_are_left_to_the_administrators() {
+pub(crate) async fn without_the_right_or_the_rule_requests_are_left_to_the_administrators() {
     let town = Town::protected("@news").await;
     town.act(Act::Join { user: ANN, chat: NEWS });
     town.say(OWNER, GROUP, "/unprotect");
@@ -71,8 +68,7 @@ async fn without_the_right_or_the_rule_requests_are_left_to_the_administrators()
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_administrator_may_be_quicker_and_who_shuts_the_bot_out_is_left_to_them() {
+pub(crate) async fn an_administrator_may_be_quicker_and_who_shuts_the_bot_out_is_left_to_them() {
     let town = Town::protected("@news").await;
     town.say(BOB, BOB.private_chat(), "/start");
     town.says(BOB.private_chat(), "channels").await;
