@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use loadtest::{
     demo::WeekOptions,
-    drive::Run,
+    drive::{Operator, Run},
     generate::{Scenario, WeekPlan, week},
     oracle::{Kind, Verdict},
     simulator::{Options, Simulator},
 };
 use support::{Directory, Running, fresh_bot, play::now_ms, settings, token};
 
-/// The first groups, of which one removes, one bans, one gives grace, one is raided and one runs dry.
+/// The first groups, of which one removes, one bans, one gives grace, one is raided, one runs dry, one takes over what another has
+/// set and one is over its owner's quota for a while.
 const FEW: WeekPlan = WeekPlan { groups: 7, ..WeekPlan::SHORT };
 
 async fn verdict(bug: Option<&str>) -> Verdict {
@@ -37,6 +38,7 @@ async fn verdict(bug: Option<&str>) -> Verdict {
         play.drain = Duration::from_secs(3);
     }
     let mut run = Run::new(scenario, simulator, play);
+    run.set_operator(Operator { program: support::program("nezuko"), environment: settings });
     run.play_hours(&hours, |_| ()).await.unwrap();
     run.drain(|_| ()).await;
     let verdict = run.verdict();

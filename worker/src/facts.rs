@@ -256,6 +256,11 @@ impl Member {
     pub fn apply_lookup(&mut self, asked_ms: i64, answer: &ChatMember, mark: Mark) {
         let Some(standing) = answer.standing else { return };
         newest(&mut self.lookup, Lookup { asked_ms, standing, limits: answer.limits }, |l| l.asked_ms);
+        if standing == Standing::Banned {
+            // Where no event tells that they were removed: what they wrote before that they did not write from outside.
+            let date = (asked_ms - LOOKUP_CACHE_MS) / 1000;
+            self.last_out = self.last_out.max(Some(EventOrder { date, update_id: UpdateId(0) }));
+        }
         self.look_into_call(asked_ms, answer.limits, mark);
     }
 

@@ -91,6 +91,12 @@ bugs! {
     StaleClaimSends = "stale-claim-sends",
     /// Who waits for too long is removed before the time is over.
     RemovesTooSoon = "removes-too-soon",
+    /// Who waits for too long is removed without having been looked up just before.
+    RemovesUnsure = "removes-unsure",
+    /// Who waits for too long is removed although nobody has warned them.
+    RemovesUnwarned = "removes-unwarned",
+    /// Who has left a channel may write for no longer than anybody else.
+    GraceIgnored = "grace-ignored",
     /// A dry run is none.
     DryRunActs = "dry-run-acts",
     /// The length of a ban is taken for something else than seconds, and Telegram takes its end for "never".

@@ -125,7 +125,7 @@ impl Required<'_> {
 /// Until when somebody may write who has left a channel so (Unix milliseconds); whom others removed has no grace. Where there
 /// is none for anybody, a clock that is behind Telegram's must not make some.
 fn grace_ends_ms(rule: &Rule<'_>, left: Event) -> Option<i64> {
-    let leaver = left.was_in && left.standing == Standing::Outside;
+    let leaver = left.was_in && left.standing == Standing::Outside && !planted::has(Bug::GraceIgnored);
     let grace_s = Some(rule.facts.settings.grace_s()).filter(|grace_s| leaver && *grace_s > 0);
     grace_s.map(|grace_s| (left.order.date + grace_s) * 1000)
 }

@@ -15,7 +15,7 @@ use super::{
     screen::Screen,
 };
 use crate::{
-    drive::{Hours, PlayOptions, Program, Run, alone::Alone, alone::executable},
+    drive::{Hours, Operator, PlayOptions, Program, Run, alone::Alone, alone::executable},
     generate::{Scenario, WeekPlan, week},
     oracle::Tolerance,
     simulator::{Options, Simulator},
@@ -65,6 +65,7 @@ impl WeekOptions {
 struct Programs {
     all: Vec<Program>,
     metrics: Vec<String>,
+    operator: Option<Operator>,
 }
 
 pub(super) async fn show(options: &WeekOptions, servers: Option<&Servers>, dir: &Path) -> anyhow::Result<bool> {
@@ -85,14 +86,15 @@ pub(super) async fn show(options: &WeekOptions, servers: Option<&Servers>, dir: 
     let clock = vec![("NEZUKO_CLOCK_AHEAD", hours.clock.display().to_string())];
     let programs = match servers {
         None => {
-            let Alone { program, metrics, .. } =
+            let Alone { program, metrics, operator, .. } =
                 Alone::start(&options.programs, dir, TOKEN, &simulator, &clock).await?;
-            Programs { all: vec![program], metrics: vec![metrics] }
+            Programs { all: vec![program], metrics: vec![metrics], operator: Some(operator) }
         }
         Some(servers) => fleet(options, servers, &simulator, clock, dir).await?,
     };
     let mut screen = Screen::new(programs.metrics);
     let mut run = Run::new(scenario, simulator, options.play());
+    programs.operator.into_iter().for_each(|operator| run.set_operator(operator));
     run.play_hours(&hours, |progress| screen.show(&progress)).await?;
     let came_to_rest = run.drain(|progress| screen.show(&progress)).await;
     screen.end();
@@ -115,7 +117,7 @@ async fn fleet(
     clock: Vec<(&'static str, String)>,
     dir: &Path,
 ) -> anyhow::Result<Programs> {
-    let mut programs = Programs { all: Vec::new(), metrics: Vec::new() };
+    let mut programs = Programs { all: Vec::new(), metrics: Vec::new(), operator: None };
     for name in ["gateway"].into_iter().chain(WORKERS) {
         let executable =
             executable(&options.programs, if name == "gateway" { "nezuko-gateway" } else { "nezuko-worker" })?;
@@ -131,12 +133,14 @@ async fn fleet(
             ("PORT", port.to_string()),
             ("OPS_PORT", ops_port.to_string()),
         ];
-        let mut program = Program::start(&executable, name, dir, clock.iter().cloned().chain(own))?;
+        let environment: Vec<_> = clock.iter().cloned().chain(own).collect();
+        let mut program = Program::start(&executable, name, dir, environment.iter().cloned())?;
         let address = format!("http://127.0.0.1:{ops_port}");
         program.wait_until_ready(&format!("{address}/ready"), READY_WITHIN).await?;
         if name == "gateway" {
             telegram.deliver_to(&[&format!("http://127.0.0.1:{port}/webhook/{BOT}")], Some(SECRET));
         }
+        programs.operator = Some(Operator { program: executable, environment });
         programs.all.push(program);
         programs.metrics.push(format!("{address}/metrics"));
     }

@@ -8,7 +8,7 @@ use std::{
 use anyhow::ensure;
 use nezuko_ports::free_port;
 
-use super::Program;
+use super::{Operator, Program};
 use crate::simulator::Simulator;
 
 /// A program makes its database first.
@@ -24,6 +24,8 @@ pub(crate) struct Alone {
     /// Its page of metrics.
     pub(crate) metrics: String,
     pub(crate) ready_after: Duration,
+    /// Who gives it orders.
+    pub(crate) operator: Operator,
 }
 
 impl Alone {
@@ -50,8 +52,8 @@ impl Alone {
             ("DATABASE_URL", format!("sqlite://{}", dir.join("nezuko.sqlite").display())),
         ];
         let began = Instant::now();
-        let environment = environment.into_iter().chain(more.iter().cloned());
-        let mut program = Program::start(&path, "nezuko", dir, environment)?;
+        let environment: Vec<_> = environment.into_iter().chain(more.iter().cloned()).collect();
+        let mut program = Program::start(&path, "nezuko", dir, environment.iter().cloned())?;
         program.wait_until_ready(&format!("http://127.0.0.1:{ops_port}/ready"), READY_WITHIN).await?;
         Ok(Self {
             program,
@@ -59,6 +61,7 @@ impl Alone {
             secret: SECRET,
             metrics: format!("http://127.0.0.1:{ops_port}/metrics"),
             ready_after: began.elapsed(),
+            operator: Operator { program: path, environment },
         })
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod alone;
 pub(crate) mod directory;
 mod hours;
 pub(crate) mod http;
+mod operator;
 mod program;
 mod progress;
 mod slow_link;
@@ -20,6 +21,7 @@ use self::progress::Watch;
 pub use self::{
     hours::Hours,
     http::page,
+    operator::Operator,
     program::Program,
     progress::Progress,
     slow_link::{Delays, SlowLink},
@@ -72,6 +74,7 @@ pub struct Run {
     watch: Watch,
     acted: usize,
     given_up: usize,
+    operator: Option<Operator>,
 }
 
 /// The acts of one person, or of others upon them: what one does comes after what one did before.
@@ -100,7 +103,12 @@ impl Run {
     /// A run of `scenario`, whose world the simulator was started with.
     #[must_use]
     pub fn new(scenario: Scenario, simulator: Simulator, options: PlayOptions) -> Self {
-        Self { scenario, simulator, options, watch: Watch::default(), acted: 0, given_up: 0 }
+        Self { scenario, simulator, options, watch: Watch::default(), acted: 0, given_up: 0, operator: None }
+    }
+
+    /// Has the operator's orders carried out, too; without one they are given up.
+    pub fn set_operator(&mut self, operator: Operator) {
+        self.operator = Some(operator);
     }
 
     /// The Telegram of this run.
@@ -157,6 +165,15 @@ impl Run {
     /// Does the next act of a lane; true if it has to be tried again.
     fn act(&mut self, lane: &mut Lane, due: Instant) -> bool {
         let Some((_, act)) = lane.acts.front() else { return false };
+        if let Act::Operate { order } = act {
+            match &self.operator {
+                Some(operator) if self.simulator.act(act.clone()).is_ok() => operator.orders(order),
+                _ => self.given_up += 1,
+            }
+            lane.acts.pop_front();
+            self.acted += 1;
+            return false;
+        }
         let waits_since = lane.waits_since.unwrap_or(due);
         if let Err(Refused::NotYet(_)) = self.simulator.act(act.clone()) {
             if waits_since.elapsed() < self.options.patience {

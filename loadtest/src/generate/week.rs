@@ -49,15 +49,15 @@ const PEACE: i64 = 24 * HOUR;
 
 /// What is set in which group. None of the times is a number of whole hours: nothing is due just when the next hour begins.
 const SETTINGS: [&[&str]; 20] = [
-    &["timeout_action kick", "timeout_s 45000"],
+    &["timeout_action kick", "timeout_s 45000", "language de"],
     &["check_edits yes", "prompt_topic 42"],
     &["grace_s 12600"],
-    &["raid_threshold 8"],
+    &["raid_threshold 8", "language de"],
     &["sender_chats ban"],
-    &["timeout_action ban", "timeout_s 12600", "ban_s 45000", "warn_first off"],
+    &["timeout_action ban", "timeout_s 12600", "ban_s 45000", "warn_first off", "pending_counts yes"],
     &["dry_run on"],
     &[],
-    &["pending_counts no"],
+    &["pending_counts yes"],
     &["sender_chats allow", "clean_service yes"],
     &["on_unknown hold", "clean_commands no"],
     &["prompt_text Hello {names}! Join {channels} to write in {group}"],
@@ -72,6 +72,10 @@ const SETTINGS: [&[&str]; 20] = [
 ];
 
 /// Groups of this index have this fate.
+const EXPORTED: usize = 0;
+const OVER_QUOTA: [usize; 2] = [2, 10];
+const IMPORTED: usize = 4;
+const PENDING: usize = 5;
 const RAIDED: usize = 3;
 const DRY: usize = 6;
 const UNDONE: usize = 7;
@@ -107,6 +111,7 @@ pub fn week(seed: u64, plan: WeekPlan, bot: Person) -> Scenario {
         stories.tell_of_names_and_questions();
         stories.meet_fate(index);
     }
+    bring_settings(&mut day, &groups[EXPORTED], &groups[IMPORTED]);
     let mut week = day.end();
     for person in &mut week.people {
         // A log chat names people, and the oracle must know whom.
@@ -132,6 +137,13 @@ fn make_different(day: &mut Day, groups: &[Group]) {
             _ => {}
         }
     }
+}
+
+/// What one group has set another takes over.
+fn bring_settings(day: &mut Day, exported: &Group, imported: &Group) {
+    day.say(SET + HOUR, exported.owner, exported.id, "/export");
+    let bring = Act::BringSettings { user: imported.owner, from: exported.id, to: imported.id };
+    day.at(SET + HOUR + 5 * MINUTE, bring);
 }
 
 impl Stories<'_> {
@@ -188,7 +200,12 @@ impl Stories<'_> {
             LOGGED => {
                 self.has_a_log();
             }
-            ASKED_FOR => self.asked_for(),
+            PENDING => self.pending(),
+            ASKED_FOR => {
+                self.asked_for();
+                self.pending();
+            }
+            index if OVER_QUOTA.contains(&index) => self.over_quota(),
             DISARMED => self.disarmed(),
             BY_PANEL => self.set_by_panel(),
             ANONYMOUS => self.set_anonymously(),
@@ -250,6 +267,37 @@ impl Stories<'_> {
             }
             self.day.at(at, Act::AskToJoin { user, chat });
             self.write(at + 6 * HOUR, user);
+        }
+    }
+
+    /// Who asks to be let into the channel may write at once; some are let in, some are not, some wait on.
+    fn pending(&mut self) {
+        let (admin, chat) = (self.group.owner, self.group.channels[0]);
+        for nth in 0..6 {
+            let (user, at) = self.newcomer();
+            self.day.at(at + HOUR, Act::AskToJoin { user, chat });
+            self.write(at + 3 * HOUR, user);
+            if nth % 3 < 2 {
+                self.day.at(at + 6 * HOUR, Act::AnswerRequest { admin, chat, user, granted: nth % 3 == 0 });
+            }
+            self.write(at + 9 * HOUR, user);
+        }
+    }
+
+    /// For some hours the operator lets the owner have no group protected.
+    fn over_quota(&mut self) {
+        let (start, part) = (self.day.busy.start, (self.day.busy.end - self.day.busy.start) / 4);
+        let owner = self.group.owner.to_string();
+        let quota = |more: &[&str]| {
+            let order = [&["groups", "quota", "--owner", &owner], more].concat();
+            Act::Operate { order: order.into_iter().map(str::to_owned).collect() }
+        };
+        self.day.at(start + part, quota(&["0"]));
+        self.day.at(start + 2 * part, quota(&[]));
+        for later in [HOUR, 2 * HOUR] {
+            let comer = self.day.somebody();
+            self.join(start + part + later, comer, self.group.id);
+            self.write(start + part + later + HOUR / 2, comer);
         }
     }
 

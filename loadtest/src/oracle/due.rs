@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    record::{Record, Stood, holds},
+    record::{Asked, Record, Stood, holds},
     terms::{Terms, Word},
 };
 use crate::world::{ChatId, Member, UserId};
@@ -71,6 +71,7 @@ pub(super) fn segments(record: &Record<'_>, group: ChatId, user: UserId) -> Vec<
         moments.extend([rule.at_ms, rule.certain_ms]);
         for channel in &rule.terms.required {
             moments.extend(record.standing(*channel, user).iter().map(|stood| stood.at_ms));
+            moments.extend(record.asked(*channel, user).map(|(at_ms, _)| at_ms));
             let left = left(record, *channel, user);
             moments.extend(left.flat_map(|at_ms| [at_ms + record.crossing_ms, at_ms + rule.terms.grace_ms()]));
             moments.extend(record.standing(*channel, record.bot()).iter().map(|stood| stood.at_ms));
@@ -194,7 +195,11 @@ fn due_under(record: &Record<'_>, group: ChatId, user: UserId, at_ms: i64, (term
         return Due::Suspended;
     }
     let grace_ms = terms.grace_ms();
-    let missing = || required.iter().filter(|channel| !is_as_if_in(record, **channel, user, at_ms, grace_ms));
+    let asked = |channel: ChatId| {
+        if terms.pending_counts() { record.asked_at(channel, user, at_ms) } else { Asked::Not }
+    };
+    let lacks = |channel: ChatId| !is_as_if_in(record, channel, user, at_ms, grace_ms) && asked(channel) != Asked::Asks;
+    let missing = || required.iter().copied().filter(|channel| lacks(*channel));
     // The bot may look up that they are out before it is told that they have just left.
     let just_left = |channel: &ChatId| {
         let times = (at_ms - record.crossing_ms + 1)..=at_ms;
@@ -207,6 +212,7 @@ fn due_under(record: &Record<'_>, group: ChatId, user: UserId, at_ms: i64, (term
         () if missing().next().is_none() && required.iter().any(just_left) => Due::Either,
         () if missing().next().is_none() => Due::Free,
         () if decided.allowed || terms.allows(user.0) || (decided.added && terms.trusts_added()) => Due::Allowed,
+        () if missing().all(|channel| asked(channel) == Asked::Declined) => Due::Either,
         () if decided.lifted_own || required.iter().any(blind) => Due::Either,
         () => Due::Restricted,
     }

@@ -19,6 +19,7 @@ mod requests;
 mod terms;
 mod told;
 mod verdict;
+mod words;
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
@@ -80,6 +81,8 @@ pub fn judge(world: &World, end_ms: i64, delivery: Delivery, tolerance: Toleranc
     judge.judge_rarer_messages();
     judge.judge_logs();
     judge.judge_raids();
+    judge.judge_quotas();
+    judge.judge_languages();
     judge.judge_prompts();
     judge.judge_presses();
     judge.judge_commands();

@@ -4,6 +4,7 @@ use super::{
     Judge,
     record::{Said, holds},
     verdict::Kind,
+    words,
 };
 use crate::world::{ChatId, Member, UserId};
 
@@ -66,7 +67,7 @@ impl Judge<'_, '_> {
     }
 
     fn notices(&self, group: ChatId) -> impl Iterator<Item = &Said> {
-        let is_notice = |said: &&Said| said.author == self.record.bot() && said.text.starts_with("So many people join");
+        let is_notice = |said: &&Said| said.author == self.record.bot() && words::tells_of_raid(&said.text);
         self.record.said.iter().filter(move |said| said.chat == group).filter(is_notice)
     }
 }

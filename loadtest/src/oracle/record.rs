@@ -41,6 +41,18 @@ impl Said {
     }
 }
 
+/// Whether somebody asks to be let into a chat.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// No more, or never.
+    #[default]
+    Not,
+    /// Nobody has answered.
+    Asks,
+    /// They did; Telegram tells no bot of it.
+    Declined,
+}
+
 /// What the bot could learn about somebody in a chat.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Known {
@@ -99,6 +111,8 @@ pub(super) struct Record<'w> {
     /// Who was brought in by an administrator, where and when.
     added: BTreeSet<(ChatId, UserId, i64)>,
     known: BTreeMap<(ChatId, UserId), Known>,
+    /// When somebody asked to be let into a chat, and when that was declined or they asked no more.
+    asked: BTreeMap<(ChatId, UserId), Vec<(i64, Asked)>>,
     /// By second: how late the latest update was that was under way, or had been within the time to settle.
     late: BTreeMap<i64, i64>,
 }
@@ -119,6 +133,7 @@ impl<'w> Record<'w> {
             index: BTreeMap::new(),
             added: BTreeSet::new(),
             known: BTreeMap::new(),
+            asked: BTreeMap::new(),
             late: BTreeMap::new(),
         };
         for entry in world.history() {
@@ -129,6 +144,10 @@ impl<'w> Record<'w> {
                 }
                 Happened::Changed { chat, user, by, new, told, .. } => {
                     record.stood(*chat, *user, Stood { at_ms, member: *new, by: Some(*by) });
+                    if let Some(asked) = record.asked.get_mut(&(*chat, *user)) {
+                        let settled = new.is_in() || matches!(new, Member::Kicked { .. });
+                        asked.extend(settled.then_some((at_ms, Asked::Not)));
+                    }
                     if *told {
                         record.known.entry((*chat, *user)).or_default().since_ms.get_or_insert(at_ms);
                     }
@@ -177,6 +196,12 @@ impl<'w> Record<'w> {
                         deleted: None,
                     });
                 }
+                Happened::Acted { act: Act::AskToJoin { user, chat }, refused: None } => {
+                    record.asked.entry((*chat, *user)).or_default().push((at_ms, Asked::Asks));
+                }
+                Happened::Acted { act: Act::AnswerRequest { chat, user, granted: false, .. }, refused: None } => {
+                    record.asked.entry((*chat, *user)).or_default().push((at_ms, Asked::Declined));
+                }
                 Happened::Acted { act: Act::Add { by, chat, users }, refused: None } => {
                     let admin = record.member_at(*chat, *by, at_ms).is_admin();
                     record.added.extend(users.iter().filter(|_| admin).map(|user| (*chat, *user, at_ms)));
@@ -213,6 +238,17 @@ impl<'w> Record<'w> {
             .map(|(rule, _)| rule)
             .filter(|rule| rule.certain_ms <= at_ms)
             .map(|rule| &rule.terms)
+    }
+
+    /// Whether somebody asks to be let into a chat at a time.
+    pub(super) fn asked_at(&self, chat: ChatId, user: UserId, at_ms: i64) -> Asked {
+        let until = self.asked(chat, user).take_while(|(asked_ms, _)| *asked_ms <= at_ms);
+        until.last().map_or(Asked::Not, |(_, asked)| asked)
+    }
+
+    /// Every change of it.
+    pub(super) fn asked(&self, chat: ChatId, user: UserId) -> impl Iterator<Item = (i64, Asked)> {
+        self.asked.get(&(chat, user)).into_iter().flatten().copied()
     }
 
     fn stood(&mut self, chat: ChatId, user: UserId, stood: Stood) {

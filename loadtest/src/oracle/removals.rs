@@ -8,6 +8,7 @@ use super::{
     record::Stood,
     terms::{Removal, Terms},
     verdict::Kind,
+    words,
 };
 use crate::world::{ChatId, ChatKind, Happened, Member, UserId};
 
@@ -157,9 +158,9 @@ impl Judge<'_, '_> {
     fn was_warned(&self, group: ChatId, from_ms: i64, to_ms: i64) -> bool {
         let warns = |what: &Happened| match what {
             Happened::Sent { chat, text, author, .. } => {
-                *chat == group && *author == self.record.bot() && text.contains("removed soon")
+                *chat == group && *author == self.record.bot() && words::warns(text)
             }
-            Happened::Edited { chat, text, .. } => *chat == group && text.contains("removed soon"),
+            Happened::Edited { chat, text, .. } => *chat == group && words::warns(text),
             _ => false,
         };
         let history = self.record.world.history();

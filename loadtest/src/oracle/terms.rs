@@ -1,12 +1,18 @@
 //! What a group's administrators have asked of the bot, by commands and by buttons, and from when on it holds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use super::{
+    Judge,
     commands::{self, Replies},
     record::{Press, Record, Rule, Said, Stood},
+    verdict::Kind,
+    words,
 };
-use crate::world::{ChatId, ChatKind, UserId};
+use crate::world::{Act, ChatId, ChatKind, Happened, Member, UserId};
 
 /// How long somebody waits before they are removed, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +32,8 @@ pub(super) struct Terms {
     allowed: BTreeSet<i64>,
     /// Settings that differ from the usual, by name.
     settings: BTreeMap<String, String>,
+    /// The channels that would be required if the group were within its owner's quota.
+    withheld: Option<BTreeSet<ChatId>>,
 }
 
 impl Terms {
@@ -90,6 +98,21 @@ impl Terms {
         self.switch("join_requests", true)
     }
 
+    /// Whether who asks to be let into a channel counts as being in it (E27).
+    pub(super) fn pending_counts(&self) -> bool {
+        self.switch("pending_counts", false)
+    }
+
+    /// The code of the language in which the group is spoken to.
+    pub(super) fn language(&self) -> &str {
+        self.word("language", "en")
+    }
+
+    /// Whether the group is over its owner's quota.
+    pub(super) const fn is_over_quota(&self) -> bool {
+        self.withheld.is_some()
+    }
+
     pub(super) fn trusts_added(&self) -> bool {
         self.switch("trust_added", true)
     }
@@ -129,6 +152,8 @@ const JUST_BEFORE_MS: i64 = 30_000;
 enum Order<'a> {
     Command(&'a Said, &'a str, Vec<&'a str>),
     Press(&'a Press),
+    /// The operator lets an owner have no group protected (E105), or as many as they like again.
+    Quota(ChatId, bool),
 }
 
 /// Switches of the panel by the beginning of their label.
@@ -164,6 +189,7 @@ pub(super) fn follow(record: &Record<'_>, replies: &Replies, settle_ms: i64) -> 
         }
     }
     orders.extend(record.presses.iter().map(|press| (press.at_ms, press.at_ms + settle_ms, Order::Press(press))));
+    orders.extend(quotas(record).map(|(at_ms, group, none)| (at_ms, at_ms + settle_ms, Order::Quota(group, none))));
     orders.sort_by_key(|(at_ms, ..)| *at_ms);
 
     let mut rules: BTreeMap<ChatId, Vec<Rule>> = BTreeMap::new();
@@ -173,6 +199,14 @@ pub(super) fn follow(record: &Record<'_>, replies: &Replies, settle_ms: i64) -> 
             rules.get(&group).and_then(|rules| rules.last()).map(|rule| rule.terms.clone()).unwrap_or_default()
         };
         let (group, terms) = match order {
+            Order::Quota(group, none) => {
+                let mut terms = now(group);
+                match none {
+                    true => terms.withheld = Some(std::mem::take(&mut terms.required)),
+                    false => terms.required.extend(terms.withheld.take().unwrap_or_default()),
+                }
+                (group, Some(terms))
+            }
             Order::Command(said, word, arguments) => (said.chat, obey(record, said, word, &arguments, now(said.chat))),
             Order::Press(press) => {
                 let told_there = |(_, rules): &(&ChatId, &Vec<Rule>)| {
@@ -210,6 +244,7 @@ fn obey(record: &Record<'_>, said: &Said, word: &str, arguments: &[&str], mut te
     }
     let named = || arguments.iter().filter_map(|argument| channel(record, argument));
     match (word, arguments) {
+        ("protect", _) if terms.is_over_quota() => return None,
         ("protect", _) if rights.can_restrict_members => {
             terms.required.extend(named().filter(|channel| may_require(record, said, *channel)));
         }
@@ -219,10 +254,73 @@ fn obey(record: &Record<'_>, said: &Said, word: &str, arguments: &[&str], mut te
         }
         ("allow", [id, ..]) => drop(terms.allowed.insert(channel(record, id)?.0)),
         ("disallow", [id, ..]) => drop(terms.allowed.remove(&channel(record, id)?.0)),
+        ("import", [_, ..]) => terms.settings = imported(&arguments.join(" "))?,
         ("settings", [name, value, ..]) => drop(terms.settings.insert((*name).to_owned(), (*value).to_owned())),
         _ => return None,
     }
     Some(terms)
+}
+
+/// The settings that an export holds, all of them.
+fn imported(text: &str) -> Option<BTreeMap<String, String>> {
+    let exported: serde_json::Value = serde_json::from_str(text).ok()?;
+    let word = |value: &serde_json::Value| match value {
+        serde_json::Value::Null => None,
+        serde_json::Value::Bool(is) => Some(if *is { "on" } else { "off" }.to_owned()),
+        serde_json::Value::String(word) => Some(word.clone()),
+        other => Some(other.to_string()),
+    };
+    let settings = exported["settings"].as_object()?;
+    Some(settings.iter().filter_map(|(name, value)| Some((name.clone(), word(value)?))).collect())
+}
+
+/// When the operator laid down, or lifted, that the owner of a group may have none protected.
+fn quotas(record: &Record<'_>) -> impl Iterator<Item = (i64, ChatId, bool)> {
+    record.world.history().iter().flat_map(move |entry| {
+        let order = match &entry.what {
+            Happened::Acted { act: Act::Operate { order }, refused: None } => order.as_slice(),
+            _ => &[],
+        };
+        let words: Vec<&str> = order.iter().map(String::as_str).collect();
+        let (owner, none) = match words[..] {
+            ["groups", "quota", "--owner", owner, "0"] => (owner.parse().ok().map(UserId), true),
+            ["groups", "quota", "--owner", owner] => (owner.parse().ok().map(UserId), false),
+            _ => (None, false),
+        };
+        let owns = move |chat: ChatId| {
+            owner.is_some_and(|owner| matches!(record.member_at(chat, owner, entry.at_ms), Member::Creator { .. }))
+        };
+        let groups = record.world.chats().filter(|chat| chat.spec.kind == ChatKind::Supergroup);
+        groups.map(|chat| chat.spec.id).filter(move |chat| owns(*chat)).map(move |chat| (entry.at_ms, chat, none))
+    })
+}
+
+impl Judge<'_, '_> {
+    /// Administrators are told once when their group is over its owner's quota.
+    pub(super) fn judge_quotas(&mut self) {
+        let record = self.record;
+        let mut is_any = false;
+        let (mut told, mut due) = (0, 0);
+        for (group, rules) in &record.rules {
+            let mut begun =
+                rules.windows(2).filter(|two| !two[0].terms.is_over_quota() && two[1].terms.is_over_quota());
+            let begun: Vec<i64> = begun.by_ref().map(|two| two[1].at_ms).collect();
+            let about_quota =
+                |said: &&Said| said.chat == *group && said.author == record.bot() && words::tells_of_quota(&said.text);
+            let notices = record.said.iter().filter(about_quota).filter(|said| said.reply_to.is_none()).count();
+            is_any |= !begun.is_empty();
+            (told, due) = (told + notices, due + begun.len());
+            let text = || format!("{notices} times of {} in {group}", begun.len());
+            match notices.cmp(&begun.len()) {
+                Ordering::Less => self.verdict.find(Kind::QuotaNotTold, text()),
+                Ordering::Greater => self.verdict.find(Kind::QuotaToldWrongly, text()),
+                Ordering::Equal => {}
+            }
+        }
+        if is_any {
+            self.count("quotas", told, due, due);
+        }
+    }
 }
 
 /// The terms after a press on a switch of the panel.

@@ -1,6 +1,6 @@
 //! Log channels are told of everything that is done in their group, once each.
 
-use super::{Judge, verdict::Kind};
+use super::{Judge, verdict::Kind, words};
 use crate::world::{ChatId, Member};
 
 /// What is told of, when it is done to somebody.
@@ -37,7 +37,7 @@ impl Judge<'_, '_> {
         let messages = self.record.said.iter().filter(|said| said.chat == log && said.at_ms >= since_ms);
         let messages =
             messages.filter(|said| said.author == self.record.bot() && said.text.lines().next() == Some(&title));
-        messages.flat_map(|said| said.text.lines().skip(1)).filter(|line| !line.contains("(dry run)")).count()
+        messages.flat_map(|said| said.text.lines().skip(1)).filter(|line| !words::is_dry(line)).count()
     }
 
     fn acts(&self, group: ChatId, since_ms: i64) -> usize {

@@ -88,6 +88,12 @@ pub enum Kind {
     RaidNotTold,
     /// They were told of one that was none, or again.
     RaidToldWrongly,
+    /// The administrators of a group over its owner's quota were not told so.
+    QuotaNotTold,
+    /// They were told so without a reason, or again.
+    QuotaToldWrongly,
+    /// A prompt was in another language than the group's.
+    WrongLanguage,
     /// Two prompts stood at once in one place.
     PromptTwice,
     /// A command was answered more than once.
@@ -108,7 +114,8 @@ impl Kind {
             | Self::NoteLeft
             | Self::SenderNotBanned
             | Self::LogIncomplete
-            | Self::RaidNotTold => Severity::Lost,
+            | Self::RaidNotTold
+            | Self::QuotaNotTold => Severity::Lost,
             Self::PromptTwice | Self::ReplyTwice => Severity::Twice,
             _ => Severity::Wrong,
         }

@@ -78,6 +78,10 @@ async fn answer(request: Request<Incoming>, port: u16, bots: Bots) -> Result<Res
             shared.calls.answered(seen, 429);
             Ok(refusal(429, &format!("Too Many Requests: retry after {retry_after}"), Some(retry_after)))
         }
+        Some(FaultKind::Refused(why)) => {
+            shared.calls.answered(seen, 400);
+            Ok(refusal(400, &format!("Bad Request: {why}"), None))
+        }
         Some(FaultKind::AnswerLost) => {
             shared.call(method, &params);
             Err(Lost)

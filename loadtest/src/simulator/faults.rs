@@ -18,6 +18,8 @@ pub enum FaultKind {
         /// Seconds.
         retry_after: u64,
     },
+    /// `400 Bad Request:` and this; nothing is carried out.
+    Refused(&'static str),
     /// The call is carried out, and the connection breaks before the answer.
     AnswerLost,
 }

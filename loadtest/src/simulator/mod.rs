@@ -245,7 +245,7 @@ impl Shared {
 
     fn meet_fault(&self, method: &str, params: &Value) -> Option<FaultKind> {
         let fault = locked(&self.faults).meet(method, chat_of(params))?;
-        let refuses = matches!(fault, FaultKind::Page(_) | FaultKind::Restart | FaultKind::Flood { .. });
+        let refuses = !matches!(fault, FaultKind::Delay(_) | FaultKind::AnswerLost);
         if refuses && method.eq_ignore_ascii_case("getChatMember") {
             locked(&self.world).lookup_failed(self.clock.now_ms(), params);
         }

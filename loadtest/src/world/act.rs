@@ -269,6 +269,20 @@ pub enum Act {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         username: Option<String>,
     },
+    /// Gives one group the settings of another: writes what the bot's newest `/export` says there as an `/import` here.
+    BringSettings {
+        /// Who.
+        user: UserId,
+        /// From which group.
+        from: ChatId,
+        /// Into which.
+        to: ChatId,
+    },
+    /// The operator gives an order, beside Telegram: the words after `operate`.
+    Operate {
+        /// Such as `groups quota 3`.
+        order: Vec<String>,
+    },
     /// Shuts the bot out of the private chat.
     Block {
         /// Who.
@@ -304,7 +318,9 @@ impl Act {
             | Self::PressLabelled { user, .. }
             | Self::CallOneself { user, .. }
             | Self::Reply { user, .. }
+            | Self::BringSettings { user, .. }
             | Self::Block { user } => *user,
+            Self::Operate { .. } => UserId::TELEGRAM,
             Self::AdminMute { admin, .. }
             | Self::AnswerRequest { admin, .. }
             | Self::AdminRestrict { admin, .. }
@@ -333,6 +349,14 @@ impl World {
         let done = self.perform(now_ms, &act);
         self.note(now_ms, Happened::Acted { act, refused: done.err() });
         done
+    }
+
+    /// The newest settings that the bot has written in a chat, as JSON.
+    fn exported(&self, chat: ChatId) -> Option<String> {
+        let mut messages = self.chat(chat)?.messages();
+        let message = messages.rfind(|said| said.from == self.bot.id && said.text.contains("\"nezuko_settings\""))?;
+        let (begin, end) = (message.text.find('{')?, message.text.rfind('}')?);
+        Some(message.text[begin..=end].to_owned())
     }
 
     fn perform(&mut self, now_ms: i64, act: &Act) -> Result<(), Refused> {
@@ -366,6 +390,12 @@ impl World {
             Act::PressButton { user, chat, message, button } => {
                 self.press(now_ms, *user, *chat, Some(*message), Some(button))
             }
+            Act::BringSettings { user, from, to } => {
+                let exported = self.exported(*from).ok_or(NotYet("nothing is exported"))?;
+                let content = Content::Text(format!("/import {exported}"));
+                self.write(now_ms, *user, *to, &content, None, None)
+            }
+            Act::Operate { .. } => Ok(()),
             Act::PressLabelled { user, chat, label } => {
                 let message = self.newest_labelled(*chat, label)?;
                 self.press(now_ms, *user, *chat, Some(message), Some(&Pressed::Labelled(label.clone())))

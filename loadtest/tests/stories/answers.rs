@@ -66,8 +66,7 @@ fn commands(town: &Town, scope: &str) -> Vec<String> {
     })
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_command_of_administrators_is_denied_to_others_and_in_private() {
+pub(crate) async fn every_command_of_administrators_is_denied_to_others_and_in_private() {
     let town = Town::new().await;
     eventually("menus are set", async || !commands(&town, "all_chat_administrators").is_empty()).await;
     let everybodys = commands(&town, "default");
@@ -88,8 +87,7 @@ async fn every_command_of_administrators_is_denied_to_others_and_in_private() {
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn commands_that_are_written_wrongly_are_answered_by_how_they_are_written() {
+pub(crate) async fn commands_that_are_written_wrongly_are_answered_by_how_they_are_written() {
     let town = Town::new().await;
     let questions = [
         "/protect",
@@ -122,8 +120,7 @@ async fn commands_that_are_written_wrongly_are_answered_by_how_they_are_written(
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn commands_that_cannot_be_carried_out_say_why() {
+pub(crate) async fn commands_that_cannot_be_carried_out_say_why() {
     let town = Town::new().await;
     let strange = found(&town, ChatKind::Channel, "strange", &[]);
     town.act(Act::Demote { admin: OWNER, chat: strange, user: town.bot });

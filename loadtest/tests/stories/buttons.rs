@@ -8,8 +8,7 @@ use crate::{
     town::{ANN, BOB, GROUP, NEWS, OWNER, Town},
 };
 
-#[tokio::test(flavor = "multi_thread")]
-async fn e69_a_press_that_telegram_has_forgotten_is_answered_once_in_vain_and_counts_all_the_same() {
+pub(crate) async fn e69_a_press_that_telegram_has_forgotten_is_answered_once_in_vain_and_counts_all_the_same() {
     let town = Town::protected("@news").await;
     town.act(Act::Join { user: ANN, chat: GROUP });
     eventually("she is asked to join", async || town.prompts() == 1).await;
@@ -36,8 +35,7 @@ async fn e69_a_press_that_telegram_has_forgotten_is_answered_once_in_vain_and_co
 }
 
 /// What the earlier Nezuko did: any mute was lifted by a press.
-#[tokio::test(flavor = "multi_thread")]
-async fn e44_a_press_lifts_no_mute_that_an_administrator_has_imposed() {
+pub(crate) async fn e44_a_press_lifts_no_mute_that_an_administrator_has_imposed() {
     let town = Town::protected("@news").await;
     for chat in [NEWS, GROUP] {
         town.act(Act::Join { user: BOB, chat });

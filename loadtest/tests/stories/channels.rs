@@ -15,8 +15,7 @@ async fn is_free(town: &Town, user: loadtest::world::UserId) {
     eventually(&format!("{user} is free"), async || town.member(GROUP, user) == Member::Member).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn e29_e36_who_is_restricted_in_a_required_group_is_in_it_until_they_leave() {
+pub(crate) async fn e29_e36_who_is_restricted_in_a_required_group_is_in_it_until_they_leave() {
     let town = Town::founded(|spec| {
         if spec.id == TALKS {
             spec.kind = ChatKind::Supergroup;
@@ -43,8 +42,7 @@ async fn e29_e36_who_is_restricted_in_a_required_group_is_in_it_until_they_leave
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn e30_who_is_banned_from_a_channel_is_told_that_they_cannot_join_it() {
+pub(crate) async fn e30_who_is_banned_from_a_channel_is_told_that_they_cannot_join_it() {
     let town = Town::protected("@news @talks").await;
     town.act(Act::AdminBan { admin: OWNER, chat: NEWS, user: ANN });
     town.act(Act::Join { user: ANN, chat: GROUP });
@@ -61,8 +59,7 @@ async fn e30_who_is_banned_from_a_channel_is_told_that_they_cannot_join_it() {
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn e27_a_pending_request_counts_where_the_group_says_so() {
+pub(crate) async fn e27_a_pending_request_counts_where_the_group_says_so() {
     let town = Town::protected("@news").await;
     for chat in [NEWS, GROUP] {
         town.act(if chat == NEWS { Act::AskToJoin { user: ANN, chat } } else { Act::Join { user: ANN, chat } });
@@ -81,8 +78,7 @@ async fn e27_a_pending_request_counts_where_the_group_says_so() {
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn e35_a_channel_that_cannot_be_seen_into_suspends_its_rule_until_it_can() {
+pub(crate) async fn e35_a_channel_that_cannot_be_seen_into_suspends_its_rule_until_it_can() {
     let town = Town::protected("@news").await;
     town.act(Act::Join { user: ANN, chat: GROUP });
     is_muted(&town, ANN).await;

@@ -1,6 +1,6 @@
 //! Ways into a group, and what was imposed on somebody before (E12–E22, E44–E46, E50, E52, E87).
 
-use loadtest::world::{Act, Member, Permissions, Rights, UserId};
+use loadtest::world::{Act, Content, Member, Permissions, Rights, UserId};
 use serde_json::json;
 
 use crate::{
@@ -8,8 +8,7 @@ use crate::{
     town::{ANN, BOB, GROUP, NEWS, OWNER, Town, one_of_many},
 };
 
-#[tokio::test(flavor = "multi_thread")]
-async fn e13_e15_e16_whom_administrators_add_is_trusted_and_whom_others_add_is_not() {
+pub(crate) async fn e13_e15_e16_whom_administrators_add_is_trusted_and_whom_others_add_is_not() {
     let town = Town::founded(|spec| spec.announces_joins = spec.id == GROUP).await;
     town.say(OWNER, GROUP, "/protect @news");
     town.says(GROUP, "Protected: ").await;
@@ -31,8 +30,7 @@ async fn e13_e15_e16_whom_administrators_add_is_trusted_and_whom_others_add_is_n
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn e45_what_an_administrator_had_taken_is_covered_by_our_mute_and_stands_after_it() {
+pub(crate) async fn e45_what_an_administrator_had_taken_is_covered_by_our_mute_and_stands_after_it() {
     let town = Town::protected("@news").await;
     town.act(Act::Join { user: ANN, chat: NEWS });
     town.act(Act::Join { user: ANN, chat: GROUP });
@@ -50,8 +48,7 @@ async fn e45_what_an_administrator_had_taken_is_covered_by_our_mute_and_stands_a
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn e45_what_an_administrator_had_taken_for_a_time_that_is_over_is_lifted() {
+pub(crate) async fn e45_what_an_administrator_had_taken_for_a_time_that_is_over_is_lifted() {
     let town = Town::protected("@news").await;
     town.act(Act::Join { user: ANN, chat: GROUP });
     town.is_muted(ANN).await;
@@ -64,8 +61,7 @@ async fn e45_what_an_administrator_had_taken_for_a_time_that_is_over_is_lifted()
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn e46_e50_who_is_freed_may_do_no_more_than_everybody() {
+pub(crate) async fn e46_e50_who_is_freed_may_do_no_more_than_everybody() {
     let town = Town::protected("@news").await;
     let permissions = Permissions::NONE;
     town.act(Act::SetPermissions { admin: OWNER, chat: GROUP, permissions });
@@ -73,13 +69,48 @@ async fn e46_e50_who_is_freed_may_do_no_more_than_everybody() {
     town.is_muted(ANN).await;
     town.act(Act::Join { user: ANN, chat: NEWS });
     eventually("Ann is an exception no more", async || town.member(GROUP, ANN) == Member::Member).await;
-    let content = loadtest::world::Content::Text("at night".to_owned());
+    let content = Content::Text("at night".to_owned());
     assert!(town.telegram.act(Act::Write { user: ANN, chat: GROUP, content, thread: None }).is_err());
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn e12_e52_a_mute_outlasts_leaving_and_is_lifted_also_outside() {
+pub(crate) async fn e50_at_night_nobody_counts_as_muted_for_it_and_in_the_morning_all_may_what_they_might() {
+    let town = Town::protected("@news").await;
+    for chat in [NEWS, GROUP] {
+        town.act(Act::Join { user: BOB, chat });
+    }
+    town.has_heard().await;
+    let before = town.deeds(GROUP);
+    let writes = |user: UserId| {
+        let content = Content::Text("hello".to_owned());
+        town.telegram.act(Act::Write { user, chat: GROUP, content, thread: None }).is_ok()
+    };
+    town.act(Act::SetPermissions { admin: OWNER, chat: GROUP, permissions: Permissions::NONE });
+    assert!(!writes(BOB), "it is night");
+    // He is looked up, and cannot write: that is no mute, ours or anybody's, and he waits for nothing.
+    town.say(BOB, BOB.private_chat(), "/verify");
+    eventually("he is answered", async || town.said(BOB.private_chat(), "") == 1).await;
+    town.has_heard().await;
+    assert_eq!((town.deeds(GROUP), town.logged(BOB, "muted").await), (before, 0));
+    // What is imposed at night is ours, and lifted at night it leaves him what everybody has.
+    town.act(Act::Leave { user: BOB, chat: NEWS });
+    town.is_muted(BOB).await;
+    town.act(Act::Join { user: BOB, chat: NEWS });
+    eventually("Bob is no exception", async || town.member(GROUP, BOB) == Member::Member).await;
+    assert!(!writes(BOB), "it is night still");
+    town.act(Act::Join { user: ANN, chat: GROUP });
+    town.is_muted(ANN).await;
+
+    town.act(Act::SetPermissions { admin: OWNER, chat: GROUP, permissions: Permissions::ALL });
+    town.has_heard().await;
+    assert!(writes(BOB) && !writes(ANN), "the morning frees nobody who has to join");
+    town.act(Act::Join { user: ANN, chat: NEWS });
+    eventually("Ann is free", async || town.member(GROUP, ANN) == Member::Member).await;
+    assert!(writes(ANN));
+    town.end().await;
+}
+
+pub(crate) async fn e12_e52_a_mute_outlasts_leaving_and_is_lifted_also_outside() {
     let town = Town::protected("@news").await;
     town.act(Act::Join { user: ANN, chat: GROUP });
     town.is_muted(ANN).await;
@@ -102,8 +133,7 @@ async fn e12_e52_a_mute_outlasts_leaving_and_is_lifted_also_outside() {
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn e19_e87_who_becomes_an_administrator_waits_no_more_and_is_bound_again_when_it_is_over() {
+pub(crate) async fn e19_e87_who_becomes_an_administrator_waits_no_more_and_is_bound_again_when_it_is_over() {
     let town = Town::protected("@news").await;
     town.act(Act::Join { user: BOB, chat: NEWS });
     for user in [ANN, BOB] {
@@ -131,8 +161,7 @@ async fn e19_e87_who_becomes_an_administrator_waits_no_more_and_is_bound_again_w
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn e21_e22_joins_and_messages_in_any_order_and_joins_that_flicker_end_the_same() {
+pub(crate) async fn e21_e22_joins_and_messages_in_any_order_and_joins_that_flicker_end_the_same() {
     const EARLY: UserId = one_of_many(0);
     let town = Town::founded(|spec| {
         if spec.id == GROUP {

@@ -1,9 +1,9 @@
-//! What everybody lives through in a protected group, from the first day to the last, in either profile.
+//! What everybody lives through in a protected group, from the first day to the last.
 
 use loadtest::world::{Act, Member};
 
 use crate::{
-    support::{eventually, fresh_bot, servers::with_servers},
+    support::eventually,
     town::{ANN, BOB, GROUP, NEWS, OWNER, Town},
 };
 
@@ -70,20 +70,8 @@ async fn is_lived_through(town: &Town) {
     assert_eq!((town.standing(GROUP, ANN), town.standing(GROUP, BOB)), (1, 1), "what was written stands");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn whoever_comes_is_muted_asked_freed_and_muted_again_by_one_program() {
+pub(crate) async fn whoever_comes_is_muted_asked_freed_and_muted_again() {
     let town = Town::new().await;
     is_lived_through(&town).await;
     town.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn whoever_comes_is_muted_asked_freed_and_muted_again_by_a_fleet() {
-    let bot = fresh_bot();
-    with_servers(bot, async |servers| {
-        let town = Town::with_a_fleet(bot, servers).await;
-        is_lived_through(&town).await;
-        town.end().await;
-    })
-    .await;
 }

@@ -15,8 +15,7 @@ async fn is_in(town: &Town) {
     eventually("Ann is in", async || town.member(GROUP, ANN) == Member::Member).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn who_asks_is_told_what_to_join_and_let_in_when_they_have() {
+pub(crate) async fn who_asks_is_told_what_to_join_and_let_in_when_they_have() {
     let town = Town::protected("@news @talks").await;
     town.act(Act::Join { user: ANN, chat: TALKS });
     town.act(Act::AskToJoin { user: ANN, chat: GROUP });
@@ -34,8 +33,7 @@ async fn who_asks_is_told_what_to_join_and_let_in_when_they_have() {
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn who_asks_may_press_or_ask_again_in_private_and_is_told_what_is_missing() {
+pub(crate) async fn who_asks_may_press_or_ask_again_in_private_and_is_told_what_is_missing() {
     let town = Town::protected("@news @talks").await;
     let alone = ANN.private_chat();
     town.act(Act::AskToJoin { user: ANN, chat: GROUP });
@@ -61,8 +59,7 @@ async fn who_asks_may_press_or_ask_again_in_private_and_is_told_what_is_missing(
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn e80_a_group_is_called_what_it_is_called_now() {
+pub(crate) async fn e80_a_group_is_called_what_it_is_called_now() {
     let town = Town::protected("@news").await;
     town.act(Act::Rename { admin: OWNER, chat: GROUP, title: "Tea & <talk>".to_owned(), username: None });
     town.has_heard().await;
@@ -71,8 +68,7 @@ async fn e80_a_group_is_called_what_it_is_called_now() {
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn who_is_in_the_channels_is_let_in_at_once_though_telegram_fails_at_first() {
+pub(crate) async fn who_is_in_the_channels_is_let_in_at_once_though_telegram_fails_at_first() {
     let town = Town::protected("@news").await;
     town.act(Act::Join { user: ANN, chat: NEWS });
     let method = Some("approveChatJoinRequest");
@@ -84,8 +80,7 @@ async fn who_is_in_the_channels_is_let_in_at_once_though_telegram_fails_at_first
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn without_the_right_or_the_rule_requests_are_left_to_the_administrators() {
+pub(crate) async fn without_the_right_or_the_rule_requests_are_left_to_the_administrators() {
     let town = Town::protected("@news").await;
     town.act(Act::Join { user: ANN, chat: NEWS });
     town.say(OWNER, GROUP, "/unprotect");
@@ -108,8 +103,7 @@ async fn without_the_right_or_the_rule_requests_are_left_to_the_administrators()
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_administrator_may_be_quicker_and_who_shuts_the_bot_out_is_left_to_them() {
+pub(crate) async fn an_administrator_may_be_quicker_and_who_shuts_the_bot_out_is_left_to_them() {
     let town = Town::protected("@news").await;
     town.say(BOB, BOB.private_chat(), "/start");
     town.says(BOB.private_chat(), "channels").await;

@@ -6,6 +6,7 @@ mod buttons;
 mod channels;
 mod coming_in;
 mod edge_cases;
+mod fleet;
 mod full_flow;
 mod join_requests;
 mod messages;
@@ -15,6 +16,7 @@ mod operators;
 mod rights;
 #[path = "../support/mod.rs"]
 mod support;
+mod told;
 mod town;
 mod varied;
 mod waiting;

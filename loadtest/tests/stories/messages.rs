@@ -40,8 +40,8 @@ async fn protect(town: &Town) {
     town.says(GROUP, "Protected: ").await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn e56_e57_e59_e8_an_album_and_whatever_else_is_posted_costs_a_deletion_each_and_one_mute_and_one_prompt() {
+pub(crate) async fn e56_e57_e59_e8_an_album_and_whatever_else_is_posted_costs_a_deletion_each_and_one_mute_and_one_prompt()
+ {
     let town = Town::founded(with_both).await;
     protect(&town).await;
     for content in [
@@ -62,8 +62,7 @@ async fn e56_e57_e59_e8_an_album_and_whatever_else_is_posted_costs_a_deletion_ea
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn e58_edits_are_looked_at_where_the_group_wants_it_and_never_those_of_bots() {
+pub(crate) async fn e58_edits_are_looked_at_where_the_group_wants_it_and_never_those_of_bots() {
     let town = Town::founded(with_both).await;
     town.say(ANN, GROUP, "hello");
     post(&town, BOB, Content::ViaBot("a game".to_owned()));
@@ -82,8 +81,7 @@ async fn e58_edits_are_looked_at_where_the_group_wants_it_and_never_those_of_bot
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn e1_e2_e4_e5_foreign_channels_are_silenced_and_the_groups_own_never() {
+pub(crate) async fn e1_e2_e4_e5_foreign_channels_are_silenced_and_the_groups_own_never() {
     const MASKED: UserId = one_of_many(24);
     let town = Town::founded(|spec| {
         match spec.id {
@@ -137,8 +135,7 @@ async fn e1_e2_e4_e5_foreign_channels_are_silenced_and_the_groups_own_never() {
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn e28_who_cannot_be_found_out_is_silenced_where_the_group_says_so_and_never_muted() {
+pub(crate) async fn e28_who_cannot_be_found_out_is_silenced_where_the_group_says_so_and_never_muted() {
     let town = Town::founded(with_both).await;
     protect(&town).await;
     town.act(Act::Demote { admin: OWNER, chat: NEWS, user: town.bot });
@@ -158,8 +155,7 @@ async fn e28_who_cannot_be_found_out_is_silenced_where_the_group_says_so_and_nev
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn e63_prompts_go_where_people_write_and_to_the_groups_topic_else_unless_it_is_gone() {
+pub(crate) async fn e63_prompts_go_where_people_write_and_to_the_groups_topic_else_unless_it_is_gone() {
     let town = Town::founded(|spec| {
         with_both(spec);
         spec.is_forum = spec.id == GROUP;
@@ -193,8 +189,8 @@ fn from_ann(town: &Town, number: i64, extra: &Value) -> Value {
     message
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn e60_e61_e65_e66_notes_and_what_is_none_of_the_groups_life_or_long_ago_cost_nothing_and_a_quotation_does() {
+pub(crate) async fn e60_e61_e65_e66_notes_and_what_is_none_of_the_groups_life_or_long_ago_cost_nothing_and_a_quotation_does()
+ {
     let town = Town::founded(with_both).await;
     protect(&town).await;
     town.has_heard().await;
@@ -230,8 +226,48 @@ async fn e60_e61_e65_e66_notes_and_what_is_none_of_the_groups_life_or_long_ago_c
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn e55_what_is_to_go_goes_in_few_calls() {
+pub(crate) async fn e64_what_is_for_another_bot_is_no_command_and_of_who_may_not_write_every_command_is_a_message() {
+    let town = Town::protected("@news").await;
+    for user in [ANN, BOB] {
+        town.act(Act::Join { user, chat: NEWS });
+        town.act(Act::Join { user, chat: GROUP });
+    }
+    town.has_heard().await;
+    let before = town.deeds(GROUP);
+    for order in ["/unprotect@other_bot", "/status@other_bot", "/nothing_that_we_know"] {
+        town.say(OWNER, GROUP, order);
+        town.say(BOB, GROUP, order);
+    }
+    town.has_heard().await;
+    assert_eq!(town.deeds(GROUP), before, "neither obeyed, answered nor removed");
+    town.say(OWNER, GROUP, "/status@NEZUKO_test_bot");
+    town.says(GROUP, "This group is protected").await;
+    town.say(BOB, GROUP, "/unprotect");
+    town.says(GROUP, "Only administrators of this group").await;
+
+    // It is known that she may not write, and she is not muted yet.
+    let (method, kind) = (Some("restrictChatMember"), FaultKind::Page(502));
+    town.telegram.inject(Fault { method, chat: Some(GROUP), every: 1, times: 5, kind });
+    let (before, seen) = (town.said(GROUP, "Only administrators"), town.deeds(GROUP).len());
+    town.act(Act::Leave { user: ANN, chat: NEWS });
+    eventually("she is to be muted", async || !town.calls("restrictChatMember", GROUP).is_empty()).await;
+    // What is of the second in which she left may be from before it.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for order in ["/unprotect", "/help", "/status@other_bot"] {
+        post(&town, ANN, Content::Text(order.to_owned()));
+    }
+    eventually("they are gone", async || town.standing(GROUP, ANN) == 0).await;
+    town.is_muted(ANN).await;
+    eventually("she is told why", async || town.prompts() == 1).await;
+    town.has_heard().await;
+    let deeds = town.deeds(GROUP).split_off(seen);
+    let sent = deeds.iter().filter(|call| *call == "sendmessage").count();
+    assert_eq!((sent, town.said(GROUP, "Only administrators")), (1, before), "the prompt, and no answer: {deeds:?}");
+    assert!(deeds.iter().filter(|call| call.starts_with("restrict")).eq([&format!("restrictchatmember {ANN}")]));
+    town.end().await;
+}
+
+pub(crate) async fn e55_what_is_to_go_goes_in_few_calls() {
     const MANY: usize = 120;
     let town = Town::founded(with_both).await;
     protect(&town).await;

@@ -11,8 +11,7 @@ use crate::{
     town::{ANN, BOB, GROUP, NEWS, OWNER, TALKS, Town, one_of_many},
 };
 
-#[tokio::test(flavor = "multi_thread")]
-async fn unprotect_ends_enforcement_and_protect_begins_it_again() {
+pub(crate) async fn unprotect_ends_enforcement_and_protect_begins_it_again() {
     let town = Town::protected("@news").await;
     town.act(Act::Join { user: ANN, chat: GROUP });
     town.is_muted(ANN).await;
@@ -37,8 +36,7 @@ async fn unprotect_ends_enforcement_and_protect_begins_it_again() {
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_error_of_telegram_is_no_answer_that_somebody_is_out() {
+pub(crate) async fn an_error_of_telegram_is_no_answer_that_somebody_is_out() {
     let town = Town::protected("@news").await;
     town.act(Act::Join { user: BOB, chat: NEWS });
     town.has_heard().await;
@@ -63,8 +61,7 @@ async fn an_error_of_telegram_is_no_answer_that_somebody_is_out() {
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_note_about_a_join_is_no_join_and_a_join_needs_no_note() {
+pub(crate) async fn a_note_about_a_join_is_no_join_and_a_join_needs_no_note() {
     let town = Town::protected("@news").await;
     town.act(Act::Join { user: ANN, chat: GROUP });
     town.is_muted(ANN).await;
@@ -81,8 +78,7 @@ async fn a_note_about_a_join_is_no_join_and_a_join_needs_no_note() {
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_missing_channel_is_named_and_has_its_button() {
+pub(crate) async fn every_missing_channel_is_named_and_has_its_button() {
     let town = Town::protected("@news @talks").await;
     town.act(Act::Join { user: ANN, chat: GROUP });
     let both = |text: String| text.contains("please join @talks, @news first");
@@ -100,8 +96,7 @@ async fn every_missing_channel_is_named_and_has_its_button() {
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn who_may_write_costs_no_call_for_a_message() {
+pub(crate) async fn who_may_write_costs_no_call_for_a_message() {
     let town = Town::protected("@news").await;
     for chat in [NEWS, GROUP] {
         town.act(Act::Join { user: ANN, chat });

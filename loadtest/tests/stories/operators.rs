@@ -22,8 +22,8 @@ fn own_links(town: &Town, chat: ChatId) -> Vec<(String, String)> {
     town.telegram.world(|world| world.links(chat).iter().map(|link| (link.name.clone(), link.url.clone())).collect())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn e37_the_prompt_leads_into_a_private_channel_by_a_link_of_our_own_and_by_another_when_it_is_revoked() {
+pub(crate) async fn e37_the_prompt_leads_into_a_private_channel_by_a_link_of_our_own_and_by_another_when_it_is_revoked()
+{
     let town = Town::new().await;
     town.act(Act::Rename { admin: OWNER, chat: NEWS, title: "News".to_owned(), username: None });
     town.say(OWNER, GROUP, &format!("/protect {NEWS}"));
@@ -55,8 +55,7 @@ async fn e37_the_prompt_leads_into_a_private_channel_by_a_link_of_our_own_and_by
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn e105_a_blocked_group_is_told_so_and_left_each_time_that_the_bot_is_added() {
+pub(crate) async fn e105_a_blocked_group_is_told_so_and_left_each_time_that_the_bot_is_added() {
     let town = Town::protected("@news").await;
     town.act(Act::Join { user: BOB, chat: GROUP });
     town.is_muted(BOB).await;
@@ -84,8 +83,7 @@ async fn e105_a_blocked_group_is_told_so_and_left_each_time_that_the_bot_is_adde
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn e105_a_group_over_its_owners_quota_is_told_so_once_and_not_protected() {
+pub(crate) async fn e105_a_group_over_its_owners_quota_is_told_so_once_and_not_protected() {
     let town = Town::protected("@news").await;
     town.act(Act::Join { user: ANN, chat: GROUP });
     eventually("Ann is muted", async || town.member(GROUP, ANN).is_muted()).await;

@@ -8,8 +8,7 @@ use crate::{
     town::{ANN, BOB, GROUP, NEWS, OWNER, Town},
 };
 
-#[tokio::test(flavor = "multi_thread")]
-async fn e76_e77_who_adds_the_bot_is_told_how_to_begin_and_what_is_missing() {
+pub(crate) async fn e76_e77_who_adds_the_bot_is_told_how_to_begin_and_what_is_missing() {
     let town = Town::new().await;
     town.says(GROUP, "/protect @channel").await;
     assert_eq!(town.said(GROUP, "Before this can work"), 0, "it was added with all rights");
@@ -22,8 +21,7 @@ async fn e76_e77_who_adds_the_bot_is_told_how_to_begin_and_what_is_missing() {
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn e43_of_a_missing_right_the_administrators_are_told_once_and_the_rule_goes_on_when_it_is_back() {
+pub(crate) async fn e43_of_a_missing_right_the_administrators_are_told_once_and_the_rule_goes_on_when_it_is_back() {
     let town = Town::protected("@news").await;
     let promote = |rights| town.act(Act::Promote { admin: OWNER, chat: GROUP, user: town.bot, rights });
     promote(Rights { can_restrict_members: false, ..Rights::FULL });
@@ -43,8 +41,7 @@ async fn e43_of_a_missing_right_the_administrators_are_told_once_and_the_rule_go
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn e77_without_the_right_to_invite_administrators_hear_that_requests_are_left_to_them() {
+pub(crate) async fn e77_without_the_right_to_invite_administrators_hear_that_requests_are_left_to_them() {
     let town = Town::protected("@news").await;
     let promote = |chat, rights| town.act(Act::Promote { admin: OWNER, chat, user: town.bot, rights });
     let uninviting = Rights { can_invite_users: false, ..Rights::FULL };
@@ -62,8 +59,7 @@ async fn e77_without_the_right_to_invite_administrators_hear_that_requests_are_l
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn e76_thrown_out_the_bot_stops_and_added_again_it_goes_on_with_what_was_set() {
+pub(crate) async fn e76_thrown_out_the_bot_stops_and_added_again_it_goes_on_with_what_was_set() {
     let town = Town::protected("@news").await;
     let about_group = || town.telegram.calls().iter().filter(|call| call.chat == Some(GROUP)).count();
     let before = about_group();
@@ -105,8 +101,7 @@ async fn e14_every_kind_of_update_that_is_needed_is_asked_for_by_name() {
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn e42_who_turns_out_to_be_an_administrator_is_looked_up_and_let_be() {
+pub(crate) async fn e42_who_turns_out_to_be_an_administrator_is_looked_up_and_let_be() {
     const OLD: ChatId = ChatId(-1_001_000_000_042);
     let town = Town::new().await;
     // He came so long ago that Telegram's caches know it.
@@ -126,13 +121,15 @@ async fn e42_who_turns_out_to_be_an_administrator_is_looked_up_and_let_be() {
     let asked = town.lookups(BOB);
     town.act(Act::Leave { user: BOB, chat: NEWS });
     let statuses = || town.calls("restrictChatMember", OLD).iter().map(|call| call.status).collect::<Vec<_>>();
-    eventually("he cannot be muted", async || statuses() == [400]).await;
+    eventually("he cannot be muted", async || statuses().contains(&400)).await;
     eventually("he is looked up", async || town.lookups(BOB) > asked).await;
     let waits = || town.telegram.world(|world| world.button_messages(OLD).count());
     eventually("he waits for nothing", async || waits() == 0).await;
     town.say(BOB, OLD, "hello");
     town.has_heard().await;
-    assert_eq!((statuses(), town.standing(OLD, BOB), waits()), (vec![400], 1, 0));
+    assert_eq!((town.standing(OLD, BOB), waits()), (1, 0));
+    // A second call may have been on its way before the answer to the first was understood.
+    assert!(statuses().len() <= 2 && statuses().iter().all(|status| *status == 400), "{:?}", statuses());
     town.end().await;
 }
 

@@ -1,5 +1,7 @@
 //! A Telegram with one group and two channels, a bot that administers all of them, and the program.
 
+use std::rc::Rc;
+
 use loadtest::{
     simulator::{CallSeen, Options, Simulator},
     world::{Act, ChatId, ChatKind, ChatSpec, Content, Happened, Member, Person, Pressed, Rights, UserId, World},
@@ -8,9 +10,9 @@ use loadtest::{
 use serde_json::{Value, json};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 
-use crate::support::{
-    Directory, Running, SECRET, Settings, eventually, fleet::Fleet, fresh_bot, play::now_ms, servers::Servers,
-    settings, token,
+use crate::{
+    fleet::{self, Fleet},
+    support::{Directory, Running, SECRET, Settings, eventually, fresh_bot, play::now_ms, settings, token},
 };
 
 pub(crate) const OWNER: UserId = UserId(10);
@@ -31,10 +33,10 @@ pub(crate) const fn one_of_many(nth: i64) -> UserId {
 
 /// What guards the group.
 enum Programs {
-    /// The program `nezuko`.
+    /// The program `nezuko`, with a database of its own.
     Alone(Running),
-    /// Gateways and workers.
-    Fleet(Fleet),
+    /// Gateway and workers, which guard the towns of other stories, too.
+    Fleet(Rc<Fleet>),
 }
 
 /// See above. Everybody is in nothing but the owner.
@@ -54,18 +56,17 @@ impl Town {
     /// The same, with chats that `change` has made different.
     pub(crate) async fn founded(change: impl Fn(&mut ChatSpec)) -> Self {
         let (dir, bot) = (Directory::new(), fresh_bot());
-        let telegram = Self::telegram(bot, change).await;
+        let world = Self::world(bot, change);
+        if let Some(fleet) = fleet::at_hand() {
+            let telegram = fleet.guard(bot, world).await;
+            let settings = fleet.settings();
+            let programs = Some(Programs::Fleet(fleet));
+            return Self { telegram, bot, programs, settings, dir }.greeted().await;
+        }
+        let telegram = Simulator::start(world, Options::new(&token(bot))).await.unwrap();
         let settings = settings(bot, &telegram.api_url(), &dir.sqlite_url());
         let program = Running::start("nezuko", "nezuko", &dir, &settings).await;
         Self { telegram, bot, programs: Some(Programs::Alone(program)), settings, dir }.greeted().await
-    }
-
-    /// The same, guarded by a fleet.
-    pub(crate) async fn with_a_fleet(bot: UserId, servers: Servers) -> Self {
-        let telegram = Self::telegram(bot, |_| ()).await;
-        let fleet = Fleet::start(servers, &telegram, bot).await;
-        let settings = fleet.settings.clone();
-        Self { telegram, bot, programs: Some(Programs::Fleet(fleet)), settings, dir: Directory::new() }.greeted().await
     }
 
     /// The same when the bot has said that it is there, so that this is no answer to what follows.
@@ -74,7 +75,7 @@ impl Town {
         self
     }
 
-    async fn telegram(bot: UserId, change: impl Fn(&mut ChatSpec)) -> Simulator {
+    fn world(bot: UserId, change: impl Fn(&mut ChatSpec)) -> World {
         let mut world = World::new(World::bot_account(bot, "nezuko_test_bot"));
         for (user, name) in [(OWNER, "Olga"), (ANN, "Ann"), (BOB, "Bob")] {
             world.add_person(Person::named(user, name));
@@ -91,7 +92,7 @@ impl Town {
             change(&mut spec);
             found(&mut world, now_ms(), spec);
         }
-        Simulator::start(world, Options::new(&token(bot))).await.unwrap()
+        world
     }
 
     /// There has been another chat since `at_ms` (Unix ms), of the owner's and with the bot.
@@ -158,16 +159,35 @@ impl Town {
         after.swap_remove(before.len())
     }
 
+    /// The town's rows.
+    async fn database(&self) -> AnyConnection {
+        sqlx::any::install_default_drivers();
+        let Some(Programs::Fleet(fleet)) = &self.programs else {
+            let mut database = AnyConnection::connect(&self.dir.sqlite_url()).await.unwrap();
+            sqlx::query("PRAGMA busy_timeout = 10000").execute(&mut database).await.unwrap();
+            return database;
+        };
+        let mut database = AnyConnection::connect(fleet.database_url()).await.unwrap();
+        let as_bot = format!("SET nezuko.bot_id = '{}'", self.bot);
+        sqlx::query(AssertSqlSafe(as_bot)).execute(&mut database).await.unwrap();
+        database
+    }
+
     /// Has the group's settings be these, from now on.
     pub(crate) async fn set(&self, settings: &[(&str, Value)]) {
-        sqlx::any::install_default_drivers();
-        let mut database = AnyConnection::connect(&self.dir.sqlite_url()).await.unwrap();
-        sqlx::query("PRAGMA busy_timeout = 10000").execute(&mut database).await.unwrap();
+        let mut database = self.database().await;
         for (name, value) in settings {
             let setting = json!({"value": value, "update_id": 1, "received_ms": now_ms()});
+            let facts = match &self.programs {
+                Some(Programs::Fleet(_)) => {
+                    format!(
+                        "(facts::jsonb || jsonb_build_object('settings', coalesce(facts::jsonb -> 'settings', '{{}}') || jsonb_build_object('{name}', $2::jsonb)))::text"
+                    )
+                }
+                _ => format!("json_set(facts, '$.settings.{name}', json($2))"),
+            };
             let set = sqlx::query(AssertSqlSafe(format!(
-                "UPDATE chats SET version = version + 1, facts = json_set(facts, '$.settings.{name}', json($2))
-                 WHERE chat_id = $1"
+                "UPDATE chats SET version = version + 1, facts = {facts} WHERE chat_id = $1"
             )));
             let set = set.bind(GROUP.0).bind(setting.to_string()).execute(&mut database).await.unwrap();
             assert_eq!(set.rows_affected(), 1, "{name}");
@@ -177,8 +197,7 @@ impl Town {
 
     /// How often the verification log says this of somebody in the group.
     pub(crate) async fn logged(&self, user: UserId, outcome: &str) -> i64 {
-        sqlx::any::install_default_drivers();
-        let mut database = AnyConnection::connect(&self.dir.sqlite_url()).await.unwrap();
+        let mut database = self.database().await;
         let count = sqlx::query_scalar("SELECT count(*) FROM verifications WHERE user_id = $1 AND outcome = $2");
         let count = count.bind(user.0).bind(outcome).fetch_one(&mut database).await.unwrap();
         database.close().await.unwrap();
@@ -251,8 +270,12 @@ impl Town {
 
     /// Tells the program an update that no act here brings about, as Telegram would.
     pub(crate) async fn told(&self, update: Value) {
-        let Some(Programs::Alone(program)) = &self.programs else { panic!("no program of its own") };
-        let webhook = format!("{}/{}", program.webhook(), self.bot);
+        let webhook = match &self.programs {
+            Some(Programs::Alone(program)) => program.webhook(),
+            Some(Programs::Fleet(fleet)) => fleet.webhook(),
+            None => panic!("nobody to tell"),
+        };
+        let webhook = format!("{webhook}/{}", self.bot);
         let told = reqwest::Client::new().post(webhook).header("X-Telegram-Bot-Api-Secret-Token", SECRET);
         let answer = told.header("Content-Type", "application/json").body(update.to_string()).send().await.unwrap();
         assert_eq!(answer.status(), 200, "{update}");
@@ -260,6 +283,12 @@ impl Town {
 
     /// Asks the bot something, so that whatever was told to it before has been taken in when this returns.
     pub(crate) async fn has_heard(&self) {
+        if let Some(Programs::Fleet(fleet)) = &self.programs {
+            // Another worker may be at what came before, while one answers.
+            let stream = fleet.stream(self.bot);
+            eventually("all is taken in", async || self.telegram.pending() == 0 && stream.unfinished().await == 0)
+                .await;
+        }
         let before = self.said(OWNER.private_chat(), "");
         self.say(OWNER, OWNER.private_chat(), "/help");
         eventually("an answer", async || self.said(OWNER.private_chat(), "") > before).await;
@@ -267,9 +296,13 @@ impl Town {
 
     /// What the program says to an order of its operator.
     pub(crate) async fn operate(&self, order: &[&str]) -> String {
-        let executable = crate::support::program("nezuko");
-        let given = self.settings.iter().cloned();
-        let run = tokio::process::Command::new(executable).arg("operate").args(order).env_clear().envs(given).output();
+        let executable = match &self.programs {
+            Some(Programs::Fleet(_)) => crate::support::program("nezuko-worker"),
+            _ => crate::support::program("nezuko"),
+        };
+        let (given, bot) = (self.settings.iter().cloned(), format!("--bot={}", self.bot));
+        let mut run = tokio::process::Command::new(executable);
+        let run = run.arg("operate").args(order).arg(bot).env_clear().envs(given).output();
         let output = run.await.unwrap();
         let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
         assert!(output.status.success(), "{order:?}: {text}");
@@ -286,7 +319,7 @@ impl Town {
     pub(crate) async fn stopped(mut self) -> Self {
         match self.programs.take() {
             Some(Programs::Alone(program)) => program.stop().await,
-            Some(Programs::Fleet(fleet)) => fleet.end().await,
+            Some(Programs::Fleet(fleet)) => fleet.has_finished(self.bot).await,
             None => {}
         }
         assert_eq!(self.telegram.counters().methods_in_bodies, 0, "E94: Telegram would have obeyed an answer");

@@ -9,8 +9,7 @@ use crate::{
     town::{ANN, BOB, GROUP, NEWS, OWNER, TALKS, Town, one_of_many},
 };
 
-#[tokio::test(flavor = "multi_thread")]
-async fn e7_e10_bots_and_accounts_that_stand_for_others_are_neither_looked_up_nor_touched() {
+pub(crate) async fn e7_e10_bots_and_accounts_that_stand_for_others_are_neither_looked_up_nor_touched() {
     const HELPER: UserId = UserId(88);
     let town = Town::protected("@news").await;
     town.telegram.world(|world| world.add_person(Person { is_bot: true, ..Person::named(HELPER, "Helper") }));
@@ -36,8 +35,7 @@ async fn e7_e10_bots_and_accounts_that_stand_for_others_are_neither_looked_up_no
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn e11_who_comments_from_outside_is_muted_there_and_freed_there() {
+pub(crate) async fn e11_who_comments_from_outside_is_muted_there_and_freed_there() {
     let town = Town::founded(|spec| spec.open_to_outsiders = spec.id == GROUP).await;
     town.say(OWNER, GROUP, "/protect @news");
     town.says(GROUP, "Protected: ").await;
@@ -62,8 +60,7 @@ async fn e11_who_comments_from_outside_is_muted_there_and_freed_there() {
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn e86_what_an_anonymous_administrator_does_names_them_nowhere() {
+pub(crate) async fn e86_what_an_anonymous_administrator_does_names_them_nowhere() {
     const MASKED: UserId = one_of_many(24);
     let town = Town::founded(|spec| {
         spec.members.push((MASKED, Member::Administrator(Rights { is_anonymous: true, ..Rights::FULL })));
@@ -94,8 +91,7 @@ async fn e86_what_an_anonymous_administrator_does_names_them_nowhere() {
     town.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn e102_hostile_names_and_titles_are_shown_and_nothing_of_them_becomes_markup() {
+pub(crate) async fn e102_hostile_names_and_titles_are_shown_and_nothing_of_them_becomes_markup() {
     const NAMES: [&str; 5] = [
         "<a href=\"tg://x\">Bob</a>",
         "</a></b>&lt;&amp;",

@@ -83,16 +83,21 @@ impl Directory {
         let logs = files.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
         logs.map(|path| (path.display().to_string(), fs::read_to_string(&path).unwrap_or_default())).collect()
     }
+
+    /// Prints the last warnings of the logs.
+    pub(crate) fn tell(&self) {
+        const LINES: usize = 10;
+        for (name, log) in self.logs() {
+            let telling: Vec<&str> = log.lines().filter(|line| !line.contains("\"level\":\"INFO\"")).collect();
+            println!("the end of {name}:\n{}", telling[telling.len().saturating_sub(LINES)..].join("\n"));
+        }
+    }
 }
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        const LINES: usize = 10;
         if std::thread::panicking() {
-            for (name, log) in self.logs() {
-                let telling: Vec<&str> = log.lines().filter(|line| !line.contains("\"level\":\"INFO\"")).collect();
-                println!("the end of {name}:\n{}", telling[telling.len().saturating_sub(LINES)..].join("\n"));
-            }
+            self.tell();
         }
         fs::remove_dir_all(&self.0).ok();
     }

@@ -161,6 +161,22 @@ impl Handler {
         }
     }
 
+    /// Has the cache know whether a group's rule is enforced as it is now: else it goes on acquitting whoever writes there of
+    /// a rule that has just begun.
+    ///
+    /// # Errors
+    /// Where the store cannot be read. The cache may be away.
+    pub(crate) async fn tell_cache(&self, chat: ChatId) -> Result<(), StoreError> {
+        let known = self.store.chat(chat).await?.chat;
+        let protected = known.facts.is_protected();
+        let version = ChatVersion { chat, settings_version: known.version, protected };
+        if let Err(error) = self.remember_chat(version).await {
+            self.metrics.error(Trouble::Cache);
+            tracing::warn!(%error, chat = chat.0, "cache not updated");
+        }
+        Ok(())
+    }
+
     async fn remember_chat(&self, version: ChatVersion) -> Result<(), CacheError> {
         let asked = Instant::now();
         let remembered = self.cache.remember_chat(self.bot, version, ACQUITTAL).await;

@@ -45,6 +45,7 @@ pub fn run_out(
     if member.open_call().is_some() {
         return;
     }
+    let is_sure = |chat| is_sure(chat) || planted::has(Bug::RemovesUnsure);
     plan.make_sure = missing.iter().copied().filter(|chat| !is_sure(*chat)).collect();
     if plan.make_sure.is_empty() {
         plan.act = Some(act);
@@ -56,7 +57,7 @@ pub fn run_out(
 fn times(settings: &SettingRegisters, wait: Wait, now_ms: i64) -> (Option<i64>, i64) {
     let timeout_ms = settings.timeout_s() * if planted::has(Bug::RemovesTooSoon) { 500 } else { 1000 };
     let end_ms = wait.since_ms + timeout_ms;
-    if !settings.warn_first() {
+    if !settings.warn_first() || planted::has(Bug::RemovesUnwarned) {
         return (None, end_ms);
     }
     let before_ms = settings.warned_before().as_millis() as i64;

@@ -20,6 +20,7 @@ const SWEEP_MS: i64 = 24 * 3_600_000;
 
 impl Sender {
     pub(super) async fn redecide(&self, claim: &Claim, chat: ChatId, after: UserId) -> Result<(), StoreError> {
+        self.handler.tell_cache(chat).await?;
         let people = self.handler.store.people_of(chat, after, STEP).await?;
         for user in &people {
             self.handler

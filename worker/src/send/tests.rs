@@ -12,7 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use nezuko_shared::{
-    cache::memory::MemoryCache,
+    cache::{Cache as _, ChatVersion, memory::MemoryCache},
     database::Database,
     limiter::{LimiterSettings, Urgency, memory::MemoryLimiter},
     telemetry::metrics::Metrics,
@@ -377,6 +377,22 @@ async fn everybody_is_looked_up_again_in_steps_and_another_worker_goes_on() {
     }
     assert_eq!(steps, [(0, 0), (5, 23), (10, 28)], "each step begins where the one before has ended");
     assert_eq!(telegram.calls.load(Ordering::Relaxed), 13, "one lookup each");
+}
+
+/// Nobody is known there, whose decision would tell it.
+#[tokio::test]
+async fn the_cache_acquits_nobody_of_a_rule_that_has_just_begun() {
+    let database = database().await;
+    let sender =
+        sender(&database, Arc::new(Telegram { status: 200, body: "", calls: AtomicUsize::new(0), breaks: None }));
+    let unprotected = ChatVersion { chat: GROUP, settings_version: 0, protected: false };
+    sender.handler.cache.remember_chat(BOT, unprotected, DEADLINE).await.unwrap();
+    let acquits_ann = async || sender.handler.cache.acquitted(BOT, &[(GROUP, ANN)]).await.unwrap();
+    assert_eq!(acquits_ann().await, [true]);
+    protect(&sender, &[CHANNEL]).await;
+    let claims = claim(&sender, Lane::Jobs, vec![Intent::Redecide { chat: GROUP, after: UserId(0) }]).await;
+    sender.carry_out(&claims).await.unwrap();
+    assert_eq!(acquits_ann().await, [false]);
 }
 
 #[tokio::test]

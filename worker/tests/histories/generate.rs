@@ -3,7 +3,7 @@
 
 use rand::{Rng, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
 
-use crate::plan::{Accident, Delivery, Doing, Fate, Fault, Place, Plan, Turn};
+use crate::plan::{Accident, Delivery, Doing, Fate, Fault, Place, Plan, Removal, Terms, Turn};
 
 /// The clocks of two machines differ by less than this (`CLOCK_SKEW_MS` of the facts), so each by half of it from Telegram's.
 const SKEW_MS: i64 = 1_000;
@@ -13,6 +13,9 @@ const UPDATES: usize = 80;
 const TRANSACTIONS: usize = 400;
 const ACKNOWLEDGEMENTS: usize = 100;
 const STEPS: usize = 1_500;
+
+/// What groups have set is drawn by itself: without it a seed gives the same history.
+const TERMS: u64 = 0x7465_726d_7300_0000;
 
 /// How much of each kind of trouble there may be, each a probability.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +46,8 @@ pub(crate) struct Trouble {
     pub(crate) poison: f64,
     /// A basic group becomes a supergroup.
     pub(crate) upgrade: f64,
+    /// The group removes who waits for too long, or lets who leaves write for a while.
+    pub(crate) terms: f64,
 }
 
 impl Trouble {
@@ -65,7 +70,9 @@ impl Trouble {
         admins: 0.0,
         poison: 0.0,
         upgrade: 0.0,
+        terms: 0.0,
     };
+
     /// Some kinds of it, each to some degree.
     fn some(self, rng: &mut SmallRng) -> Self {
         let mut part = |most: f64| most * [0.0, 0.0, 0.3, 1.0].choose(rng).expect("invariant: not empty");
@@ -111,6 +118,7 @@ pub(crate) fn plan(seed: u64, most: Trouble) -> Plan {
         echoes: !(dull && rng.random_bool(0.4)),
         stale_lookups_ms: if dull && rng.random_bool(0.7) { rng.random_range(1_000..55_000) } else { 0 },
         basic,
+        terms: terms(seed, trouble.terms),
         turns: Vec::new(),
         faults: Vec::new(),
         schedule: rng.random(),
@@ -128,6 +136,18 @@ pub(crate) fn plan(seed: u64, most: Trouble) -> Plan {
     let stall = if plan.echoes { trouble.stall } else { 0.0 };
     plan.faults = faults(plan.workers.len(), &Trouble { stall, ..trouble }, rng);
     plan
+}
+
+fn terms(seed: u64, how_often: f64) -> Terms {
+    let rng = &mut SmallRng::seed_from_u64(seed ^ TERMS);
+    if !rng.random_bool(how_often) {
+        return Terms::default();
+    }
+    let mut one_of = |values: &[i64]| *values.choose(rng).expect("invariant: not empty");
+    let after_s = one_of(&[0, 60, 60, 61, 120, 600, 3_600]);
+    let ban_s = Some(one_of(&[0, 0, 1, 61, 3_600, 86_400])).filter(|ban_s| *ban_s > 0);
+    let removal = Removal { after_s, ban_s, warns: one_of(&[0, 1]) == 1 };
+    Terms { removal: (after_s > 0).then_some(removal), grace_s: one_of(&[0, 0, 5, 30, 90, 600]) }
 }
 
 fn turn(plan: &Plan, trouble: &Trouble, rng: &mut SmallRng) -> Turn {

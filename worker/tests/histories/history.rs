@@ -190,6 +190,7 @@ impl<'a> History<'a> {
         let mut protect = |view: &ChatView| {
             let mut facts = view.chat.facts.clone();
             facts.protected = Some(set);
+            facts.settings.change(set.update_id, set.received_ms, |settings| self.plan.terms.set(settings));
             ChatWrites { facts: Some(facts), links: links.clone(), put: Vec::new() }
         };
         let protected = self.shared.store.with_chat(chat(Place::Group), "", BEGIN_MS, &mut protect);

@@ -29,7 +29,9 @@ pub(crate) fn judge(ending: &Ending<'_>) -> Result<(), String> {
     people(ending)?;
     for user in ending.plan.people() {
         ending.mutes(user)?;
+        ending.terms(user)?;
     }
+    ending.nobody_waits()?;
     ending.settings()?;
     ending.presses()?;
     ending.answers()?;
@@ -47,18 +49,18 @@ pub(crate) fn people(ending: &Ending<'_>) -> Result<(), String> {
 }
 
 /// A change of somebody's standing in the group.
-struct Change {
-    at_ms: i64,
-    by: UserId,
-    old: Member,
-    new: Member,
+pub(crate) struct Change {
+    pub(crate) at_ms: i64,
+    pub(crate) by: UserId,
+    pub(crate) old: Member,
+    pub(crate) new: Member,
     /// Whether the bot was told.
-    told: bool,
+    pub(crate) told: bool,
 }
 
 /// Whether the bot imposed this for not having joined, and did not put back what an admin had imposed: those mutes last
 /// for ever or for an hour at most here, the bot's own for the better part of a year.
-fn is_of_bot(member: Member, now_ms: i64) -> bool {
+pub(crate) fn is_of_bot(member: Member, now_ms: i64) -> bool {
     matches!(member, Member::Restricted { until, .. } if member.is_muted() && until > now_ms / 1000 + OF_BOT_S)
 }
 
@@ -72,7 +74,7 @@ const fn limits(member: Member) -> Option<(bool, i64)> {
 }
 
 impl Ending<'_> {
-    fn history(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+    pub(crate) fn history(&self) -> impl DoubleEndedIterator<Item = &Entry> {
         self.world.history().iter()
     }
 
@@ -81,7 +83,7 @@ impl Ending<'_> {
     }
 
     /// The changes of this person in the group.
-    fn changes(&self, user: UserId) -> impl DoubleEndedIterator<Item = Change> {
+    pub(crate) fn changes(&self, user: UserId) -> impl DoubleEndedIterator<Item = Change> {
         self.history().filter_map(move |entry| match entry.what {
             Happened::Changed { chat, user: whose, by, old, new, told }
                 if whose == user && self.plan.is(Place::Group, chat) =>
@@ -94,7 +96,7 @@ impl Ending<'_> {
 
     /// Whether something that others did to this person in the group was not told to the bot. It may not even know that
     /// they are there.
-    fn acted_unseen(&self, user: UserId) -> bool {
+    pub(crate) fn acted_unseen(&self, user: UserId) -> bool {
         self.changes(user).any(|change| change.by != self.world.bot().id && !change.told)
     }
 
@@ -141,7 +143,7 @@ impl Ending<'_> {
 
     /// Whether the bot can know what is to hold for this person: it was told what others did to them, and where it has
     /// crossed that, the echo has told it so.
-    fn can_be_known(&self, user: UserId) -> bool {
+    pub(crate) fn can_be_known(&self, user: UserId) -> bool {
         let bot = self.world.bot().id;
         let others_acted = self.changes(user).any(|change| change.by != user && change.by != bot);
         let bot_acted_last =
@@ -152,12 +154,14 @@ impl Ending<'_> {
     fn person(&self, user: UserId) -> Result<(), String> {
         let member = self.member(user);
         let muted = self.is_muted_by_us(user);
-        let mut required = (0..self.plan.required.len()).map(|index| Plan::chat(Place::Required(index)));
-        let joined = required.all(|chat| self.world.member(chat, user, self.now_ms).is_in());
+        let mut required = 0..self.plan.required.len();
+        let joined = required.all(|index| self.is_good_for(user, index, self.now_ms));
         let free = member.is_admin() || joined || !self.protected || self.is_allowed(user);
         let by_others = member.is_muted() && !muted;
         match (free, muted) {
-            _ if self.is_banned_by_us(user) => Err(format!("{user} is banned, and nobody imposes it")),
+            _ if self.is_banned_by_us(user) && !self.is_out_for_a_while(member, free) => {
+                Err(format!("{user} is banned, and nobody imposes it"))
+            }
             (true, true) => Err(format!("{user} is muted and should be free: {member:?}")),
             (false, false) if member.is_in() && !by_others => {
                 Err(format!("{user} is free and should be muted: {member:?}"))

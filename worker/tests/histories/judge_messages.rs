@@ -31,19 +31,21 @@ pub(crate) fn judge(plan: &Plan, world: &World, queue: &Queue, forgotten: &[u64]
     for who in 0..plan.people {
         let exempts = |doing| matches!(doing, Doing::IsPromoted(of) | Doing::IsUnmuted(of) if of == who);
         if !plan.has(exempts) {
-            queue.with(|entries| judge_writer(world, entries, forgotten, who))?;
+            queue.with(|entries| judge_writer(plan, world, entries, forgotten, who))?;
         }
     }
     Ok(())
 }
 
-fn judge_writer(world: &World, entries: &[Entry], forgotten: &[u64], who: Who) -> Result<(), String> {
+fn judge_writer(plan: &Plan, world: &World, entries: &[Entry], forgotten: &[u64], who: Who) -> Result<(), String> {
     let user = UserId(PEOPLE[who].0.0);
     let group = Plan::chat(Place::Group);
     for entry in entries {
         let UpdateKind::Message(message) = &entry.update.kind else { continue };
         let is_theirs = message.from.as_ref().is_some_and(|from| from.id == user);
-        if !is_theirs || !has_left((entries, forgotten), user, ChatId(group.0), entry, message.date) {
+        // Who has left may write for a while, where the group has said so.
+        let date = message.date - plan.terms.grace_s;
+        if !is_theirs || !has_left((entries, forgotten), user, ChatId(group.0), entry, date) {
             continue;
         }
         let stands =

@@ -8,6 +8,7 @@ mod generate;
 mod history;
 mod judge;
 mod judge_messages;
+mod judge_terms;
 mod plan;
 mod ports;
 mod queue;
@@ -49,14 +50,16 @@ const MOST: Trouble = Trouble {
 
 /// What may go wrong in the history of `seed`: in every other one some of everything. In the rest Telegram and the machines do
 /// their duty, and much is changed without a pause.
+/// In some the group removes who waits for too long, or lets who leaves write for a while.
 const fn trouble(seed: u64) -> Trouble {
     const QUICK: Trouble = Trouble { patience: 0.0, ..Trouble::NONE };
-    match seed % 8 {
-        1 => Trouble { settings: 0.3, ..QUICK },
-        3 => Trouble { rights: 0.5, ..QUICK },
-        5 => Trouble { settings: 0.3, rights: 0.2, upgrade: 0.5, ..QUICK },
+    match seed % 16 {
+        1 | 9 => Trouble { settings: 0.3, ..QUICK },
+        3 | 11 => Trouble { rights: 0.5, ..QUICK },
+        5 | 13 => Trouble { settings: 0.3, rights: 0.2, upgrade: 0.5, ..QUICK },
         7 => Trouble { settings: 0.5, ..Trouble::NONE },
-        _ => MOST,
+        15 => Trouble { terms: 1.0, patience: 0.5, ..Trouble::NONE },
+        _ => Trouble { terms: 0.4, ..MOST },
     }
 }
 

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use loadtest::world::{Act, ChatId, ChatKind, ChatSpec, Content, Member, Person, Rights, Switches, UserId, World};
+use nezuko_worker::settings::{GroupSettings, TimeoutAction};
 
 pub(crate) const OWNER: UserId = UserId(10);
 /// The people of a history, and what they are called.
@@ -146,6 +147,37 @@ pub(crate) enum Fault {
     },
 }
 
+/// How somebody is removed who waits for too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Removal {
+    /// What is too long, seconds.
+    pub(crate) after_s: i64,
+    /// For how long they are banned, seconds; `None`: they may come back at once.
+    pub(crate) ban_s: Option<i64>,
+    /// Whether they are warned first.
+    pub(crate) warns: bool,
+}
+
+/// What the group has set, where that is not as usual.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// `None`: whoever waits stays.
+    pub(crate) removal: Option<Removal>,
+    /// For how long somebody may write who has left a required chat, seconds.
+    pub(crate) grace_s: i64,
+}
+
+impl Terms {
+    /// As they are set in the group.
+    pub(crate) fn set(self, settings: &mut GroupSettings) {
+        settings.grace_s = self.grace_s;
+        let Some(Removal { after_s, ban_s, warns }) = self.removal else { return };
+        settings.timeout_action = if ban_s.is_some() { TimeoutAction::Ban } else { TimeoutAction::Kick };
+        settings.ban_s = ban_s.unwrap_or(settings.ban_s);
+        (settings.timeout_s, settings.warn_first) = (after_s, warns);
+    }
+}
+
 /// A history.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Plan {
@@ -161,6 +193,7 @@ pub(crate) struct Plan {
     pub(crate) stale_lookups_ms: i64,
     /// The chat that begins as a basic group.
     pub(crate) basic: Option<Place>,
+    pub(crate) terms: Terms,
     pub(crate) turns: Vec<Turn>,
     pub(crate) faults: Vec<Fault>,
     /// The seed of the schedule.
@@ -382,6 +415,16 @@ impl fmt::Display for Plan {
         }
         if self.stale_lookups_ms > 0 {
             writeln!(f, "lookups are up to {} ms old", self.stale_lookups_ms)?;
+        }
+        if let Some(Removal { after_s, ban_s, warns }) = self.terms.removal {
+            let warned = if warns { "warned and " } else { "" };
+            match ban_s {
+                Some(ban_s) => writeln!(f, "who waits for {after_s} s is {warned}banned for {ban_s} s")?,
+                None => writeln!(f, "who waits for {after_s} s is {warned}removed")?,
+            }
+        }
+        if self.terms.grace_s > 0 {
+            writeln!(f, "who leaves may write for {} s", self.terms.grace_s)?;
         }
         for (index, turn) in self.turns.iter().enumerate() {
             writeln!(f, "{:>3}. {turn}", index + 1)?;

@@ -42,6 +42,9 @@ fn breaks(bug: Bug, most: Trouble, from: u64) {
     });
 }
 
+/// Groups remove who waits for too long, and let who leaves write for a while.
+const WAITING: Trouble = Trouble { terms: 1.0, patience: 0.5, ..Trouble::NONE };
+
 macro_rules! rules {
     ($($rule:ident: $bug:ident $(in $most:expr)? $(, from $seed:literal)?;)*) => {
         $(#[test]
@@ -81,4 +84,9 @@ rules! {
     administrators_must_not_be_muted: MuteAdmins in Trouble::NONE;
     an_end_of_protection_must_free_everybody: UnprotectLeavesMutes;
     a_prompt_must_be_sent_once: PromptTwice in Trouble::NONE;
+    nobody_must_be_removed_before_their_time: RemovesTooSoon in WAITING;
+    nobody_must_be_removed_without_a_look_just_before: RemovesUnsure in WAITING;
+    nobody_must_be_removed_unwarned: RemovesUnwarned in WAITING;
+    nobody_must_be_banned_for_ever: BanForEver in WAITING;
+    who_has_just_left_must_have_their_time_of_grace: GraceIgnored in WAITING;
 }

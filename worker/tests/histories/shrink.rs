@@ -3,7 +3,7 @@
 
 use crate::{
     history::{Extent, Violation},
-    plan::{Accident, Doing, Fault, Place, Plan},
+    plan::{Accident, Doing, Fault, Place, Plan, Removal},
 };
 
 /// Other schedules that are tried with each shorter plan.
@@ -99,7 +99,7 @@ impl Shrinker<'_> {
 
     /// Fewer people, chats and workers, and nothing unusual about them.
     fn drop_settings(&mut self) {
-        let plain: [fn(&mut Plan); 8] = [
+        let plain: [fn(&mut Plan); 12] = [
             |plan| {
                 plan.people = 1;
                 plan.turns.retain(|turn| person(turn.doing) != Some(1));
@@ -114,6 +114,10 @@ impl Shrinker<'_> {
             |plan| plan.workers.iter_mut().for_each(|skew_ms| *skew_ms = 0),
             |plan| plan.echoes = true,
             |plan| plan.stale_lookups_ms = 0,
+            |plan| plan.terms.removal = None,
+            |plan| plan.terms.grace_s = 0,
+            |plan| plan.terms.removal = plan.terms.removal.map(|removal| Removal { warns: false, ..removal }),
+            |plan| plan.terms.removal = plan.terms.removal.map(|removal| Removal { ban_s: None, ..removal }),
             |plan| {
                 plan.basic = None;
                 plan.turns.retain(|turn| turn.doing != Doing::Upgrades);

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What workers call.
-const METHODS: [&str; 9] = [
+const METHODS: [&str; 10] = [
     "answerCallbackQuery",
     "banChatMember",
     "deleteMessage",
@@ -28,6 +28,7 @@ const METHODS: [&str; 9] = [
     "getChatMember",
     "restrictChatMember",
     "sendMessage",
+    "unbanChatMember",
 ];
 
 /// A call whose caller has given it up, and which Telegram has yet to read.

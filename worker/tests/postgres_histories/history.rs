@@ -255,6 +255,7 @@ async fn protect(store: &SqlStore, plan: &Plan) -> Result<()> {
         .with_chat(chat(Place::Group), "", BEGIN_MS, &mut |view| {
             let mut facts = view.chat.facts.clone();
             facts.protected = Some(set);
+            facts.settings.change(set.update_id, set.received_ms, |settings| plan.terms.set(settings));
             ChatWrites { facts: Some(facts), links: links.clone(), put: Vec::new() }
         })
         .await?;

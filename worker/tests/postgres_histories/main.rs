@@ -14,6 +14,9 @@ mod generate;
 #[path = "../histories/judge.rs"]
 mod judge;
 
+#[path = "../histories/judge_terms.rs"]
+mod judge_terms;
+
 #[path = "../histories/plan.rs"]
 mod plan;
 

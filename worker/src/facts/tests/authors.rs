@@ -103,6 +103,18 @@ fn a_message_after_the_last_time_out_was_written_from_outside() {
 }
 
 #[test]
+fn what_somebody_wrote_before_a_lookup_shows_them_banned_was_not_written_from_outside() {
+    for (later_s, writes) in [(1, true), (61, false)] {
+        let mut member = Member::default();
+        member.apply_message(order(T, 2));
+        look(&mut member, (T + later_s) * 1000, (Standing::Banned, Limits::Banned { until: T + 90 }));
+        assert_eq!(member.writes_from_outside(), writes, "a lookup {later_s} s after it");
+        member.apply_message(order(T + 100, 3));
+        assert!(member.writes_from_outside());
+    }
+}
+
+#[test]
 fn e11_our_mute_of_who_writes_from_outside_leaves_them_there_and_our_release_and_ban_do_not() {
     let outside = (Standing::Outside, ours());
     let banned = (Standing::Banned, Limits::Banned { until: 0 });

@@ -107,6 +107,7 @@ impl Sender {
                 ChatWrites { facts: Some(facts), links: links.collect(), put }
             })
             .await?;
+        self.handler.tell_cache(command.chat).await?;
         let mut told = vec![texts.protected(Channels(named.iter().collect()))];
         told.extend((!rights.can_invite_users && given.settings.join_requests).then(|| texts.requests_left()));
         let is_shut = |(candidate, facts): &(&Candidate, &ChatFacts)| {
