@@ -31,6 +31,7 @@ impl Judge<'_, '_> {
                 if dues.iter().all(|due| *due == Due::Dry) {
                     self.verdict.find(Kind::ActedInDryRun, about(self, at, "let in"));
                 } else if dues.iter().all(|due| !matches!(due, Due::Free | Due::Allowed | Due::Either))
+                    && !self.may_come_in_meanwhile(group, user, at, &dues)
                     || terms(at).is_some_and(|terms| !terms.answers_requests())
                 {
                     self.verdict.find(Kind::RequestGrantedWrongly, about(self, at, "let in"));
@@ -66,6 +67,12 @@ impl Judge<'_, '_> {
         if !requests.is_empty() {
             self.count("admissions", granted, due, possible);
         }
+    }
+
+    /// Whether the rule sleeps because the bot may not restrict, and they have joined: whoever asks is let in all the same.
+    fn may_come_in_meanwhile(&self, group: ChatId, user: UserId, at_ms: i64, dues: &[Due]) -> bool {
+        let mut required = self.record.required_during(group, at_ms, at_ms).into_iter();
+        dues.contains(&Due::Suspended) && required.all(|channel| self.record.member_at(channel, user, at_ms).is_in())
     }
 
     fn requests(&self) -> Vec<Request> {

@@ -12,7 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use nezuko_shared::{
-    cache::{Cache as _, ChatVersion, memory::MemoryCache},
+    cache::{ChatVersion, memory::MemoryCache},
     database::Database,
     limiter::{LimiterSettings, Urgency, memory::MemoryLimiter},
     telemetry::metrics::Metrics,

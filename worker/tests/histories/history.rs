@@ -19,7 +19,7 @@ use crate::{
     coverage::count,
     judge::{self, Ending},
     judge_messages,
-    plan::{Accident, BEGIN_MS, Delivery, Doing, Fault, OWNER, Place, Plan, Turn},
+    plan::{Accident, BEGIN_MS, Delivery, Doing, Fault, OWNER, Place, Plan, Terms, Turn},
     ports::{PausingLimiter, SharedCache},
     queue::Queue,
     scheduler::{Tasks, run_alone},
@@ -106,7 +106,9 @@ fn promptly_ms(plan: &Plan) -> Option<i64> {
     let calls_fail = plan.faults.iter().any(|fault| matches!(fault, Fault::Call { .. }));
     // An echo that seems older than its call is not taken for its echo, and a lookup has to tell.
     let skewed = plan.workers.iter().any(|skew_ms| *skew_ms != 0);
-    if !plan.echoes || skewed || plan.has(ends_meanwhile) || plan.changes_rule() || calls_fail {
+    // A time of grace may end, and a removal be under way, at any moment.
+    let has_timers = plan.terms != Terms::default();
+    if !plan.echoes || skewed || plan.has(ends_meanwhile) || plan.changes_rule() || calls_fail || has_timers {
         return None;
     }
     let held_up = |fault: &Fault| matches!(fault, Fault::Step { .. } | Fault::Transaction { .. });
