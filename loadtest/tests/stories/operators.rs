@@ -50,6 +50,7 @@ pub(crate) async fn e37_the_prompt_leads_into_a_private_channel_by_a_link_of_our
     town.act(Act::Rename { admin: OWNER, chat: NEWS, title: "News".to_owned(), username: Some("news".to_owned()) });
     for rights in [none, Rights::FULL] {
         town.act(Act::Promote { admin: OWNER, chat: NEWS, user: town.bot, rights });
+        town.has_heard().await;
     }
     eventually("the prompt leads to @news", async || links(&town) == ["https://t.me/news"]).await;
     town.end().await;

@@ -1,4 +1,5 @@
-//! What is told in both profiles: with a program of its own, and, all of it at once, with one fleet.
+//! What is told in both profiles: with a program of its own, and, all of it at once, with one fleet. What hangs on single
+//! seconds is told by one program only, beside the story itself.
 
 macro_rules! told_in_both {
     ($($chapter:ident::$story:ident,)*) => {
@@ -73,10 +74,8 @@ told_in_both! {
     rights::e76_e77_who_adds_the_bot_is_told_how_to_begin_and_what_is_missing,
     rights::e76_thrown_out_the_bot_stops_and_added_again_it_goes_on_with_what_was_set,
     rights::e77_without_the_right_to_invite_administrators_hear_that_requests_are_left_to_them,
-    waiting::e34_who_leaves_may_stay_for_a_while_and_who_comes_and_goes_brings_no_new_prompts,
     waiting::e47_who_waits_for_too_long_is_banned_for_a_while_or_until_they_have_joined,
     waiting::e49_who_waits_for_too_long_is_warned_and_removed_and_may_come_back,
-    waiting::e98_a_raid_that_was_called_by_hand_ends_by_itself,
     waiting::e98_in_a_raid_everybody_is_muted_and_counted_rather_than_named_and_the_administrators_hear_of_it_once,
     waiting::in_a_dry_run_nothing_is_done_but_written_down,
     who_sends::e102_hostile_names_and_titles_are_shown_and_nothing_of_them_becomes_markup,

@@ -47,9 +47,10 @@ pub(crate) async fn e47_who_waits_for_too_long_is_banned_for_a_while_or_until_th
     town.end().await;
 }
 
-pub(crate) async fn e34_who_leaves_may_stay_for_a_while_and_who_comes_and_goes_brings_no_new_prompts() {
+#[tokio::test(flavor = "multi_thread")]
+async fn e34_who_leaves_may_stay_for_a_while_and_who_comes_and_goes_brings_no_new_prompts() {
     let town = Town::protected("@news").await;
-    town.set(&[("grace_s", json!(10))]).await;
+    town.set(&[("grace_s", json!(3))]).await;
     for chat in [NEWS, GROUP] {
         town.act(Act::Join { user: ANN, chat });
     }
@@ -101,7 +102,8 @@ pub(crate) async fn e98_in_a_raid_everybody_is_muted_and_counted_rather_than_nam
     town.end().await;
 }
 
-pub(crate) async fn e98_a_raid_that_was_called_by_hand_ends_by_itself() {
+#[tokio::test(flavor = "multi_thread")]
+async fn e98_a_raid_that_was_called_by_hand_ends_by_itself() {
     let town = Town::protected("@news").await;
     town.set(&[("raid_until_ms", json!(now_ms() + 5_000))]).await;
     town.act(Act::Join { user: ANN, chat: GROUP });
