@@ -52,6 +52,8 @@ impl Ending<'_> {
             if let Member::Kicked { until } = change.new
                 && change.by == bot
                 && !(banned_by_admin && until == 0)
+                // Where nothing tells that they are out, they are removed again.
+                && !matches!(change.old, Member::Kicked { .. })
             {
                 self.removal(user, &change, until, unseen).map_err(|why| format!("{user} was removed {why}"))?;
             }
@@ -63,9 +65,7 @@ impl Ending<'_> {
     fn waited(&self, user: UserId, before_ms: i64) -> Option<(i64, i64)> {
         let required = 0..self.plan.required.len();
         let in_channels = required.clone().flat_map(|index| self.places(user, index).map(|(at_ms, ..)| at_ms));
-        let graces = required.clone().flat_map(|index| {
-            self.places(user, index).filter_map(move |(at_ms, ..)| self.grace_ends_ms(user, index, at_ms))
-        });
+        let graces = required.clone().flat_map(|index| self.graces(user, index));
         let mut moments: Vec<i64> =
             self.changes(user).map(|change| change.at_ms).chain(in_channels).chain(graces).collect();
         moments.retain(|at_ms| *at_ms < before_ms);
@@ -189,6 +189,11 @@ impl Ending<'_> {
         left.map(|left_ms| (left_ms / 1000 + self.plan.terms.grace_s) * 1000)
     }
 
+    /// When their times of grace for this channel end.
+    fn graces(&self, user: UserId, index: usize) -> impl Iterator<Item = i64> {
+        self.places(user, index).filter_map(move |(at_ms, ..)| self.grace_ends_ms(user, index, at_ms))
+    }
+
     /// Whether they may write at that time for being in this channel, or having left it only just.
     pub(crate) fn is_good_for(&self, user: UserId, index: usize, now_ms: i64) -> bool {
         !self.was_out(user, index, now_ms, now_ms)
@@ -210,8 +215,10 @@ impl Ending<'_> {
             let from_ms = change.at_ms - self.crossing_ms();
             let required = 0..self.plan.required.len();
             let moments = required.clone().flat_map(|index| self.places(user, index).map(|(at_ms, ..)| at_ms));
-            let moments = moments.filter(|at_ms| (from_ms..=change.at_ms).contains(at_ms));
-            let mut moments = moments.chain([from_ms, change.at_ms + CLOCK_MS]);
+            let graces = required.clone().flat_map(|index| self.graces(user, index));
+            let until_ms = change.at_ms + CLOCK_MS;
+            let moments = moments.chain(graces).filter(|at_ms| (from_ms..=until_ms).contains(at_ms));
+            let mut moments = moments.chain([from_ms, until_ms]);
             let good = |at_ms: i64| required.clone().all(|index| self.is_good_for(user, index, at_ms));
             if moments.all(good) {
                 return Err(format!("{user} was muted at {} in their time of grace", change.at_ms - BEGIN_MS));
