@@ -9,7 +9,7 @@ this_group = diese Gruppe
 
 ## Der Hinweis der Gruppe
 
-prompt = {$names}: Wer hier schreiben will, tritt bitte erst {$channels} bei und drückt dann den Knopf darunter.
+prompt = {$names}: Um hier zu schreiben, tritt bitte erst {$channels} bei und drücke dann den Knopf darunter.
 names_and_more = {$names} und {$more} weitere
 crowd = { $count ->
     [one] {$count} Person wartet: Um hier zu schreiben, tritt bitte erst {$channels} bei und drücke dann den Knopf darunter.

@@ -34,7 +34,7 @@ pub(crate) const fn one_of_many(nth: i64) -> UserId {
 /// What guards the group.
 enum Programs {
     /// The program `nezuko`, with a database of its own.
-    Alone(Running),
+    Alone(Box<Running>),
     /// Gateway and workers, which guard the towns of other stories, too.
     Fleet(Rc<Fleet>),
 }
@@ -66,7 +66,7 @@ impl Town {
         let telegram = Simulator::start(world, Options::new(&token(bot))).await.unwrap();
         let settings = settings(bot, &telegram.api_url(), &dir.sqlite_url());
         let program = Running::start("nezuko", "nezuko", &dir, &settings).await;
-        Self { telegram, bot, programs: Some(Programs::Alone(program)), settings, dir }.greeted().await
+        Self { telegram, bot, programs: Some(Programs::Alone(Box::new(program))), settings, dir }.greeted().await
     }
 
     /// The same when the bot has said that it is there, so that this is no answer to what follows.
@@ -331,7 +331,7 @@ impl Town {
         let mut town = self.stopped().await;
         meanwhile(&town).await;
         let program = Running::start("nezuko", "nezuko-again", &town.dir, &town.settings).await;
-        town.programs = Some(Programs::Alone(program));
+        town.programs = Some(Programs::Alone(Box::new(program)));
         town
     }
 

@@ -20,7 +20,7 @@ pub struct Watched(pub Option<i64>);
 pub struct Seen {
     /// Where they stand.
     pub standing: Standing,
-    /// The event that says so; `None` where a lookup does.
+    /// The event that says so; `None` where a lookup alone does.
     pub event: Option<Event>,
     /// When to look again, because the lookup may have come from Telegram's cache (Unix milliseconds).
     pub ask_again_ms: Option<i64>,
@@ -63,7 +63,9 @@ impl Member {
                 Some(Seen { standing: lookup.standing, event: None, ask_again_ms })
             }
             (Some(event), Some(lookup)) if lookup.asked_ms > event.order.ms() + cache_ms => {
-                Some(Seen { standing: lookup.standing, event: None, ask_again_ms: None })
+                // Where the lookup shows what the event told, that is how they came to stand there.
+                let event = Some(event).filter(|event| event.standing == lookup.standing);
+                Some(Seen { standing: lookup.standing, event, ask_again_ms: None })
             }
             (Some(event), lookup) => {
                 let contradicted = lookup.is_some_and(|lookup| {

@@ -101,7 +101,8 @@ impl Ending<'_> {
         };
         let may_be_late = self.plan.faults.iter().any(lands_late);
         let least_s = if may_be_late { SHORTEST_S } else { most_s - crossing_ms / 1000 };
-        if !(least_s..=most_s + CLOCK_MS / 1000).contains(&lasts_s) && !(may_be_late && until == 0) {
+        let is_late = may_be_late && until == 0;
+        if !is_late && !(least_s..=most_s + CLOCK_MS / 1000).contains(&lasts_s) {
             return Err(format!("for {lasts_s} s"));
         }
         // Of what was not told, or late, the bot cannot know that a wait was over.

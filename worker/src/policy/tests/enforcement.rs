@@ -35,6 +35,16 @@ mod grace {
     }
 
     #[test]
+    fn e34_a_look_meanwhile_ends_no_grace_unless_it_shows_another_to_have_removed_them() {
+        for (standing, decision) in [(Standing::Outside, Decision::Free), (Standing::Banned, missing(&[TALK]))] {
+            let mut case = left(300, true, Standing::Outside);
+            let lookup = Lookup { asked_ms: MS - 1_000, standing, limits: Limits::Free };
+            case.talk.as_mut().unwrap().lookup = Some(lookup);
+            assert_eq!(case.decision(), decision, "{standing:?}");
+        }
+    }
+
+    #[test]
     fn e34_what_is_written_in_time_stays_also_when_it_is_read_later() {
         let case = left(900, true, Standing::Outside);
         assert_eq!(case.of_message_at(T - 400).0, OfMessage::Keep);
