@@ -267,7 +267,9 @@ pub(crate) async fn e64_what_is_for_another_bot_is_no_command_and_of_who_may_not
     town.end().await;
 }
 
-pub(crate) async fn e55_what_is_to_go_goes_in_few_calls() {
+/// How few they are hangs on how quickly they come: by one program only.
+#[tokio::test(flavor = "multi_thread")]
+async fn e55_what_is_to_go_goes_in_few_calls() {
     const MANY: usize = 120;
     let town = Town::founded(with_both).await;
     protect(&town).await;

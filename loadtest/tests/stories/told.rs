@@ -46,7 +46,6 @@ told_in_both! {
     join_requests::without_the_right_or_the_rule_requests_are_left_to_the_administrators,
     messages::e1_e2_e4_e5_foreign_channels_are_silenced_and_the_groups_own_never,
     messages::e28_who_cannot_be_found_out_is_silenced_where_the_group_says_so_and_never_muted,
-    messages::e55_what_is_to_go_goes_in_few_calls,
     messages::e56_e57_e59_e8_an_album_and_whatever_else_is_posted_costs_a_deletion_each_and_one_mute_and_one_prompt,
     messages::e58_edits_are_looked_at_where_the_group_wants_it_and_never_those_of_bots,
     messages::e60_e61_e65_e66_notes_and_what_is_none_of_the_groups_life_or_long_ago_cost_nothing_and_a_quotation_does,
