@@ -38,6 +38,7 @@ pub(crate) async fn who_asks_may_press_or_ask_again_in_private_and_is_told_what_
     let alone = ANN.private_chat();
     town.act(Act::AskToJoin { user: ANN, chat: GROUP });
     assert_eq!(town.press_in(alone, ANN, "I have joined").await, "You have not joined yet: @talks, @news");
+    town.has_heard().await;
     town.act(Act::Join { user: ANN, chat: TALKS });
     assert_eq!(town.press_in(alone, ANN, "I have joined").await, "You have not joined yet: @news");
     town.say(ANN, alone, "/verify");
