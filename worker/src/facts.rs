@@ -204,7 +204,7 @@ pub struct Member {
     /// Whether they are named in the group's prompt.
     #[serde(skip)]
     pub waiting: bool,
-    /// What to call them there, as they wrote it; kept only while they wait.
+    /// What to call them there, as they wrote it; kept only while they wait or a mute of ours stands.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
 }

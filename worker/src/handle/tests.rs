@@ -199,7 +199,7 @@ async fn e66_what_was_held_for_too_long_stays_when_it_turns_out_that_its_writer_
 }
 
 #[tokio::test]
-async fn what_is_passed_on_or_only_a_caption_of_others_is_no_command_and_a_note_is_answered_by_nobody() {
+async fn what_is_passed_on_is_no_command_and_what_answers_a_note_answers_nobody() {
     let handler = guarded(|_| ()).await;
     let at_home = |extra: Value| {
         let mut message = message(1, extra);

@@ -93,8 +93,8 @@ impl Sender {
         }
     }
 
-    /// *I have joined* was pressed, about `group`. Whoever has joined just now may not be shown to have yet: that somebody is missing is
-    /// believed of a lookup that was asked for a moment after the press (E75).
+    /// *I have joined* was pressed, about `group`. Whoever has joined just now may not be shown to have yet: that somebody is
+    /// missing is believed of a lookup that was asked for a moment after the press (E75).
     async fn joined(&self, claim: &Claim, press: &Press, texts: Texts, group: ChatId) -> Result<(), StoreError> {
         let propagated_ms = press.received_ms + PROPAGATES_MS;
         let is_last = self.now_ms() >= propagated_ms;

@@ -22,8 +22,8 @@ pub(super) enum Delivery {
 }
 
 impl Sender {
-    /// Sends `message` to `chat` on behalf of `claim`, to be deleted after `stands_ms` (milliseconds). Of a call whose outcome is not known it is taken that it was sent:
-    /// rather one message too few than one too many.
+    /// Sends `message` to `chat` on behalf of `claim`, to be deleted after `stands_ms` (milliseconds; `None`: never). Of a call
+    /// whose outcome is not known it is taken that it was sent: rather one message too few than one too many.
     pub(super) async fn tell(
         &self,
         claim: &Claim,
