@@ -43,8 +43,10 @@ const COUNT_CONNECTIONS: Duration = Duration::from_secs(2);
 
 /// What a connection to PostgreSQL is told first. A statement ends at the server before its operation is given up here, so
 /// that none goes on for nobody: none of ours takes long, but for one that waits for a lock that nobody gives up. And a
-/// process that hangs within a transaction holds its locks no longer than others wait for them.
-const POSTGRES_SESSION: &str = "SET statement_timeout = '4s'; SET idle_in_transaction_session_timeout = '10s'";
+/// process that hangs within a transaction holds its locks no longer than others wait for them. Plans are kept, also from when
+/// a table was next to empty: whatever an index leads to is read by it even then.
+const POSTGRES_SESSION: &str = "SET statement_timeout = '4s'; SET idle_in_transaction_session_timeout = '10s';
+    SET enable_seqscan = off; SET jit = off";
 /// What a connection is told that only reads a database of somebody else's.
 const POSTGRES_READER: &str = "SET statement_timeout = '60s'; SET default_transaction_read_only = on";
 /// The same for an operation that is known to take long.
@@ -374,7 +376,7 @@ impl Database {
                     4 "both/0004_chats_of_intents", 5 "both/0005_outages", 6 "postgres/0006_row_level_security_of_bots", 7 "both/0007_records_by_chat",
                     9 "postgres/0009_buttons", 11 "both/0011_log_lines", 12 "both/0012_operators",
                     13 "postgres/0013_row_level_security_of_operators", 16 "both/0016_traces_of_intents",
-                    17 "both/0017_when_prompts_were_so")
+                    17 "both/0017_when_prompts_were_so", 18 "postgres/0018_indexes_of_intents")
             }
             Dialect::Sqlite => {
                 migrations!(1 "both/0001_state", 2 "sqlite/0002_queue", 4 "both/0004_chats_of_intents",

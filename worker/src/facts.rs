@@ -38,7 +38,7 @@ pub struct EventOrder {
 }
 
 impl EventOrder {
-    const fn ms(self) -> i64 {
+    pub(crate) const fn ms(self) -> i64 {
         self.date * 1000
     }
 }

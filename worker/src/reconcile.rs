@@ -25,9 +25,6 @@ use crate::{
 /// What is known about somebody who is muted is made sure of after so long; less than a day, so that each daily sweep does.
 const SURE_FOR_MS: i64 = 18 * 3_600_000;
 
-/// Who is to be removed must have been looked up since: everything between that and the call takes less.
-const SURELY_MS: i64 = 300_000;
-
 /// A person in a transaction: what was read, what the facts have become, and what follows from them.
 #[derive(Debug)]
 pub struct Person<'a> {
@@ -132,9 +129,8 @@ impl<'a> Person<'a> {
         let member = self.members.get(&group).unwrap_or(&nobody);
         let mark = self.mark(group);
         let mut plan = policy::plan(decision, member, mark, self.now_ms);
-        let asked = |chat| self.members.get(&chat).is_some_and(|m| m.was_asked_since(self.now_ms - SURELY_MS));
         if let Some(chat) = self.view.chats.get(&group) {
-            policy::run_out(&mut plan, &chat.facts, decision, member, mark, self.now_ms, asked);
+            policy::run_out(&mut plan, &chat.facts, decision, member, mark, self.now_ms, |channel| self.known(channel));
         }
         plan
     }

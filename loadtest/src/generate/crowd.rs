@@ -69,7 +69,7 @@ pub fn raid(seed: u64, plan: RaidPlan, bot: Person) -> Scenario {
 pub fn backlog(seed: u64, plan: BacklogPlan, bot: Person) -> (Scenario, i64) {
     let mut day = Day::new(seed, bot);
     let (big, owner, channel) = protected(&mut day, 0);
-    let (small, ..) = protected(&mut day, 1);
+    let (small, _, required) = protected(&mut day, 1);
     let second = day.chat(channel_spec(2), owner);
     let mut now = SET_UP_MS;
     let members: Vec<UserId> = (0..plan.members).map(|_| day.somebody()).collect();
@@ -94,6 +94,8 @@ pub fn backlog(seed: u64, plan: BacklogPlan, bot: Person) -> (Scenario, i64) {
     now += 1_000;
     for ((_, comer), (_, presser)) in comers.iter().zip(&pressers) {
         day.at(now, Act::Join { user: *comer, chat: small });
+        // Who has not joined is answered after a second look only.
+        day.at(now + apart / 4, Act::Join { user: *presser, chat: required });
         day.at(now + apart / 2, Act::Press { user: *presser, chat: small, message: None });
         now += apart;
     }

@@ -270,7 +270,7 @@ async fn e1_e2_e4_e5_what_is_sent_in_the_name_of_a_chat_is_nobodys_and_decided_b
 #[tokio::test]
 async fn who_leaves_the_channel_is_named_by_the_group_that_has_forgotten_the_name() {
     let handler = guarded(|_| ()).await;
-    let named = async || handler.store.prompt(GROUP, None, 10).await.unwrap().waiting;
+    let named = async || handler.store.prompt_view(GROUP, None, 10).await.unwrap().waiting;
     becomes(&handler, NEWS, ANN, "member", 3_000).await;
     assert_eq!(named().await, []);
     becomes(&handler, NEWS, ANN, "left", 2_000).await;

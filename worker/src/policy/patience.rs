@@ -1,5 +1,7 @@
 //! How long somebody is waited for, and what becomes of them then (E47, E49).
 
+use nezuko_telegram::ChatId;
+
 use super::{Decision, Plan};
 use crate::{
     facts::{Act, ChatFacts, Mark, Member, Wait},
@@ -7,17 +9,20 @@ use crate::{
     settings::{SettingRegisters, TimeoutAction},
 };
 
+/// Being removed hurts more than a mute, and an event may have been lost: who is to be removed must have been looked up since.
+/// Everything between that and the call takes less.
+const SURELY_MS: i64 = 300_000;
+
 /// Completes the plan for somebody who waits in the group and is muted by us: whether they are to be warned, when to look again, and
-/// whether they have waited for too long. `is_sure` tells whether what is known of somebody's channel has just been looked
-/// up: an event may have been lost, and being removed hurts more than a mute.
-pub fn run_out(
+/// whether they have waited for too long. `known` tells what is known of them in a channel.
+pub fn run_out<'m>(
     plan: &mut Plan,
     facts: &ChatFacts,
     decision: &Decision,
     member: &Member,
     mark: Mark,
     now_ms: i64,
-    is_sure: impl Fn(nezuko_telegram::ChatId) -> bool,
+    known: impl Fn(ChatId) -> Option<&'m Member>,
 ) {
     let Decision::Restricted { missing } = decision else { return };
     let settings = &facts.settings;
@@ -33,7 +38,14 @@ pub fn run_out(
     }
     // Who is muted already begins to wait now: who comes back, or whose group has just begun to act in earnest.
     let wait = member.wait.filter(|wait| wait.until_ms.is_none());
-    let wait = wait.unwrap_or(Wait { since_ms: now_ms, until_ms: None, warned_ms: None });
+    let mut wait = wait.unwrap_or(Wait { since_ms: now_ms, until_ms: None, warned_ms: None });
+    // So does who was in the channels and out again before we had taken it in.
+    let left_ms = |channel: &ChatId| {
+        let event = known(*channel)?.event.filter(|event| event.was_in && !event.standing.is_in())?;
+        Some(event.order.ms())
+    };
+    let lacked_ms = missing.iter().map(left_ms).min().flatten();
+    wait.since_ms = lacked_ms.map_or(wait.since_ms, |lacked_ms| wait.since_ms.max(lacked_ms));
     let (warn_ms, end_ms) = times(settings, wait, now_ms);
     plan.warned = warn_ms.is_some_and(|warn_ms| warn_ms <= now_ms);
     if now_ms < end_ms {
@@ -45,8 +57,9 @@ pub fn run_out(
     if member.open_call().is_some() {
         return;
     }
-    let is_sure = |chat| is_sure(chat) || planted::has(Bug::RemovesUnsure);
-    plan.make_sure = missing.iter().copied().filter(|chat| !is_sure(*chat)).collect();
+    let was_looked_up = |channel| known(channel).is_some_and(|member| member.was_asked_since(now_ms - SURELY_MS));
+    let is_sure = |channel| was_looked_up(channel) || planted::has(Bug::RemovesUnsure);
+    plan.make_sure = missing.iter().copied().filter(|channel| !is_sure(*channel)).collect();
     if plan.make_sure.is_empty() {
         plan.act = Some(act);
     }

@@ -113,7 +113,7 @@ impl Sender {
         if found.is_missing() && !is_last {
             return self.settle(claim, Settlement::Retry { not_before_ms: propagated_ms }).await;
         }
-        let channels = self.handler.store.prompt(group, None, 0).await?.channels;
+        let channels = self.handler.store.prompt_view(group, None, 0).await?.channels;
         let text = texts.found_briefly(&found, &channels);
         let said = match found {
             Found::Missing(_) | Found::Banned(_) | Found::ByAdmin | Found::LeftToAdmins => {
@@ -127,7 +127,7 @@ impl Sender {
     /// The one whom the press is about.
     async fn presser(&self, press: &Press) -> Result<UserId, StoreError> {
         if planted::has(Bug::PresserIgnored) {
-            let waiting = self.handler.store.prompt(press.group, None, 1).await?.waiting;
+            let waiting = self.handler.store.prompt_view(press.group, None, 1).await?.waiting;
             return Ok(waiting.first().map_or(press.user, |(user, _)| *user));
         }
         Ok(press.user)

@@ -92,7 +92,7 @@ impl Sender {
 
     /// Whether the prompt of a group and topic says what was so at a time, or later.
     async fn says_since(&self, group: ChatId, topic: Option<i64>, since_ms: i64) -> Result<bool, StoreError> {
-        let prompt = self.handler.store.prompt(group, topic, 0).await?.prompt.unwrap_or_default();
+        let prompt = self.handler.store.prompt(group, topic).await?.0.unwrap_or_default();
         Ok(prompt.message != 0 && !prompt.shown.is_empty() && prompt.as_of_ms >= since_ms)
     }
 

@@ -41,12 +41,20 @@ struct Show {
 impl Sender {
     pub(super) async fn prompt(&self, claim: &Claim, group: ChatId, topic: Option<i64>) -> Result<(), StoreError> {
         let now_ms = self.now_ms();
-        let view = self.handler.store.prompt(group, topic, NAMES).await?;
-        let prompt = view.prompt.clone().unwrap_or_default();
-        if prompt.message == 0 && prompt.sending_ms > now_ms - UNKNOWN_OUTCOME_MS {
-            let not_before_ms = prompt.sending_ms + UNKNOWN_OUTCOME_MS;
+        let (known, is_awaited) = self.handler.store.prompt(group, topic).await?;
+        let prompt = known.clone().unwrap_or_default();
+        let is_half_deleted = prompt.message != 0 && prompt.shown.is_empty();
+        let not_before_ms = if prompt.message == 0 && prompt.sending_ms > now_ms - UNKNOWN_OUTCOME_MS {
+            prompt.sending_ms + UNKNOWN_OUTCOME_MS
+        } else if is_awaited && !is_half_deleted {
+            prompt.changed_ms + COOL_DOWN_MS
+        } else {
+            now_ms
+        };
+        if not_before_ms > now_ms {
             return self.settle(claim, Settlement::Wait { not_before_ms }).await;
         }
+        let view = self.handler.store.prompt_view(group, topic, NAMES).await?;
         let facts = self.handler.store.chat(group).await?.chat.facts;
         let settings = facts.settings.in_force();
         let texts = Texts(settings.language);
@@ -73,7 +81,7 @@ impl Sender {
             None => self.remove_prompt(claim, group, topic, prompt, Settlement::Done).await,
             // Who began to delete it may have died, and the call may land late; or nobody knows who sent it. It is nothing
             // to build upon.
-            Some(_) if prompt.message != 0 && prompt.shown.is_empty() => {
+            Some(_) if is_half_deleted => {
                 self.remove_prompt(claim, group, topic, prompt, self.wait_for(Duration::ZERO)).await
             }
             Some(show) if prompt.message != 0 && prompt.shown == show.content => {
@@ -81,16 +89,12 @@ impl Sender {
                 self.handler.store.save_prompt(group, topic, Some(&prompt), claim, Some(show.then)).await?;
                 Ok(())
             }
-            Some(_) if prompt.changed_ms > now_ms - COOL_DOWN_MS => {
-                let not_before_ms = prompt.changed_ms + COOL_DOWN_MS;
-                self.settle(claim, Settlement::Wait { not_before_ms }).await
-            }
             Some(mut show) => {
                 if view.warned_count > 0 {
                     // Clocks differ: a look at what stands then shows that whoever was to be warned has been.
                     show.then = Settlement::Wait { not_before_ms: now_ms + COOL_DOWN_MS };
                 }
-                self.show_prompt(claim, group, topic, &view, texts, show).await
+                self.show_prompt(claim, group, topic, (known, &view), texts, show).await
             }
         }
     }
@@ -179,16 +183,16 @@ impl Sender {
         claim: &Claim,
         group: ChatId,
         topic: Option<i64>,
-        view: &PromptView,
+        (known, view): (Option<Prompt>, &PromptView),
         texts: Texts,
         show: Show,
     ) -> Result<(), StoreError> {
         let store = &self.handler.store;
         let data = self.handler.buttons.encode(Button::JOINED, group);
         let buttons = keyboard::inline(&keyboard::of_prompt(texts, &view.channels, data));
-        let stands = view.prompt.clone().filter(|prompt| prompt.message != 0);
-        let mut prompt = view.prompt.clone().unwrap_or_default();
-        if stands.is_none() {
+        let mut prompt = known.clone().unwrap_or_default();
+        let stands = prompt.message != 0;
+        if !stands {
             prompt.sending_ms = self.now_ms();
             if !store.save_prompt(group, topic, Some(&prompt), claim, None).await? {
                 return Ok(());
@@ -196,11 +200,11 @@ impl Sender {
         }
         if let Err(refused) = self.permits.leave(Budget::Message, claim.urgency, Some(group)).await {
             let settlement = Some(self.wait_for(refused.retry_in));
-            store.save_prompt(group, topic, view.prompt.as_ref(), claim, settlement).await?;
+            store.save_prompt(group, topic, known.as_ref(), claim, settlement).await?;
             return self.postpone_chat(claim, refused).await;
         }
         prompt.changed_ms = self.now_ms();
-        if stands.is_none() {
+        if !stands {
             let sent = self.send_prompt(group, topic, &show.text, buttons.clone()).await;
             if planted::has(Bug::PromptTwice) {
                 drop(self.send_prompt(group, topic, &show.text, buttons.clone()).await);
@@ -250,7 +254,7 @@ impl Sender {
         let saved = if id.is_some() { self.insist(save).await? } else { save().await? };
         let Some(message) = id.filter(|_| !saved) else { return Ok(()) };
         // A try before the last may have been written down although it seemed to fail.
-        let known = store.prompt(group, topic, 0).await?.prompt;
+        let known = store.prompt(group, topic).await?.0;
         if known.is_some_and(|known| known.message == message.0) {
             return Ok(());
         }

@@ -260,8 +260,6 @@ pub struct Prompt {
 /// What a prompt has to say.
 #[derive(Clone, Debug, Default)]
 pub struct PromptView {
-    /// The prompt as it stands.
-    pub prompt: Option<Prompt>,
     /// Those who wait, longest first; at most as many as were asked for.
     pub waiting: Vec<(UserId, String)>,
     /// Those of them who have waited for nearly too long.
@@ -373,11 +371,17 @@ pub trait Store: Send + Sync {
     /// [`StoreError`]; nothing was written.
     async fn settle(&self, settle: &[Settle], put: &[Put], trace_id: &str, now_ms: i64) -> Result<(), StoreError>;
 
-    /// What the prompt of a group and topic has to say, naming at most `names` people.
+    /// The prompt of a group and topic as it stands, and whether anybody waits there.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn prompt(&self, group: ChatId, topic: Option<i64>, names: i64) -> Result<PromptView, StoreError>;
+    async fn prompt(&self, group: ChatId, topic: Option<i64>) -> Result<(Option<Prompt>, bool), StoreError>;
+
+    /// What the prompt of a group and topic has to say, naming at most `names` people. Goes through everybody who waits.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn prompt_view(&self, group: ChatId, topic: Option<i64>, names: i64) -> Result<PromptView, StoreError>;
 
     /// Remembers the prompt (`None`: none stands any more), while `claim` is still held; returns whether it was.
     ///

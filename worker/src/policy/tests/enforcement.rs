@@ -298,7 +298,13 @@ mod patience {
     struct Waiting {
         member: Member,
         facts: ChatFacts,
-        sure: bool,
+        /// What is known of them in each channel.
+        in_channel: Member,
+    }
+
+    fn looked_up(ago_ms: i64) -> Member {
+        let lookup = Lookup { asked_ms: MS - ago_ms, standing: Standing::Outside, limits: Limits::Free };
+        Member { lookup: Some(lookup), ..Member::default() }
     }
 
     /// Muted and waiting for so long, in seconds.
@@ -310,13 +316,13 @@ mod patience {
         });
         let wait = Some(Wait { since_ms: MS - for_s * 1000, until_ms: None, warned_ms });
         let member = Member { waiting: true, wait, ..who(Standing::Inside, true, ours()) };
-        Waiting { member, facts, sure: true }
+        Waiting { member, facts, in_channel: looked_up(300_000) }
     }
 
     impl Waiting {
         fn plan(&self, decision: &Decision) -> Plan {
             let mut plan = plan(decision, &self.member, mark(), MS);
-            run_out(&mut plan, &self.facts, decision, &self.member, mark(), MS, |_| self.sure);
+            run_out(&mut plan, &self.facts, decision, &self.member, mark(), MS, |_| Some(&self.in_channel));
             plan
         }
 
@@ -339,7 +345,7 @@ mod patience {
 
     #[test]
     fn who_comes_back_muted_begins_to_wait_anew_and_is_looked_at_when_that_time_is_over() {
-        let before = Waiting { sure: true, ..waiting(TIMEOUT_S, TimeoutAction::Kick, Some(MS - 100_000)) };
+        let before = waiting(TIMEOUT_S, TimeoutAction::Kick, Some(MS - 100_000));
         let left = before.member.wait.map(|wait| Wait { until_ms: Some(MS - 1_000), ..wait });
         for wait in [None, left] {
             let back =
@@ -391,9 +397,31 @@ mod patience {
 
     #[test]
     fn nobody_is_removed_before_it_was_looked_up_that_they_have_to_wait() {
-        let unsure = Waiting { sure: false, ..waiting(TIMEOUT_S, TimeoutAction::Ban, Some(MS - 100_000)) };
-        let plan = unsure.missing();
-        assert_eq!((plan.act, plan.make_sure), (None, vec![TALK]));
+        let late = waiting(TIMEOUT_S, TimeoutAction::Ban, Some(MS - 100_000));
+        for in_channel in [looked_up(300_001), Member::default()] {
+            let plan = Waiting { in_channel, ..waiting(TIMEOUT_S, TimeoutAction::Ban, Some(MS - 100_000)) }.missing();
+            assert_eq!((plan.act, plan.make_sure), (None, vec![TALK]));
+        }
+        assert_eq!(late.missing().act, Some(Act::Ban));
+    }
+
+    #[test]
+    fn who_joined_a_channel_and_left_it_again_meanwhile_begins_to_wait_anew() {
+        let late = || waiting(TIMEOUT_S, TimeoutAction::Kick, Some(MS - 100_000));
+        let event = |standing, was_in| Some(Event { order: order(T - 50, 3), was_in, standing, limits: Limits::Free });
+        let seen = |event| Waiting { in_channel: Member { event, ..looked_up(0) }, ..late() };
+        let again = seen(event(Standing::Outside, true)).missing();
+        let warn_ms = (T - 50 + TIMEOUT_S - 100) * 1000;
+        assert_eq!((again.act, again.warned, again.look_again_ms), (None, false, Some(warn_ms)));
+        for event in [None, event(Standing::Outside, false), event(Standing::Inside, true)] {
+            assert_eq!(seen(event).missing().act, Some(Act::Kick), "{event:?}");
+        }
+        let (left, late) = (seen(event(Standing::Outside, true)), late());
+        let both = missing(&[NEWS, TALK]);
+        let mut planned = plan(&both, &late.member, mark(), MS);
+        let known = |channel| Some(if channel == TALK { &left.in_channel } else { &late.in_channel });
+        run_out(&mut planned, &late.facts, &both, &late.member, mark(), MS, known);
+        assert_eq!(planned.act, Some(Act::Kick), "who was never in the other one has lacked it all the time");
     }
 
     #[test]

@@ -51,7 +51,7 @@ async fn e55_a_prompt_that_is_too_old_to_be_deleted_loses_its_button_when_nobody
     let methods: Vec<&str> = calls.iter().map(|(method, _)| method.as_str()).collect();
     assert_eq!(methods, ["deleteMessage", "editMessageText"]);
     assert_eq!((&calls[1].1["message_id"], &calls[1].1["reply_markup"]), (&json!(9), &Value::Null));
-    assert_eq!(store.prompt(GROUP, None, 0).await.unwrap().prompt, None, "it is nobody's prompt any more");
+    assert_eq!(store.prompt(GROUP, None).await.unwrap().0, None, "it is nobody's prompt any more");
     assert_eq!(store.open_intents(i64::MAX).await.unwrap(), []);
 }
 
@@ -98,7 +98,7 @@ async fn who_is_not_named_is_warned_all_the_same_and_what_stands_is_looked_at_ag
     sender.carry_out(&claims).await.unwrap();
     let text = telegram.0.lock().unwrap()[0].1["text"].to_string();
     assert!(text.contains("Whoever goes on waiting will be removed soon."), "{text}");
-    let shown = store.prompt(GROUP, None, 0).await.unwrap().prompt.unwrap();
+    let shown = store.prompt(GROUP, None).await.unwrap().0.unwrap();
     assert_eq!(shown.as_of_ms, NOW);
 
     let mut later = sender.clone();
@@ -107,7 +107,7 @@ async fn who_is_not_named_is_warned_all_the_same_and_what_stands_is_looked_at_ag
     claims.retain(|claim| claim.intent == prompt);
     later.carry_out(&claims).await.unwrap();
     assert_eq!(telegram.0.lock().unwrap().len(), 1, "nothing is said twice");
-    let shown = store.prompt(GROUP, None, 0).await.unwrap().prompt.unwrap();
+    let shown = store.prompt(GROUP, None).await.unwrap().0.unwrap();
     assert_eq!(shown.as_of_ms, NOW + COOL_DOWN_MS);
     assert!(!later.claim(Lane::Messages, 10).await.unwrap().concat().iter().any(|claim| claim.intent == prompt));
 }

@@ -160,9 +160,10 @@ impl SqlStore {
         // Locked in the order of their keys, as everywhere; what somebody is at work on has its own end.
         let statement = match self.database.dialect {
             Dialect::Postgres => {
-                "UPDATE intents SET not_before_ms = $5 WHERE bot_id = $1 AND key IN
-                    (SELECT key FROM intents WHERE bot_id = $1 AND chat_id = $2 AND lane = $3 AND done_ms IS NULL
-                        AND not_before_ms < $5 AND claimed_until_ms < $4 ORDER BY key FOR UPDATE SKIP LOCKED)"
+                "UPDATE intents SET not_before_ms = $5 WHERE bot_id = $1 AND key = ANY (ARRAY(
+                    SELECT key FROM intents WHERE bot_id = $1 AND chat_id = $2 AND chat_id <> 0 AND lane = $3
+                        AND done_ms IS NULL AND not_before_ms < $5 AND claimed_until_ms < $4
+                    ORDER BY key FOR UPDATE SKIP LOCKED))"
             }
             Dialect::Sqlite => {
                 "UPDATE intents SET not_before_ms = $5 WHERE bot_id = $1 AND chat_id = $2 AND lane = $3
@@ -187,9 +188,10 @@ impl SqlStore {
             Dialect::Postgres => {
                 "UPDATE intents SET claimed_by = CASE WHEN $3 > 0 THEN claimed_by ELSE '' END,
                     claimed_until_ms = CASE WHEN $3 > 0 AND claimed_until_ms > $3 THEN claimed_until_ms ELSE $3 END
-                 WHERE bot_id = $1 AND key IN (SELECT key FROM intents WHERE bot_id = $1 AND claimed_by = $2
-                    AND ($4 = '' OR $4 LIKE '%,' || CAST(claim AS TEXT) || ',%')
-                    AND claimed_until_ms > 0 AND done_ms IS NULL ORDER BY key FOR UPDATE)"
+                 WHERE bot_id = $1 AND key = ANY (ARRAY(
+                    SELECT key FROM intents WHERE bot_id = $1 AND claimed_by = $2 AND claimed_by <> ''
+                        AND ($4 = '' OR $4 LIKE '%,' || CAST(claim AS TEXT) || ',%')
+                        AND claimed_until_ms > 0 AND done_ms IS NULL ORDER BY key FOR UPDATE))"
             }
             Dialect::Sqlite => {
                 "UPDATE intents SET claimed_by = CASE WHEN $3 > 0 THEN claimed_by ELSE '' END,

@@ -142,12 +142,12 @@ impl Store for SqlStore {
     ) -> Result<Vec<Claim>, StoreError> {
         let statement = match self.database.dialect {
             Dialect::Postgres => {
-                // Picked in a part of its own: as a subquery of UPDATE it could run more than once and exceed its LIMIT.
-                "WITH due AS MATERIALIZED
-                    (SELECT key FROM intents WHERE bot_id = $1 AND lane = $2 AND done_ms IS NULL AND not_before_ms <= $4
-                        AND claimed_until_ms < $4 ORDER BY not_before_ms LIMIT $7 FOR UPDATE SKIP LOCKED)
-                 UPDATE intents SET claimed_by = $3, claimed_until_ms = $5, claim = $6
-                 WHERE bot_id = $1 AND key IN (SELECT key FROM due)
+                // Picked once, as an array: a subquery of UPDATE could run more than once and exceed its LIMIT.
+                "UPDATE intents SET claimed_by = $3, claimed_until_ms = $5, claim = $6
+                 WHERE bot_id = $1 AND key = ANY (ARRAY(
+                    SELECT key FROM intents WHERE bot_id = $1 AND lane = $2 AND lane >= 0 AND done_ms IS NULL
+                        AND not_before_ms <= $4 AND claimed_until_ms < $4
+                    ORDER BY not_before_ms LIMIT $7 FOR UPDATE SKIP LOCKED))
                  RETURNING payload, generation, attempts, trace_id, traceparent, trace_links"
             }
             Dialect::Sqlite => {
@@ -217,8 +217,12 @@ impl Store for SqlStore {
         run_to_the_end!(self.settle_once(settle, put, trace_id, now_ms))
     }
 
-    async fn prompt(&self, group: ChatId, topic: Option<i64>, names: i64) -> Result<PromptView, StoreError> {
-        self.database.of(self.bot, async |rows| self.read_prompt(rows, group, topic, names).await).await
+    async fn prompt(&self, group: ChatId, topic: Option<i64>) -> Result<(Option<Prompt>, bool), StoreError> {
+        self.database.of(self.bot, async |rows| self.read_prompt(rows, group, topic).await).await
+    }
+
+    async fn prompt_view(&self, group: ChatId, topic: Option<i64>, names: i64) -> Result<PromptView, StoreError> {
+        self.database.of(self.bot, async |rows| self.read_prompt_view(rows, group, topic, names).await).await
     }
 
     async fn save_prompt(
@@ -385,7 +389,8 @@ impl Store for SqlStore {
 
     async fn open_intents(&self, due_ms: i64) -> Result<Vec<(String, i64)>, StoreError> {
         self.of_each_kind(
-            "SELECT kind, count(*) FROM intents WHERE bot_id = $1 AND done_ms IS NULL AND not_before_ms <= $2 GROUP BY kind",
+            "SELECT kind, count(*) FROM intents WHERE bot_id = $1 AND done_ms IS NULL AND lane >= 0
+                AND not_before_ms <= $2 GROUP BY kind",
             due_ms,
         )
         .await
@@ -393,8 +398,8 @@ impl Store for SqlStore {
 
     async fn oldest_due(&self, due_ms: i64) -> Result<Vec<(String, i64)>, StoreError> {
         self.of_each_kind(
-            "SELECT kind, min(not_before_ms) FROM intents WHERE bot_id = $1 AND done_ms IS NULL AND not_before_ms <= $2
-             GROUP BY kind",
+            "SELECT kind, min(not_before_ms) FROM intents WHERE bot_id = $1 AND done_ms IS NULL AND lane >= 0
+                AND not_before_ms <= $2 GROUP BY kind",
             due_ms,
         )
         .await

@@ -21,13 +21,15 @@ const READ_PERSON: &str = "
     ), required AS (
         SELECT group_id, channel_id FROM links
         WHERE bot_id = $1 AND enabled = 1 AND group_id IN (SELECT id FROM groups)
+    ), around AS (
+        SELECT id FROM groups UNION SELECT channel_id FROM required
     )
     SELECT CAST(0 AS BIGINT) AS part, group_id AS id, channel_id AS number, '' AS text FROM required
-    UNION ALL SELECT 1, chat_id, version, facts FROM chats WHERE bot_id = $1
-        AND (chat_id IN (SELECT id FROM groups) OR chat_id IN (SELECT channel_id FROM required))
+    UNION ALL SELECT 1, chat_id, version, facts FROM chats WHERE bot_id = $1 AND chat_id IN (SELECT id FROM around)
     UNION ALL SELECT 2, chat_id, waiting, facts FROM members WHERE bot_id = $1 AND user_id = $3
     UNION ALL SELECT 3, chat_id, message_id, CAST(date AS TEXT) FROM held_messages WHERE bot_id = $1 AND user_id = $3
-    UNION ALL SELECT 4, CAST(0 AS BIGINT), 0, key FROM intents WHERE bot_id = $1 AND user_id = $3 AND done_ms IS NULL";
+    UNION ALL SELECT 4, CAST(0 AS BIGINT), 0, key FROM intents
+        WHERE bot_id = $1 AND user_id = $3 AND user_id <> 0 AND done_ms IS NULL";
 
 /// What else is kept about a person. What has happened stays counted, without whom it happened to.
 const FORGOTTEN: [&str; 4] = [
@@ -69,8 +71,9 @@ impl SqlStore {
         }
         let mut chats = BTreeSet::from([chat]);
         let rows = sqlx::query(
-            "SELECT group_id, channel_id FROM links WHERE bot_id = $1 AND enabled = 1 AND (group_id = $2 OR group_id IN
-                (SELECT group_id FROM links WHERE bot_id = $1 AND channel_id = $2 AND enabled = 1))",
+            "SELECT group_id, channel_id FROM links WHERE bot_id = $1 AND enabled = 1 AND group_id IN
+                (SELECT CAST($2 AS BIGINT)
+                UNION SELECT group_id FROM links WHERE bot_id = $1 AND channel_id = $2 AND enabled = 1)",
         )
         .bind(self.bot.0)
         .bind(chat.0)

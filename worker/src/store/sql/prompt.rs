@@ -19,28 +19,41 @@ impl SqlStore {
         rows: &mut AnyConnection,
         group: ChatId,
         topic: Option<i64>,
+    ) -> Result<(Option<Prompt>, bool), StoreError> {
+        // Both in one statement; it is read for everybody who comes.
+        let row = sqlx::query(
+            "SELECT waiting, message_id, shown, sending_ms, changed_ms, as_of_ms FROM
+                (SELECT count(*) AS waiting FROM
+                    (SELECT 1 FROM members WHERE bot_id = $1 AND chat_id = $2 AND topic = $3 AND waiting = 1 LIMIT 1) m) w
+                LEFT JOIN prompts ON bot_id = $1 AND chat_id = $2 AND topic = $3",
+        )
+        .bind(self.bot.0)
+        .bind(group.0)
+        .bind(topic.unwrap_or_default())
+        .fetch_one(rows)
+        .await?;
+        let prompt = match row.try_get::<Option<i64>, _>(1)? {
+            Some(message) => Some(Prompt {
+                message,
+                shown: row.try_get(2)?,
+                sending_ms: row.try_get(3)?,
+                changed_ms: row.try_get(4)?,
+                as_of_ms: row.try_get(5)?,
+            }),
+            None => None,
+        };
+        Ok((prompt, row.try_get::<i64, _>(0)? > 0))
+    }
+
+    pub(super) async fn read_prompt_view(
+        &self,
+        rows: &mut AnyConnection,
+        group: ChatId,
+        topic: Option<i64>,
         names: i64,
     ) -> Result<PromptView, StoreError> {
         let (bot, chat, topic) = (self.bot.0, group.0, topic.unwrap_or_default());
-        let prompt = sqlx::query(
-            "SELECT message_id, shown, sending_ms, changed_ms, as_of_ms FROM prompts
-             WHERE bot_id = $1 AND chat_id = $2 AND topic = $3",
-        )
-        .bind(bot)
-        .bind(chat)
-        .bind(topic)
-        .fetch_optional(&mut *rows)
-        .await?;
         let mut view = PromptView::default();
-        if let Some(row) = prompt {
-            view.prompt = Some(Prompt {
-                message: row.try_get(0)?,
-                shown: row.try_get(1)?,
-                sending_ms: row.try_get(2)?,
-                changed_ms: row.try_get(3)?,
-                as_of_ms: row.try_get(4)?,
-            });
-        }
         let waiting = sqlx::query(
             "SELECT user_id, facts FROM members WHERE bot_id = $1 AND chat_id = $2 AND topic = $3 AND waiting = 1
              ORDER BY changed_ms, user_id LIMIT $4",

@@ -298,8 +298,12 @@ impl Store for MemoryStore {
         self.statement(run).await
     }
 
-    async fn prompt(&self, group: ChatId, topic: Option<i64>, names: i64) -> Result<PromptView, StoreError> {
-        self.statement(|tables| tables.prompt(group, topic, names)).await
+    async fn prompt(&self, group: ChatId, topic: Option<i64>) -> Result<(Option<Prompt>, bool), StoreError> {
+        self.statement(|tables| tables.prompt(group, topic)).await
+    }
+
+    async fn prompt_view(&self, group: ChatId, topic: Option<i64>, names: i64) -> Result<PromptView, StoreError> {
+        self.statement(|tables| tables.prompt_view(group, topic, names)).await
     }
 
     async fn save_prompt(

@@ -349,10 +349,19 @@ impl Tables {
         }
     }
 
-    pub(super) fn prompt(&self, group: ChatId, topic: Option<i64>, names: i64) -> PromptView {
-        let waiting =
-            self.members.iter().filter(|((_, chat), member)| *chat == group && member.waiting && member.topic == topic);
-        let mut waiting: Vec<(UserId, &Member)> = waiting.map(|((user, _), member)| (*user, member)).collect();
+    pub(super) fn prompt(&self, group: ChatId, topic: Option<i64>) -> (Option<Prompt>, bool) {
+        (self.prompts.get(&(group, topic)).cloned(), self.waiting(group, topic).next().is_some())
+    }
+
+    fn waiting(&self, group: ChatId, topic: Option<i64>) -> impl Iterator<Item = (UserId, &Member)> {
+        let waiting = self.members.iter().filter(move |((_, chat), member)| {
+            *chat == group && member.waiting && member.topic == topic
+        });
+        waiting.map(|((user, _), member)| (*user, member))
+    }
+
+    pub(super) fn prompt_view(&self, group: ChatId, topic: Option<i64>, names: i64) -> PromptView {
+        let mut waiting: Vec<(UserId, &Member)> = self.waiting(group, topic).collect();
         waiting.sort_by_key(|(user, _)| (self.changed_ms.get(&(*user, group)), *user));
         let named = &waiting[..waiting.len().min(usize::try_from(names).unwrap_or_default())];
         let name = |(user, member): &(UserId, &Member)| (*user, member.name.clone());
@@ -360,7 +369,6 @@ impl Tables {
         let channels =
             self.required(group).into_iter().filter_map(|chat| Some((chat, self.chats.get(&chat)?.facts.clone())));
         PromptView {
-            prompt: self.prompts.get(&(group, topic)).cloned(),
             count: waiting.len() as i64,
             channels: channels.collect(),
             waiting: named.iter().map(name).collect(),

@@ -173,7 +173,7 @@ async fn messages_of_the_old_group_are_forgotten(store: &dyn Store) -> Result<()
     ensure!(store.save_prompt(OLD, None, Some(&stands), &held, None).await?, "the claim is held");
     migrate(store).await?;
     for chat in [OLD, NEW] {
-        let prompt = store.prompt(chat, None, 1).await?.prompt;
+        let prompt = store.prompt(chat, None).await?.0;
         ensure!(prompt.is_none(), "in {chat}: {prompt:?}");
     }
     let held: Vec<ChatId> = seen_from(store, ANN, NEW).await?.held.iter().map(|held| held.group).collect();

@@ -39,8 +39,9 @@ async fn waits(store: &dyn Store, user: UserId, group: ChatId, topic: Option<i64
 }
 
 async fn without_anything_a_prompt_has_nothing_to_say(store: &dyn Store) -> Result<()> {
-    let view = store.prompt(GROUP, None, 10).await?;
-    ensure!(view.prompt.is_none() && view.waiting.is_empty() && view.count == 0, "{view:?}");
+    let view = store.prompt_view(GROUP, None, 10).await?;
+    ensure!(store.prompt(GROUP, None).await? == (None, false));
+    ensure!(view.waiting.is_empty() && view.count == 0, "{view:?}");
     ensure!(view.channels.is_empty(), "{view:?}");
     Ok(())
 }
@@ -55,11 +56,11 @@ async fn those_who_wait_are_named_longest_first(store: &dyn Store) -> Result<()>
     waits(store, UserId(12), GROUP, None, NOW + 9).await?;
     waits(store, UserId(14), GROUP, None, NOW + 5).await?;
     let named = |users: &[i64]| users.iter().map(|user| (UserId(*user), format!("name {user}"))).collect::<Vec<_>>();
-    let view = store.prompt(GROUP, None, 10).await?;
+    let view = store.prompt_view(GROUP, None, 10).await?;
     ensure!(view.waiting == named(&[12, 13, 11, 14]) && view.count == 4, "{view:?}");
-    let view = store.prompt(GROUP, None, 2).await?;
+    let view = store.prompt_view(GROUP, None, 2).await?;
     ensure!(view.waiting == named(&[12, 13]) && view.count == 4, "{view:?}");
-    let view = store.prompt(GROUP, None, 0).await?;
+    let view = store.prompt_view(GROUP, None, 0).await?;
     ensure!(view.waiting.is_empty() && view.count == 4, "{view:?}");
     Ok(())
 }
@@ -69,11 +70,13 @@ async fn only_those_of_the_topic_are_named(store: &dyn Store) -> Result<()> {
     waits(store, BOB, GROUP, None, NOW).await?;
     waits(store, UserId(13), OTHER_GROUP, Some(3), NOW).await?;
     for (topic, user) in [(Some(3), ANN), (None, BOB)] {
-        let view = store.prompt(GROUP, topic, 10).await?;
+        let view = store.prompt_view(GROUP, topic, 10).await?;
         let named: Vec<UserId> = view.waiting.iter().map(|(user, _)| *user).collect();
         ensure!(named == [user] && view.count == 1, "in topic {topic:?}: {view:?}");
+        ensure!(store.prompt(GROUP, topic).await?.1, "somebody waits in topic {topic:?}");
     }
-    let view = store.prompt(GROUP, Some(4), 10).await?;
+    ensure!(!store.prompt(GROUP, Some(4)).await?.1, "nobody waits there");
+    let view = store.prompt_view(GROUP, Some(4), 10).await?;
     ensure!(view.waiting.is_empty() && view.count == 0, "{view:?}");
     Ok(())
 }
@@ -89,7 +92,7 @@ async fn the_channels_that_are_required_are_named(store: &dyn Store) -> Result<(
     }
     link(store, GROUP, dropped, false).await?;
     link(store, OTHER_GROUP, dropped, true).await?;
-    let channels = store.prompt(GROUP, None, 10).await?.channels;
+    let channels = store.prompt_view(GROUP, None, 10).await?.channels;
     let named: Vec<(ChatId, &str)> = channels.iter().map(|(chat, facts)| (*chat, facts.title.as_str())).collect();
     ensure!(named == [(OTHER_CHANNEL, "two"), (CHANNEL, "one")], "{named:?}");
     Ok(())
@@ -129,9 +132,9 @@ async fn who_has_waited_for_nearly_too_long_is_told_apart(store: &dyn Store) -> 
             Member { event: Some(event(1)), waiting: true, wait, name: "name".to_owned(), ..Member::default() };
         write_member(store, user, GROUP, NOW, member).await?;
     }
-    let view = store.prompt(GROUP, None, 10).await?;
+    let view = store.prompt_view(GROUP, None, 10).await?;
     ensure!(view.warned == [(ANN, "name".to_owned())] && view.waiting.len() == 2, "{view:?}");
-    let unnamed = store.prompt(GROUP, None, 0).await?;
+    let unnamed = store.prompt_view(GROUP, None, 0).await?;
     ensure!((view.warned_count, unnamed.warned_count) == (1, 1), "{view:?}, {unnamed:?}");
     Ok(())
 }
@@ -154,11 +157,11 @@ async fn a_prompt_is_read_as_it_was_saved(store: &dyn Store) -> Result<()> {
     let sending = Prompt { sending_ms: NOW, changed_ms: NOW, ..Prompt::default() };
     for prompt in [sending, prompt_of(5)] {
         ensure!(saved(store, None, Some(&prompt), &claim).await?, "the claim is held");
-        let read = store.prompt(GROUP, None, 10).await?.prompt;
+        let read = store.prompt(GROUP, None).await?.0;
         ensure!(read.as_ref() == Some(&prompt), "{read:?} instead of {prompt:?}");
     }
     ensure!(saved(store, None, None, &claim).await?, "the claim is held");
-    let read = store.prompt(GROUP, None, 10).await?.prompt;
+    let read = store.prompt(GROUP, None).await?.0;
     ensure!(read.is_none(), "{read:?}");
     Ok(())
 }
@@ -168,10 +171,10 @@ async fn prompts_of_different_topics_are_apart(store: &dyn Store) -> Result<()> 
     ensure!(saved(store, Some(3), Some(&prompt_of(5)), &claim).await?, "the claim is held");
     let claim = claim_prompt(store, None).await?;
     ensure!(saved(store, None, Some(&prompt_of(6)), &claim).await?, "the claim is held");
-    ensure!(store.prompt(GROUP, Some(3), 1).await?.prompt == Some(prompt_of(5)));
+    ensure!(store.prompt(GROUP, Some(3)).await?.0 == Some(prompt_of(5)));
     ensure!(saved(store, None, None, &claim).await?, "the claim is held");
-    ensure!(store.prompt(GROUP, Some(3), 1).await?.prompt == Some(prompt_of(5)));
-    ensure!(store.prompt(OTHER_GROUP, Some(3), 1).await?.prompt.is_none());
+    ensure!(store.prompt(GROUP, Some(3)).await?.0 == Some(prompt_of(5)));
+    ensure!(store.prompt(OTHER_GROUP, Some(3)).await?.0.is_none());
     Ok(())
 }
 
@@ -196,18 +199,18 @@ async fn a_prompt_is_saved_only_while_the_claim_is_held(store: &dyn Store) -> Re
     for settlement in [None, Some(Settlement::Done)] {
         let late = Some(&prompt_of(6));
         ensure!(!store.save_prompt(GROUP, None, late, &stale, settlement).await?, "a stale claim is believed");
-        ensure!(store.prompt(GROUP, None, 1).await?.prompt == Some(prompt_of(5)), "a stale claim saves a prompt");
+        ensure!(store.prompt(GROUP, None).await?.0 == Some(prompt_of(5)), "a stale claim saves a prompt");
         nothing_due(store, Lane::Messages, later).await?;
     }
     ensure!(!saved(store, None, None, &stale).await?, "a stale claim is believed");
-    ensure!(store.prompt(GROUP, None, 1).await?.prompt == Some(prompt_of(5)), "a stale claim removes a prompt");
+    ensure!(store.prompt(GROUP, None).await?.0 == Some(prompt_of(5)), "a stale claim removes a prompt");
 
     // Nor when the row is gone, or made anew.
     end(store, &prompt).await?;
     ensure!(!saved(store, None, None, &valid).await?, "the claim of an ended intent is believed");
     put(store, prompt, NOW).await?;
     ensure!(!saved(store, None, None, &valid).await?, "the claim of an earlier intent is believed");
-    ensure!(store.prompt(GROUP, None, 1).await?.prompt == Some(prompt_of(5)), "a stale claim removes a prompt");
+    ensure!(store.prompt(GROUP, None).await?.0 == Some(prompt_of(5)), "a stale claim removes a prompt");
     Ok(())
 }
 
@@ -233,7 +236,7 @@ async fn an_unknown_message_is_taken_for_the_prompt_on_its_way(store: &dyn Store
     ensure!(!is_known(OTHER_GROUP, 5, 0).await?, "nothing is on its way to another group");
     ensure!(is_known(GROUP, 5, 59).await?, "it may be the one on its way");
     let taken = Prompt { message: 5, sending_ms: 0, ..sending };
-    let found = store.prompt(GROUP, None, 1).await?.prompt;
+    let found = store.prompt(GROUP, None).await?.0;
     ensure!(found.as_ref() == Some(&taken), "taken in as {found:?}");
     ensure!(is_known(GROUP, 5, 60).await? && !is_known(GROUP, 6, 0).await?, "now it stands, and no other");
     Ok(())

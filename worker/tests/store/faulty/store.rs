@@ -183,9 +183,14 @@ impl Store for Faulty {
         self.right.settle(&settle, put, trace_id, now_ms).await
     }
 
-    async fn prompt(&self, group: ChatId, topic: Option<i64>, names: i64) -> Result<PromptView, StoreError> {
+    async fn prompt(&self, group: ChatId, topic: Option<i64>) -> Result<(Option<Prompt>, bool), StoreError> {
+        let (prompt, is_awaited) = self.right.prompt(group, topic.filter(|_| !self.has(Fault::TopicsAreMixed))).await?;
+        Ok((prompt, is_awaited || self.has(Fault::SomebodyAlwaysWaits)))
+    }
+
+    async fn prompt_view(&self, group: ChatId, topic: Option<i64>, names: i64) -> Result<PromptView, StoreError> {
         let topic = topic.filter(|_| !self.has(Fault::TopicsAreMixed));
-        let mut view = self.right.prompt(group, topic, names).await?;
+        let mut view = self.right.prompt_view(group, topic, names).await?;
         if self.has(Fault::NobodyIsWarned) {
             view.warned.clear();
         }
