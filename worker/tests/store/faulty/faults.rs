@@ -69,7 +69,7 @@ pub(super) enum Fault {
 }
 
 /// Each fault with the check that is there for it.
-pub(super) const FAULTS: [(Fault, &str); 62] = [
+pub(super) const FAULTS: [(Fault, &str); 63] = [
     (Fault::EffectComesBack, "an_effect_that_is_done_does_not_come_back"),
     (Fault::EffectIsReplaced, "an_effect_is_never_replaced"),
     (Fault::DoneEndsNewerGeneration, "a_newer_generation_outlives_what_was_claimed"),
