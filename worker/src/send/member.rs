@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::Sender;
 use crate::{
-    facts::{Act, Ban, CONFIRM_AFTER_MS, Call, EventOrder, LOOKUP_CACHE_MS, Lookup},
+    facts::{Act, Ban, CLOCK_SKEW_MS, CONFIRM_AFTER_MS, Call, EventOrder, LOOKUP_CACHE_MS, Lookup},
     intent::{Claim, Intent, Put, Settlement},
     planted::{self, Bug},
     policy::{Decision, SHORTEST_S},
@@ -90,10 +90,10 @@ impl Sender {
         self.settle_act(claim, group, user, &step, result).await
     }
 
-    /// Whether the prompt of a group and topic says what was so at a time, or later.
+    /// Whether the prompt of a group and topic says what was so at a time, or later, by whosever clock.
     async fn says_since(&self, group: ChatId, topic: Option<i64>, since_ms: i64) -> Result<bool, StoreError> {
         let prompt = self.handler.store.prompt(group, topic).await?.0.unwrap_or_default();
-        Ok(prompt.message != 0 && !prompt.shown.is_empty() && prompt.as_of_ms >= since_ms)
+        Ok(prompt.message != 0 && !prompt.shown.is_empty() && prompt.as_of_ms >= since_ms + CLOCK_SKEW_MS)
     }
 
     /// Decides again, and writes down that a call goes out before it does. Whom no prompt has shown that they are warned has

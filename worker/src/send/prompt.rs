@@ -14,6 +14,7 @@ use nezuko_telegram::{CallError, ChatId, ErrorClass, MessageId};
 use super::{Sender, keyboard, message_number, reply::Sent};
 use crate::{
     buttons::Button,
+    facts::CLOCK_SKEW_MS,
     intent::{Claim, Intent, Put, Settlement},
     planted::{self, Bug},
     store::{Prompt, PromptView, StoreError},
@@ -70,8 +71,11 @@ impl Sender {
                     + &texts.group_warning(&view.warned, view.warned_count)
             }
         });
-        // When a raid is over, everybody is named again.
-        let then = raid.map_or(Settlement::Done, |raid| Settlement::Wait { not_before_ms: raid.until_ms });
+        // When a raid is over, everybody is named again. And clocks differ: only what stands a while later has surely shown
+        // the last one that they are warned.
+        let surely_ms = view.warned_last_ms.map(|warned_ms| warned_ms + CLOCK_SKEW_MS).filter(|at_ms| now_ms < *at_ms);
+        let look_again_ms = raid.map(|raid| raid.until_ms).into_iter().chain(surely_ms).min();
+        let then = look_again_ms.map_or(Settlement::Done, |not_before_ms| Settlement::Wait { not_before_ms });
         let show = text.map(|text| Show { content: content(&text, &view), text, as_of_ms: now_ms, then });
         match show {
             None if view.count > 0 => {
@@ -89,13 +93,7 @@ impl Sender {
                 self.handler.store.save_prompt(group, topic, Some(&prompt), claim, Some(show.then)).await?;
                 Ok(())
             }
-            Some(mut show) => {
-                if view.warned_count > 0 {
-                    // Clocks differ: a look at what stands then shows that whoever was to be warned has been.
-                    show.then = Settlement::Wait { not_before_ms: now_ms + COOL_DOWN_MS };
-                }
-                self.show_prompt(claim, group, topic, (known, &view), texts, show).await
-            }
+            Some(show) => self.show_prompt(claim, group, topic, (known, &view), texts, show).await,
         }
     }
 

@@ -266,6 +266,8 @@ pub struct PromptView {
     pub warned: Vec<(UserId, String)>,
     /// How many have waited for nearly too long, also of those who are not among `waiting`.
     pub warned_count: i64,
+    /// When the last of them was warned, Unix milliseconds.
+    pub warned_last_ms: Option<i64>,
     /// How many wait.
     pub count: i64,
     /// The channels that the group requires.

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    facts::{Event, EventOrder, Wait},
+    facts::{Event, EventOrder, Member, Wait},
     handle::{Handler, Receipt},
     intent::Lane,
     send::tests::{ANN, CHANNEL, GROUP, NOW, database, protect, sender},
@@ -117,8 +117,8 @@ async fn nobody_is_removed_before_a_prompt_has_shown_that_they_are_warned() {
         .handler
         .with_person(ANN, GROUP, None, "", |mut person| {
             let limits = Limits::Restricted { until: person.mark(GROUP).until(NOW), left: Permissions::NONE };
-            person.member(CHANNEL).lookup =
-                Some(Lookup { asked_ms: NOW + quarter_ms, standing: Standing::Outside, limits: Limits::Free });
+            let lookup = Lookup { asked_ms: NOW + quarter_ms, standing: Standing::Outside, limits: Limits::Free };
+            *person.member(CHANNEL) = Member { lookup: Some(lookup), ..Member::default() };
             let member = person.member(GROUP);
             member.lookup = Some(Lookup { asked_ms: NOW, standing: Standing::Inside, limits });
             (member.waiting, member.mute_until) = (true, Some(1));

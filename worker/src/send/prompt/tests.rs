@@ -103,6 +103,7 @@ async fn who_is_not_named_is_warned_all_the_same_and_what_stands_is_looked_at_ag
 
     let mut later = sender.clone();
     later.handler.clock = Arc::new(|| NOW + COOL_DOWN_MS);
+    assert!(!sender.claim(Lane::Messages, 10).await.unwrap().concat().iter().any(|claim| claim.intent == prompt));
     let mut claims = later.claim(Lane::Messages, 10).await.unwrap().concat();
     claims.retain(|claim| claim.intent == prompt);
     later.carry_out(&claims).await.unwrap();

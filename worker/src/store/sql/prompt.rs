@@ -1,5 +1,6 @@
 //! Prompts in the database: who is named in one, and which message it is.
 
+use nezuko_shared::database::Dialect;
 use nezuko_telegram::{ChatId, MessageId, UserId};
 use sqlx::{AnyConnection, Row};
 
@@ -12,6 +13,19 @@ use crate::{
 
 /// A prompt whose sending has not ended after this is on its way no longer.
 const SENDING_MS: i64 = 60_000;
+
+/// How many wait, how many of them were warned, and when the last one was. What is null is not written, and in a name the
+/// quotes would be escaped.
+macro_rules! count_waiting {
+    ($warned_ms:literal) => {
+        concat!(
+            r#"SELECT count(*), count(CASE WHEN facts LIKE '%"warned_ms":%' THEN 1 END),
+                max(CASE WHEN facts LIKE '%"warned_ms":%' THEN "#,
+            $warned_ms,
+            " END) FROM members WHERE bot_id = $1 AND chat_id = $2 AND topic = $3 AND waiting = 1"
+        )
+    };
+}
 
 impl SqlStore {
     pub(super) async fn read_prompt(
@@ -70,17 +84,13 @@ impl SqlStore {
             view.warned.extend(member.wait.and_then(|wait| wait.warned_ms).map(|_| who.clone()));
             view.waiting.push(who);
         }
-        // What is null is not written, and in a name the quotes would be escaped.
-        let counts = sqlx::query(
-            r#"SELECT count(*), count(CASE WHEN facts LIKE '%"warned_ms":%' THEN 1 END) FROM members
-               WHERE bot_id = $1 AND chat_id = $2 AND topic = $3 AND waiting = 1"#,
-        )
-        .bind(bot)
-        .bind(chat)
-        .bind(topic)
-        .fetch_one(&mut *rows)
-        .await?;
+        let statement = match self.database.dialect {
+            Dialect::Postgres => count_waiting!("CAST(facts::json -> 'wait' ->> 'warned_ms' AS BIGINT)"),
+            Dialect::Sqlite => count_waiting!("json_extract(facts, '$.wait.warned_ms')"),
+        };
+        let counts = sqlx::query(statement).bind(bot).bind(chat).bind(topic).fetch_one(&mut *rows).await?;
         (view.count, view.warned_count) = (counts.try_get(0)?, counts.try_get(1)?);
+        view.warned_last_ms = counts.try_get(2)?;
         let channels = sqlx::query(
             "SELECT l.channel_id, c.version, c.facts FROM links l JOIN chats c ON c.bot_id = l.bot_id AND c.chat_id = l.channel_id
              WHERE l.bot_id = $1 AND l.group_id = $2 AND l.enabled = 1 ORDER BY l.channel_id",

@@ -354,9 +354,10 @@ impl Tables {
     }
 
     fn waiting(&self, group: ChatId, topic: Option<i64>) -> impl Iterator<Item = (UserId, &Member)> {
-        let waiting = self.members.iter().filter(move |((_, chat), member)| {
-            *chat == group && member.waiting && member.topic == topic
-        });
+        let waiting = self
+            .members
+            .iter()
+            .filter(move |((_, chat), member)| *chat == group && member.waiting && member.topic == topic);
         waiting.map(|((user, _), member)| (*user, member))
     }
 
@@ -374,6 +375,7 @@ impl Tables {
             waiting: named.iter().map(name).collect(),
             warned: named.iter().filter(is_warned).map(name).collect(),
             warned_count: waiting.iter().filter(is_warned).count() as i64,
+            warned_last_ms: waiting.iter().filter_map(|(_, member)| member.wait?.warned_ms).max(),
         }
     }
 

@@ -126,16 +126,19 @@ async fn who_began_to_wait_lately_is_counted(store: &dyn Store) -> Result<()> {
 }
 
 async fn who_has_waited_for_nearly_too_long_is_told_apart(store: &dyn Store) -> Result<()> {
-    for (user, warned_ms) in [(ANN, Some(NOW + 7)), (BOB, None)] {
+    for (user, warned_ms) in [(ANN, Some(NOW + 7)), (BOB, None), (UserId(13), Some(NOW + 6))] {
         let wait = Some(Wait { since_ms: NOW, until_ms: None, warned_ms });
         let member =
             Member { event: Some(event(1)), waiting: true, wait, name: "name".to_owned(), ..Member::default() };
         write_member(store, user, GROUP, NOW, member).await?;
     }
     let view = store.prompt_view(GROUP, None, 10).await?;
-    ensure!(view.warned == [(ANN, "name".to_owned())] && view.waiting.len() == 2, "{view:?}");
+    let warned = [ANN, UserId(13)].map(|user| (user, "name".to_owned()));
+    ensure!(view.warned == warned && view.waiting.len() == 3, "{view:?}");
     let unnamed = store.prompt_view(GROUP, None, 0).await?;
-    ensure!((view.warned_count, unnamed.warned_count) == (1, 1), "{view:?}, {unnamed:?}");
+    for view in [view, unnamed] {
+        ensure!((view.warned_count, view.warned_last_ms) == (2, Some(NOW + 7)), "{view:?}");
+    }
     Ok(())
 }
 
