@@ -26,7 +26,7 @@ use crate::planted::{self, Bug};
 /// Telegram answers lookups from a cache; within this time an event is believed rather than a lookup.
 pub const LOOKUP_CACHE_MS: i64 = 60_000;
 /// Clocks of ours and Telegram's differ by this at most before a lookup is taken to contradict an event.
-pub(crate) const CLOCK_SKEW_MS: i64 = TOLERANCE.as_millis() as i64;
+const CLOCK_SKEW_MS: i64 = TOLERANCE.as_millis() as i64;
 
 /// The order of events about one thing: Telegram's date (Unix seconds), then the update id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -78,9 +78,9 @@ impl Member {
         // Our until_date cannot be seen before our mute landed; the absence of a mute may come from Telegram's cache. But
         // the call stays open until the lookup is believed over the newest event, or nobody would ask again.
         let proves = call.act == Act::Mute && asked_ms >= call.at_ms && mark.is_on(self.limits(mark, asked_ms).limits);
-        // Where Telegram said ok and the mute is gone, an admin has lifted it more likely than Telegram has not acted, and
-        // their event is on its way: only a call of unknown outcome is disproved so soon.
-        let may_be_lifted = call.act == Act::Mute && call.answered;
+        // Where Telegram said ok and the limits are gone, an admin has lifted them more likely than Telegram has not acted,
+        // and their event is on its way: only a call of unknown outcome is disproved so soon.
+        let may_be_lifted = matches!(call.act, Act::Mute | Act::Restore) && call.answered;
         let disproves = !shows_effect && !may_be_lifted && asked_ms >= call.at_ms + CONFIRM_AFTER_MS - 1_000;
         if call.shown || proves || disproves || asked_ms >= call.at_ms + LOOKUP_CACHE_MS {
             // What proves or disproves it may be older than the call: it is asked once more when that cannot be.
@@ -115,6 +115,7 @@ impl Member {
     fn shows(&self, act: Act, limits: Limits, mark: Mark) -> bool {
         match act {
             Act::Mute => mark.is_on(limits),
+            Act::Restore if limits == Limits::Free => matches!(self.restored, None | Some(Limits::Free)),
             Act::Release | Act::Restore => !mark.is_on(limits) && !self.is_our_ban(limits),
             Act::Kick | Act::Ban => self.is_our_ban(limits),
         }

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::Sender;
 use crate::{
-    facts::{Act, Ban, CLOCK_SKEW_MS, CONFIRM_AFTER_MS, Call, EventOrder, LOOKUP_CACHE_MS, Lookup},
+    facts::{Act, Ban, CONFIRM_AFTER_MS, Call, EventOrder, LOOKUP_CACHE_MS, Lookup},
     intent::{Claim, Intent, Put, Settlement},
     planted::{self, Bug},
     policy::{Decision, SHORTEST_S},
@@ -53,7 +53,7 @@ struct Step {
 enum Decided {
     /// Nothing is to be done any more, and the claim is settled.
     Nothing,
-    /// They are to be removed, if a prompt in this topic says what was so since then: that they are warned.
+    /// They are to be removed, if a prompt in this topic has warned them as they were to be at this time.
     Warned {
         topic: Option<i64>,
         at_ms: i64,
@@ -76,7 +76,7 @@ impl Sender {
         }
         let decided = match self.decide_act(claim, group, user, Warning::Unchecked).await? {
             Decided::Warned { topic, at_ms } => {
-                let is_shown = self.says_since(group, topic, at_ms).await?;
+                let is_shown = self.warns(group, topic, (user, at_ms)).await?;
                 let warning = if is_shown { Warning::Shown } else { Warning::NotShown };
                 self.decide_act(claim, group, user, warning).await?
             }
@@ -90,10 +90,10 @@ impl Sender {
         self.settle_act(claim, group, user, &step, result).await
     }
 
-    /// Whether the prompt of a group and topic says what was so at a time, or later, by whosever clock.
-    async fn says_since(&self, group: ChatId, topic: Option<i64>, since_ms: i64) -> Result<bool, StoreError> {
+    /// Whether the prompt of a group and topic warns somebody who was to be at this time.
+    async fn warns(&self, group: ChatId, topic: Option<i64>, warned: (UserId, i64)) -> Result<bool, StoreError> {
         let prompt = self.handler.store.prompt(group, topic).await?.0.unwrap_or_default();
-        Ok(prompt.message != 0 && !prompt.shown.is_empty() && prompt.as_of_ms >= since_ms + CLOCK_SKEW_MS)
+        Ok(prompt.message != 0 && !prompt.shown.is_empty() && prompt.warned.contains(&warned))
     }
 
     /// Decides again, and writes down that a call goes out before it does. Whom no prompt has shown that they are warned has

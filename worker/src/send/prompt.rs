@@ -9,12 +9,11 @@ use frankenstein::{
     types::{InlineKeyboardMarkup, LinkPreviewOptions, ReplyMarkup},
 };
 use nezuko_shared::{limiter::Budget, telemetry::metrics::PromptAction};
-use nezuko_telegram::{CallError, ChatId, ErrorClass, MessageId};
+use nezuko_telegram::{CallError, ChatId, ErrorClass, MessageId, UserId};
 
 use super::{Sender, keyboard, message_number, reply::Sent};
 use crate::{
     buttons::Button,
-    facts::CLOCK_SKEW_MS,
     intent::{Claim, Intent, Put, Settlement},
     planted::{self, Bug},
     store::{Prompt, PromptView, StoreError},
@@ -33,8 +32,8 @@ struct Show {
     text: String,
     /// What is compared with what it says.
     content: String,
-    /// When all of this was so, Unix milliseconds.
-    as_of_ms: i64,
+    /// Whom it warns.
+    warned: Vec<(UserId, i64)>,
     /// What becomes of the intent when it is shown.
     then: Settlement,
 }
@@ -60,23 +59,21 @@ impl Sender {
         let settings = facts.settings.in_force();
         let texts = Texts(settings.language);
         let raid = if view.count > 0 { self.raid_in(group, &facts, &claim.trace_id).await? } else { None };
+        let is_warned = |(user, _): &&(UserId, String)| view.warned.iter().any(|(warned, _)| warned == user);
+        let warned: Vec<(UserId, String)> = view.waiting.iter().filter(is_warned).cloned().collect();
+        let warned_count = i64::try_from(view.warned.len()).unwrap_or(i64::MAX);
         // Where no channel is required any more, everybody is about to be freed, if it stays so.
         let text = (view.count > 0 && !view.channels.is_empty()).then(|| match raid {
-            Some(_) => {
-                texts.crowd(view.count, Channels::of(&view.channels)) + &texts.group_warning(&[], view.warned_count)
-            }
+            Some(_) => texts.crowd(view.count, Channels::of(&view.channels)) + &texts.group_warning(&[], warned_count),
             None => {
                 let custom = settings.prompt_text.as_deref();
                 texts.group_prompt(&view.waiting, view.count, &view.channels, &facts, custom)
-                    + &texts.group_warning(&view.warned, view.warned_count)
+                    + &texts.group_warning(&warned, warned_count)
             }
         });
-        // When a raid is over, everybody is named again. And clocks differ: only what stands a while later has surely shown
-        // the last one that they are warned.
-        let surely_ms = view.warned_last_ms.map(|warned_ms| warned_ms + CLOCK_SKEW_MS).filter(|at_ms| now_ms < *at_ms);
-        let look_again_ms = raid.map(|raid| raid.until_ms).into_iter().chain(surely_ms).min();
-        let then = look_again_ms.map_or(Settlement::Done, |not_before_ms| Settlement::Wait { not_before_ms });
-        let show = text.map(|text| Show { content: content(&text, &view), text, as_of_ms: now_ms, then });
+        // When a raid is over, everybody is named again.
+        let then = raid.map_or(Settlement::Done, |raid| Settlement::Wait { not_before_ms: raid.until_ms });
+        let show = text.map(|text| Show { content: content(&text, &view), text, warned: view.warned.clone(), then });
         match show {
             None if view.count > 0 => {
                 let then = Settlement::Wait { not_before_ms: now_ms + COOL_DOWN_MS };
@@ -89,7 +86,7 @@ impl Sender {
                 self.remove_prompt(claim, group, topic, prompt, self.wait_for(Duration::ZERO)).await
             }
             Some(show) if prompt.message != 0 && prompt.shown == show.content => {
-                let prompt = Prompt { as_of_ms: show.as_of_ms, ..prompt };
+                let prompt = Prompt { warned: show.warned, ..prompt };
                 self.handler.store.save_prompt(group, topic, Some(&prompt), claim, Some(show.then)).await?;
                 Ok(())
             }
@@ -232,7 +229,7 @@ impl Sender {
                     shown: show.content,
                     sending_ms: 0,
                     changed_ms: prompt.changed_ms,
-                    as_of_ms: show.as_of_ms,
+                    warned: show.warned,
                 };
                 self.handler.metrics.prompt(PromptAction::Sent);
                 show.then
@@ -272,7 +269,7 @@ impl Sender {
     ) -> Result<(), StoreError> {
         let settlement = match edited.map_err(|error| error.class()) {
             Ok(()) | Err(ErrorClass::AlreadyDone) => {
-                (prompt.shown, prompt.as_of_ms) = (show.content, show.as_of_ms);
+                (prompt.shown, prompt.warned) = (show.content, show.warned);
                 self.handler.metrics.prompt(PromptAction::Edited);
                 show.then
             }

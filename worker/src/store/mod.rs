@@ -253,8 +253,9 @@ pub struct Prompt {
     pub sending_ms: i64,
     /// When it was last sent or edited.
     pub changed_ms: i64,
-    /// When what it says was so, Unix milliseconds: whoever waited then and was to be warned has been.
-    pub as_of_ms: i64,
+    /// Whom it warns, each as of when they were to be: so that nobody passes for warned who was not yet when it was written,
+    /// whatever the clocks say.
+    pub warned: Vec<(UserId, i64)>,
 }
 
 /// What a prompt has to say.
@@ -262,12 +263,8 @@ pub struct Prompt {
 pub struct PromptView {
     /// Those who wait, longest first; at most as many as were asked for.
     pub waiting: Vec<(UserId, String)>,
-    /// Those of them who have waited for nearly too long.
-    pub warned: Vec<(UserId, String)>,
-    /// How many have waited for nearly too long, also of those who are not among `waiting`.
-    pub warned_count: i64,
-    /// When the last of them was warned, Unix milliseconds.
-    pub warned_last_ms: Option<i64>,
+    /// Those who are to be warned, also of those who are not among `waiting`, and since when, Unix milliseconds.
+    pub warned: Vec<(UserId, i64)>,
     /// How many wait.
     pub count: i64,
     /// The channels that the group requires.

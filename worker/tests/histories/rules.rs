@@ -63,7 +63,7 @@ rules! {
     a_result_must_end_only_what_was_claimed: ResultEndsNewer;
     effects_must_leave_tombstones: NoTombstones in Trouble { duplicate: 0.5, ..Trouble::NONE };
     a_claim_must_run_out: ClaimForEver;
-    a_claim_that_has_run_out_must_send_nothing: StaleClaimSends in Trouble { settings: 0.3, patience: 0.0, ..Trouble::NONE }, from 10_450;
+    a_claim_that_has_run_out_must_send_nothing: StaleClaimSends in Trouble { settings: 0.3, patience: 0.0, ..Trouble::NONE }, from 47_900;
     updates_must_be_acknowledged_after_the_commit: AckBeforeCommit;
     a_lock_must_be_had_before_anything_is_read: LockWithRead in Trouble::NONE;
     the_chats_that_a_person_s_transaction_reads_must_be_locked: ChatsNotLocked in Trouble { settings: 0.3, upgrade: 0.5, patience: 0.0, ..Trouble::NONE }, from 4_950;

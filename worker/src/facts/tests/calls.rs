@@ -105,6 +105,23 @@ fn a_lookup_disproves_a_call_after_some_seconds() {
 }
 
 #[test]
+fn that_a_ban_that_was_to_be_put_back_does_not_stand_disproves_it() {
+    let ban = Limits::Banned { until: 0 };
+    for (answered, seen, asked_ms, ended) in [
+        (false, FREE, MS + 3_999, false),
+        (false, FREE, MS + 4_000, true),
+        (false, (Standing::Banned, ban), MS + 4_000, false),
+        // An administrator may have lifted it.
+        (true, FREE, MS + 4_000, false),
+        (true, FREE, MS + 60_000, true),
+    ] {
+        let mut member = Member { restored: Some(ban), ..called(Act::Restore, answered) };
+        look(&mut member, asked_ms, seen);
+        assert_eq!(member.open_call().is_none(), ended, "{seen:?} at {asked_ms}");
+    }
+}
+
+#[test]
 fn what_disproves_a_call_is_asked_again_when_the_cache_cannot_hide_it_any_more() {
     let mut member = called(Act::Release, true);
     look(&mut member, MS + 5_000, muted(ours()));

@@ -133,6 +133,14 @@ async fn nobody_is_removed_before_a_prompt_has_shown_that_they_are_warned() {
         store.put(&[Put::urgent(Intent::Member { group: GROUP, user: ANN }, NOW)], "").await.unwrap();
         sender.carry_out(&sender.claim(Lane::Restrictions, 10).await.unwrap().concat()).await.unwrap();
     };
+    // That others are warned, or she was before, is no warning of hers.
+    let others = vec![(ANN, warned_ms - 1), (UserId(ANN.0 + 1), warned_ms)];
+    let stands = Prompt { message: 9, shown: "Ann: please join".to_owned(), warned: others, ..Prompt::default() };
+    let prompt = Intent::Prompt { group: GROUP, topic: None };
+    store.put(&[Put::urgent(prompt.clone(), NOW)], "").await.unwrap();
+    let claims = sender.claim(Lane::Messages, 10).await.unwrap().concat();
+    let first = claims.iter().find(|claim| claim.intent == prompt).unwrap();
+    assert!(store.save_prompt(GROUP, None, Some(&stands), first, Some(Settlement::Done)).await.unwrap());
     for _ in 0..2 {
         // Also when something else has them looked at meanwhile.
         carry_out(&sender).await;
@@ -140,13 +148,13 @@ async fn nobody_is_removed_before_a_prompt_has_shown_that_they_are_warned() {
         assert_eq!([is_due(NOW + quarter_ms - 1).await, is_due(NOW + quarter_ms).await], [false, true]);
     }
     let claims = sender.claim(Lane::Messages, 10).await.unwrap().concat();
-    let prompt = Intent::Prompt { group: GROUP, topic: None };
     let shown_anew = claims.iter().find(|claim| claim.intent == prompt).unwrap();
 
     let mut later = sender.clone();
     later.handler.clock = Arc::new(move || NOW + quarter_ms);
-    let stands = |as_of_ms| Prompt { message: 9, shown: "Ann: please join".to_owned(), as_of_ms, ..Prompt::default() };
-    assert!(store.save_prompt(GROUP, None, Some(&stands(NOW)), shown_anew, Some(Settlement::Done)).await.unwrap());
+    let shown = "Ann: please join".to_owned();
+    let stands = Prompt { message: 9, shown, warned: vec![(ANN, NOW)], ..Prompt::default() };
+    assert!(store.save_prompt(GROUP, None, Some(&stands), shown_anew, Some(Settlement::Done)).await.unwrap());
     carry_out(&later).await;
     assert_eq!(called(), ["banChatMember"]);
 }

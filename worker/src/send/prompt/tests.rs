@@ -76,12 +76,12 @@ async fn nobody_is_told_to_join_nothing_when_no_channel_is_required_any_more() {
 }
 
 #[tokio::test]
-async fn who_is_not_named_is_warned_all_the_same_and_what_stands_is_looked_at_again() {
+async fn who_is_not_named_is_warned_all_the_same() {
     let telegram = Arc::new(Telegram::default());
     let sender = sender(&database().await, telegram.clone());
     protect(&sender, &[CHANNEL]).await;
     let store = &sender.handler.store;
-    for id in 0..=NAMES {
+    for id in 0..=NAMES + 1 {
         let warned_ms = (id == NAMES).then_some(NOW);
         let wait = Some(Wait { since_ms: NOW, until_ms: None, warned_ms });
         let waiting = Member { waiting: true, wait, name: "Somebody".to_owned(), ..Member::default() };
@@ -98,17 +98,20 @@ async fn who_is_not_named_is_warned_all_the_same_and_what_stands_is_looked_at_ag
     sender.carry_out(&claims).await.unwrap();
     let text = telegram.0.lock().unwrap()[0].1["text"].to_string();
     assert!(text.contains("Whoever goes on waiting will be removed soon."), "{text}");
-    let shown = store.prompt(GROUP, None).await.unwrap().0.unwrap();
-    assert_eq!(shown.as_of_ms, NOW);
+    let warned = async || store.prompt(GROUP, None).await.unwrap().0.unwrap().warned;
+    assert_eq!(warned().await, [(UserId(100 + NAMES), NOW)]);
 
+    // Somebody else who is not named is warned later: nothing new is to be said, but they have been, too.
+    let wait = Some(Wait { since_ms: NOW, until_ms: None, warned_ms: Some(NOW + 1) });
+    let member = Member { waiting: true, wait, name: "Somebody".to_owned(), ..Member::default() };
+    let scope = Scope { user: UserId(101 + NAMES), chat: GROUP, update: None, trace_id: "", now_ms: NOW };
+    let writes = PersonWrites { members: BTreeMap::from([(GROUP, member)]), ..PersonWrites::default() };
+    store.with_person(&scope, &mut |_| writes.clone()).await.unwrap();
+    store.put(&[Put::urgent(prompt.clone(), NOW)], "").await.unwrap();
     let mut later = sender.clone();
     later.handler.clock = Arc::new(|| NOW + COOL_DOWN_MS);
-    assert!(!sender.claim(Lane::Messages, 10).await.unwrap().concat().iter().any(|claim| claim.intent == prompt));
     let mut claims = later.claim(Lane::Messages, 10).await.unwrap().concat();
     claims.retain(|claim| claim.intent == prompt);
     later.carry_out(&claims).await.unwrap();
-    assert_eq!(telegram.0.lock().unwrap().len(), 1, "nothing is said twice");
-    let shown = store.prompt(GROUP, None).await.unwrap().0.unwrap();
-    assert_eq!(shown.as_of_ms, NOW + COOL_DOWN_MS);
-    assert!(!later.claim(Lane::Messages, 10).await.unwrap().concat().iter().any(|claim| claim.intent == prompt));
+    assert_eq!(warned().await, [(UserId(100 + NAMES), NOW), (UserId(101 + NAMES), NOW + 1)]);
 }

@@ -1,6 +1,5 @@
 //! Prompts in the database: who is named in one, and which message it is.
 
-use nezuko_shared::database::Dialect;
 use nezuko_telegram::{ChatId, MessageId, UserId};
 use sqlx::{AnyConnection, Row};
 
@@ -14,19 +13,6 @@ use crate::{
 /// A prompt whose sending has not ended after this is on its way no longer.
 const SENDING_MS: i64 = 60_000;
 
-/// How many wait, how many of them were warned, and when the last one was. What is null is not written, and in a name the
-/// quotes would be escaped.
-macro_rules! count_waiting {
-    ($warned_ms:literal) => {
-        concat!(
-            r#"SELECT count(*), count(CASE WHEN facts LIKE '%"warned_ms":%' THEN 1 END),
-                max(CASE WHEN facts LIKE '%"warned_ms":%' THEN "#,
-            $warned_ms,
-            " END) FROM members WHERE bot_id = $1 AND chat_id = $2 AND topic = $3 AND waiting = 1"
-        )
-    };
-}
-
 impl SqlStore {
     pub(super) async fn read_prompt(
         &self,
@@ -36,7 +22,7 @@ impl SqlStore {
     ) -> Result<(Option<Prompt>, bool), StoreError> {
         // Both in one statement; it is read for everybody who comes.
         let row = sqlx::query(
-            "SELECT waiting, message_id, shown, sending_ms, changed_ms, as_of_ms FROM
+            "SELECT waiting, message_id, shown, sending_ms, changed_ms, warned FROM
                 (SELECT count(*) AS waiting FROM
                     (SELECT 1 FROM members WHERE bot_id = $1 AND chat_id = $2 AND topic = $3 AND waiting = 1 LIMIT 1) m) w
                 LEFT JOIN prompts ON bot_id = $1 AND chat_id = $2 AND topic = $3",
@@ -52,7 +38,7 @@ impl SqlStore {
                 shown: row.try_get(2)?,
                 sending_ms: row.try_get(3)?,
                 changed_ms: row.try_get(4)?,
-                as_of_ms: row.try_get(5)?,
+                warned: read_warned(row.try_get(5)?),
             }),
             None => None,
         };
@@ -80,17 +66,32 @@ impl SqlStore {
         .await?;
         for row in waiting {
             let member: Member = serde_json::from_str(row.try_get(1)?)?;
-            let who = (UserId(row.try_get(0)?), member.name);
-            view.warned.extend(member.wait.and_then(|wait| wait.warned_ms).map(|_| who.clone()));
-            view.waiting.push(who);
+            view.waiting.push((UserId(row.try_get(0)?), member.name));
         }
-        let statement = match self.database.dialect {
-            Dialect::Postgres => count_waiting!("CAST(facts::json -> 'wait' ->> 'warned_ms' AS BIGINT)"),
-            Dialect::Sqlite => count_waiting!("json_extract(facts, '$.wait.warned_ms')"),
-        };
-        let counts = sqlx::query(statement).bind(bot).bind(chat).bind(topic).fetch_one(&mut *rows).await?;
-        (view.count, view.warned_count) = (counts.try_get(0)?, counts.try_get(1)?);
-        view.warned_last_ms = counts.try_get(2)?;
+        let count = sqlx::query(
+            "SELECT count(*) FROM members WHERE bot_id = $1 AND chat_id = $2 AND topic = $3 AND waiting = 1",
+        )
+        .bind(bot)
+        .bind(chat)
+        .bind(topic)
+        .fetch_one(&mut *rows)
+        .await?;
+        view.count = count.try_get(0)?;
+        // What is null is not written, and in a name the quotes would be escaped.
+        let warned = sqlx::query(
+            r#"SELECT user_id, facts FROM members WHERE bot_id = $1 AND chat_id = $2 AND topic = $3 AND waiting = 1
+                AND facts LIKE '%"warned_ms":%' ORDER BY user_id"#,
+        )
+        .bind(bot)
+        .bind(chat)
+        .bind(topic)
+        .fetch_all(&mut *rows)
+        .await?;
+        for row in warned {
+            let member: Member = serde_json::from_str(row.try_get(1)?)?;
+            let user = UserId(row.try_get(0)?);
+            view.warned.extend(member.wait.and_then(|wait| wait.warned_ms).map(|warned_ms| (user, warned_ms)));
+        }
         let channels = sqlx::query(
             "SELECT l.channel_id, c.version, c.facts FROM links l JOIN chats c ON c.bot_id = l.bot_id AND c.chat_id = l.channel_id
              WHERE l.bot_id = $1 AND l.group_id = $2 AND l.enabled = 1 ORDER BY l.channel_id",
@@ -134,10 +135,10 @@ impl SqlStore {
             return Ok(());
         };
         sqlx::query(
-            "INSERT INTO prompts (bot_id, chat_id, topic, message_id, shown, sending_ms, changed_ms, as_of_ms)
+            "INSERT INTO prompts (bot_id, chat_id, topic, message_id, shown, sending_ms, changed_ms, warned)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (bot_id, chat_id, topic) DO UPDATE SET
                 message_id = excluded.message_id, shown = excluded.shown,
-                sending_ms = excluded.sending_ms, changed_ms = excluded.changed_ms, as_of_ms = excluded.as_of_ms",
+                sending_ms = excluded.sending_ms, changed_ms = excluded.changed_ms, warned = excluded.warned",
         )
         .bind(bot)
         .bind(chat)
@@ -146,7 +147,7 @@ impl SqlStore {
         .bind(&prompt.shown)
         .bind(prompt.sending_ms)
         .bind(prompt.changed_ms)
-        .bind(prompt.as_of_ms)
+        .bind(write_warned(&prompt.warned))
         .execute(tx)
         .await?;
         Ok(())
@@ -180,4 +181,16 @@ impl SqlStore {
             .await?;
         Ok(known.try_get::<i64, _>(0)? > 0)
     }
+}
+
+fn write_warned(warned: &[(UserId, i64)]) -> String {
+    warned.iter().map(|(user, warned_ms)| format!("{user}:{warned_ms}")).collect::<Vec<_>>().join(",")
+}
+
+fn read_warned(written: &str) -> Vec<(UserId, i64)> {
+    let read = |entry: &str| {
+        let (user, warned_ms) = entry.split_once(':')?;
+        Some((UserId(user.parse().ok()?), warned_ms.parse().ok()?))
+    };
+    written.split(',').filter_map(read).collect()
 }

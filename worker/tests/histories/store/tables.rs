@@ -366,16 +366,14 @@ impl Tables {
         waiting.sort_by_key(|(user, _)| (self.changed_ms.get(&(*user, group)), *user));
         let named = &waiting[..waiting.len().min(usize::try_from(names).unwrap_or_default())];
         let name = |(user, member): &(UserId, &Member)| (*user, member.name.clone());
-        let is_warned = |(_, member): &&(UserId, &Member)| member.wait.is_some_and(|wait| wait.warned_ms.is_some());
+        let warned = waiting.iter().filter_map(|(user, member)| Some((*user, member.wait?.warned_ms?)));
         let channels =
             self.required(group).into_iter().filter_map(|chat| Some((chat, self.chats.get(&chat)?.facts.clone())));
         PromptView {
             count: waiting.len() as i64,
             channels: channels.collect(),
             waiting: named.iter().map(name).collect(),
-            warned: named.iter().filter(is_warned).map(name).collect(),
-            warned_count: waiting.iter().filter(is_warned).count() as i64,
-            warned_last_ms: waiting.iter().filter_map(|(_, member)| member.wait?.warned_ms).max(),
+            warned: warned.collect(),
         }
     }
 

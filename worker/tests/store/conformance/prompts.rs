@@ -132,18 +132,21 @@ async fn who_has_waited_for_nearly_too_long_is_told_apart(store: &dyn Store) -> 
             Member { event: Some(event(1)), waiting: true, wait, name: "name".to_owned(), ..Member::default() };
         write_member(store, user, GROUP, NOW, member).await?;
     }
-    let view = store.prompt_view(GROUP, None, 10).await?;
-    let warned = [ANN, UserId(13)].map(|user| (user, "name".to_owned()));
-    ensure!(view.warned == warned && view.waiting.len() == 3, "{view:?}");
-    let unnamed = store.prompt_view(GROUP, None, 0).await?;
-    for view in [view, unnamed] {
-        ensure!((view.warned_count, view.warned_last_ms) == (2, Some(NOW + 7)), "{view:?}");
+    for names in [0, 10] {
+        let view = store.prompt_view(GROUP, None, names).await?;
+        ensure!(view.warned == [(ANN, NOW + 7), (UserId(13), NOW + 6)] && view.count == 3, "{view:?}");
     }
     Ok(())
 }
 
 fn prompt_of(message: i64) -> Prompt {
-    Prompt { message, shown: "Ann & <b>'Bob'</b>".to_owned(), sending_ms: 0, changed_ms: NOW - 5, as_of_ms: NOW - 6 }
+    Prompt {
+        message,
+        shown: "Ann & <b>'Bob'</b>".to_owned(),
+        sending_ms: 0,
+        changed_ms: NOW - 5,
+        warned: vec![(ANN, NOW - 6), (BOB, NOW)],
+    }
 }
 
 async fn claim_prompt(store: &dyn Store, topic: Option<i64>) -> Result<Claim> {
