@@ -132,6 +132,34 @@ const fn is_zero(seconds: &i64) -> bool {
 }
 
 impl ChatFacts {
+    /// Whether people are decided about by these facts as by others: what differs is at most what the chat is called, how to
+    /// get in, what its prompts and notices depend on, or when something was looked at.
+    #[must_use]
+    pub fn decides_like(&self, others: &Self) -> bool {
+        let decides = |facts: &Self| {
+            let rest = Self {
+                title: String::new(),
+                username: String::new(),
+                invite_link: String::new(),
+                link: None,
+                own_event: None,
+                became_admin: None,
+                own_lookup: None,
+                found_admin_ms: None,
+                missed_until_s: 0,
+                log_refused: None,
+                linked: None,
+                gone_topics: BTreeMap::new(),
+                is_asked: false,
+                raid: None,
+                told: BTreeSet::new(),
+                ..facts.clone()
+            };
+            (facts.own(), facts.watched(), facts.linked.map(|linked| linked.chat), rest)
+        };
+        decides(self) == decides(others)
+    }
+
     /// Takes in what the chat is called.
     pub fn describe(&mut self, chat: &Chat) {
         chat.kind.as_str().clone_into(&mut self.kind);

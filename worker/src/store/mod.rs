@@ -55,7 +55,7 @@ impl StoreError {
 pub struct Chat {
     /// What is known about it.
     pub facts: ChatFacts,
-    /// Rises with every change of what is enforced there.
+    /// Rises with every change of what is decided by there: who was found free to write before is looked at again.
     pub version: i64,
 }
 
@@ -234,12 +234,21 @@ impl ChatView {
 /// What to write about a chat.
 #[derive(Clone, Debug, Default)]
 pub struct ChatWrites {
-    /// The chat's facts, where they changed; the version rises.
+    /// The chat's facts, where they changed.
     pub facts: Option<ChatFacts>,
-    /// Links that changed; the version rises.
+    /// Links that changed.
     pub links: Vec<(ChatId, Setting<bool>)>,
     /// Intents to make.
     pub put: Vec<Put>,
+}
+
+impl ChatWrites {
+    /// The version of a chat, of which was known what `was` says, after these are written: it rises with what is decided by.
+    #[must_use]
+    pub fn version(&self, was: &Chat) -> i64 {
+        let is_news = |facts: &ChatFacts| was.version == 0 || !facts.decides_like(&was.facts);
+        was.version + i64::from(!self.links.is_empty() || self.facts.as_ref().is_some_and(is_news))
+    }
 }
 
 /// The standing prompt of a group and topic.

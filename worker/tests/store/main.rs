@@ -10,6 +10,7 @@ mod faulty;
 mod groups;
 mod isolation;
 mod migration_notes;
+mod plans;
 mod records;
 mod traces;
 

@@ -2,6 +2,38 @@
 
 use super::*;
 
+#[test]
+fn what_a_chat_is_called_and_when_it_was_looked_at_decides_about_nobody() {
+    let admin = Some((MS, Standing::Admin, Rights::default()));
+    let was = ChatFacts { own_lookup: admin, found_admin_ms: Some(MS), ..ChatFacts::default() };
+    let same = ChatFacts {
+        title: "New".to_owned(),
+        own_lookup: Some((MS + 1, Standing::Admin, Rights::default())),
+        raid: Some(Raid { since_ms: MS, until_ms: MS + 1 }),
+        is_asked: true,
+        gone_topics: [(7, MS)].into(),
+        told: [Right::Delete].into(),
+        ..was.clone()
+    };
+    assert!(same.decides_like(&was));
+    let on = Setting { value: true, update_id: UpdateId(4), received_ms: MS };
+    for other in [
+        ChatFacts { protected: Some(on), ..was.clone() },
+        ChatFacts { refused: Some(Refusal::Blocked), ..was.clone() },
+        ChatFacts { kind: "group".to_owned(), ..was.clone() },
+        ChatFacts { own_lookup: Some((MS, Standing::Inside, Rights::default())), ..was.clone() },
+        ChatFacts { missed_until_s: T + 1, ..was.clone() },
+        ChatFacts { linked: Some(Linked { asked_ms: MS, chat: Some(GROUP) }), ..was.clone() },
+        ChatFacts { allowed_senders: [(GROUP, on)].into(), ..was.clone() },
+        ChatFacts { upgraded_to: Some(GROUP), ..was.clone() },
+    ] {
+        assert!(!other.decides_like(&was), "{other:?}");
+    }
+    let mut other = was.clone();
+    other.settings.change(UpdateId(4), MS, |settings| settings.dry_run = true);
+    assert!(!other.decides_like(&was));
+}
+
 const MAY: Rights = Rights {
     can_restrict_members: true,
     can_delete_messages: true,

@@ -52,9 +52,8 @@ impl SqlStore {
         writes: &ChatWrites,
         trace_id: &str,
     ) -> Result<i64, StoreError> {
-        let mut version = view.chat.version;
+        let version = writes.version(&view.chat);
         if writes.facts.is_some() || !writes.links.is_empty() {
-            version += 1;
             let facts = writes.facts.as_ref().unwrap_or(&view.chat.facts);
             self.write_facts(tx, chat, version, facts).await?;
         }

@@ -225,9 +225,8 @@ impl Tables {
     }
 
     pub(super) fn write_chat(&mut self, chat: ChatId, view: &ChatView, writes: ChatWrites, trace_id: &str) -> i64 {
-        let mut version = view.chat.version;
+        let version = writes.version(&view.chat);
         if writes.facts.is_some() || !writes.links.is_empty() {
-            version += 1;
             let facts = writes.facts.unwrap_or_else(|| view.chat.facts.clone());
             self.chats.insert(chat, Chat { facts, version });
         }

@@ -71,8 +71,16 @@ async fn the_version_rises_with_what_is_enforced(store: &dyn Store) -> Result<()
     let second = store.chat(GROUP).await?.chat.version;
     let put = vec![at(Intent::Prompt { group: GROUP, topic: None }, NOW)];
     let same = change_chat(store, GROUP, |_| ChatWrites { put: put.clone(), ..ChatWrites::default() }).await?;
-    let third = describe(store, GROUP, "two").await?;
-    ensure!((first, second, same, third) == (1, 2, 2, 3), "versions {:?}", (first, second, same, third));
+    let still = describe(store, GROUP, "two").await?;
+    ensure!(store.chat(GROUP).await?.chat.facts.title == "two", "what decides nothing is written all the same");
+    let protected = Some(Setting { value: true, update_id: UpdateId(4), received_ms: NOW });
+    let third = change_chat(store, GROUP, |view| {
+        let facts = ChatFacts { protected, ..view.chat.facts.clone() };
+        ChatWrites { facts: Some(facts), ..ChatWrites::default() }
+    })
+    .await?;
+    let versions = (first, second, same, still, third);
+    ensure!(versions == (1, 2, 2, 2, 3), "versions {versions:?}");
     ensure!(store.chat(CHANNEL).await?.chat.version == 0, "another chat's version rose");
     Ok(())
 }

@@ -61,8 +61,8 @@ async fn no_change_of_a_chat_is_lost(store: &dyn Store) -> Result<()> {
         let mut versions = Vec::new();
         for _ in 0..EACH {
             let count_up = |view: &nezuko_worker::store::ChatView| {
-                let title = format!("{}x", view.chat.facts.title);
-                ChatWrites { facts: Some(ChatFacts { title, ..ChatFacts::default() }), ..ChatWrites::default() }
+                let kind = format!("{}x", view.chat.facts.kind);
+                ChatWrites { facts: Some(ChatFacts { kind, ..ChatFacts::default() }), ..ChatWrites::default() }
             };
             versions.push(change_chat(store, GROUP, count_up).await?);
         }
@@ -73,9 +73,9 @@ async fn no_change_of_a_chat_is_lost(store: &dyn Store) -> Result<()> {
     ensure!(versions == (1..=TASKS * EACH).collect(), "versions {versions:?}");
     ensure!(chat.version == TASKS * EACH, "version {}", chat.version);
     ensure!(
-        chat.facts.title.len() as i64 == TASKS * EACH,
+        chat.facts.kind.len() as i64 == TASKS * EACH,
         "{} of {} changes count",
-        chat.facts.title.len(),
+        chat.facts.kind.len(),
         TASKS * EACH
     );
     Ok(())
