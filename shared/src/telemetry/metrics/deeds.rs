@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use super::{
     Buckets, Counters, Gauges, Histograms, Maker, Metrics, Seconds, WORKER, gauge_value,
-    labels::{JoinRequestAction, PromptAction, Removal},
+    labels::{IntentState, JoinRequestAction, PromptAction, Removal},
 };
 
 #[derive(Debug)]
 pub(super) struct Deeds {
     intents_waiting: Gauges<1>,
+    intents_open: Gauges<1>,
     intents_oldest_age: Seconds<1>,
     intent_retries: Counters<1>,
     mutes: Counters<0>,
@@ -36,6 +37,11 @@ impl Deeds {
                 WORKER,
                 "nezuko_intents_waiting",
                 "Intents that are due, those in a sender's hands among them, by kind",
+            ),
+            intents_open: make.plain(
+                WORKER,
+                "nezuko_intents_open",
+                "Intents that are not done, by state: due, claimed by a sender, or waiting for their time (later)",
             ),
             intents_oldest_age: make.plain(
                 WORKER,
@@ -111,6 +117,11 @@ impl Metrics {
     /// So many intents of this kind (`member`, `prompt`, `delete` …) wait.
     pub fn set_intents_waiting(&self, kind: &'static str, count: u64) {
         self.all.deeds.intents_waiting.get_or_create(&self.label([("kind", kind)])).set(gauge_value(count));
+    }
+
+    /// So many intents are in this state.
+    pub fn set_intents_open(&self, state: IntentState, count: u64) {
+        self.all.deeds.intents_open.get_or_create(&self.label([("state", state.as_str())])).set(gauge_value(count));
     }
 
     /// The oldest of the intents of this kind that are due has been for so long.

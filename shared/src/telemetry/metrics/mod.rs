@@ -33,7 +33,7 @@ use prometheus_client::{
 pub use self::{
     calls::AsksForLeave,
     labels::{
-        CacheOperation, Connections, Dependency, Doubt, Exporter, JoinRequestAction, PollOutcome,
+        CacheOperation, Connections, Dependency, Doubt, Exporter, IntentState, JoinRequestAction, PollOutcome,
         PromptAction, RegistrationOutcome, Removal, Trouble, UpdateOutcome, WebhookOutcome,
     },
 };

@@ -35,6 +35,7 @@ fn touched_in(role: Role) -> Metrics {
     metrics.outage();
     metrics.dead_letter("handler");
     metrics.set_intents_waiting("member", 5);
+    metrics.set_intents_open(IntentState::Later, 6);
     metrics.mute();
     metrics.release();
     metrics.messages_deleted(100);
@@ -101,6 +102,7 @@ fn every_metric_is_shown_under_its_promised_name() {
         r#"nezuko_outages_total{bot_id="42"} 1"#,
         r#"nezuko_dead_letters_total{bot_id="42",reason="handler"} 1"#,
         r#"nezuko_intents_waiting{bot_id="42",kind="member"} 5"#,
+        r#"nezuko_intents_open{bot_id="42",state="later"} 6"#,
         r#"nezuko_mutes_total{bot_id="42"} 2"#,
         r#"nezuko_mutes_total{bot_id="43"} 1"#,
         r#"nezuko_releases_total{bot_id="42"} 1"#,
