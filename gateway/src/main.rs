@@ -23,7 +23,7 @@ use nezuko_shared::{
 #[command(name = "nezuko-gateway", version = VERSION, after_long_help = program::settings_help())]
 struct Cli {}
 
-const PROGRAM: Program = Program { name: "nezuko-gateway", revision: REVISION };
+const PROGRAM: Program = Program { name: "nezuko-gateway", role: Role::Gateway, revision: REVISION };
 
 fn main() -> ExitCode {
     let Cli {} = Cli::parse();

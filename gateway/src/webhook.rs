@@ -14,7 +14,7 @@ use axum::{
     Router,
     body::Body,
     extract::{Path, Request, State},
-    http::{HeaderMap, Method, Response},
+    http::{HeaderMap, Method, Response, Uri},
     routing::any,
 };
 use nezuko_shared::telemetry::{
@@ -36,6 +36,10 @@ use crate::{
 
 /// Telegram gives a request 60 s; a body of 1 MiB needs far less.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The route of a bot that is the only one.
+const UNNAMED: &str = "/webhook";
+/// The route of any bot.
+const NAMED: &str = "/webhook/{bot}";
 /// In the log, a bot that does not run here.
 const NOBODY: BotId = BotId(0);
 
@@ -74,11 +78,7 @@ impl Webhook {
 
     /// The routes. A bot that does not run here is unknown whatever is asked of it.
     pub(crate) fn router(self: Arc<Self>) -> Router {
-        Router::new()
-            .route("/webhook", any(unnamed))
-            .route("/webhook/{bot}", any(named))
-            .fallback(unknown)
-            .with_state(self)
+        Router::new().route(UNNAMED, any(unnamed)).route(NAMED, any(named)).fallback(unknown).with_state(self)
     }
 
     /// Takes one request for `bot` from its head to its answer.
@@ -108,7 +108,7 @@ impl Webhook {
             }
         }
         // Not before the secret was right: nobody else says what is recorded.
-        let entry = enter(bot.id, request.headers(), start);
+        let entry = enter(bot.id, request.uri(), request.headers(), start);
         about.span = entry.span.clone();
         let body = request.into_body();
         if body::announces_too_much(&body) {
@@ -133,15 +133,20 @@ impl Webhook {
 }
 
 /// The trace of a request, which goes on with that of the proxy in front if it has one.
-fn enter(bot: BotId, headers: &HeaderMap, start: Instant) -> Entry {
+fn enter(bot: BotId, uri: &Uri, headers: &HeaderMap, start: Instant) -> Entry {
     let incoming = headers.get("traceparent").and_then(|value| value.to_str().ok());
     Entry::new(SpanKind::Server, incoming, start, || {
+        let route = if uri.path() == UNNAMED { UNNAMED } else { NAMED };
+        // That of whoever asked the proxy, where the proxy says it.
+        let is_https = headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
         let about = vec![
             KeyValue::new("http.request.method", "POST"),
-            KeyValue::new("http.route", "/webhook/{bot}"),
+            KeyValue::new("http.route", route),
+            KeyValue::new("url.path", uri.path().to_owned()),
+            KeyValue::new("url.scheme", if is_https { "https" } else { "http" }),
             KeyValue::new("nezuko.bot_id", bot.0),
         ];
-        ("POST /webhook/{bot}".into(), about)
+        (format!("POST {route}").into(), about)
     })
 }
 

@@ -42,6 +42,7 @@ PATIENCE_SECONDS = 150
 QUIET = {
     "nezuko_outages_total": "a silence takes a day",
     "nezuko_webhook_pending_updates": "gateways look every ten minutes",
+    "nezuko_webhook_last_error_timestamp_seconds": "the same",
 }
 # Of what there may be none here, so that shares and quantiles of it are no numbers, and why that is well.
 RARE = {

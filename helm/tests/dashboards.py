@@ -155,6 +155,13 @@ FLEET = [
         [(f"max by (bot_id) (nezuko_webhook_pending_updates{{{BOTS}}})", "{{bot_id}}")],
     ),
     panel(
+        "Failed deliveries",
+        "1: Telegram has failed to deliver an update within 20 minutes. NezukoWebhookErrors fires where that lasts and some wait at Telegram.",
+        "none",
+        [(f"time() - max by (bot_id) (nezuko_webhook_last_error_timestamp_seconds{{{BOTS}}}) < bool 1200", "{{bot_id}}")],
+        above=1,
+    ),
+    panel(
         "Updates ended",
         "By outcome. `acquitted` are messages of people whom the cache knows to be free.",
         "ops",
@@ -210,6 +217,12 @@ FLEET = [
         "s",
         [(f"nezuko_clock_skew_seconds{{{ALL}}}", "{{instance}}")],
         min=None,
+    ),
+    panel(
+        "Intents by state",
+        "Due: for a sender to take. Claimed: a sender has them in hand. Later: they wait for their time, or for that of another try.",
+        "short",
+        [(f"sum by (state) (max by (bot_id, state) (nezuko_intents_open{{{BOTS}}}))", "{{state}}")],
     ),
     panel(
         "Programs by version",

@@ -163,7 +163,7 @@ async fn metrics(State(ops): State<Ops>, headers: HeaderMap) -> Response {
 }
 
 async fn version(State(ops): State<Ops>) -> Response {
-    let Program { name, revision } = ops.program;
+    let Program { name, revision, .. } = ops.program;
     let body = serde_json::json!({ "program": name, "version": env!("CARGO_PKG_VERSION"), "revision": revision });
     ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }
@@ -185,12 +185,13 @@ mod tests {
     use nezuko_telegram::BotId;
 
     use super::*;
+    use crate::config::Role;
 
     #[tokio::test]
     async fn only_needed_parts_decide_readiness_and_all_of_them_health() {
         let readiness = Readiness::default();
         let (needed, reported) = (readiness.needed("webhook"), readiness.reported("queue"));
-        let program = Program { name: "test", revision: "abc" };
+        let program = Program { name: "test", role: Role::Alone, revision: "abc" };
         let ops = Ops { program, readiness, metrics: Metrics::new(BotId(42), "abc"), scaling: None };
         let (ok, unavailable) = (StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE);
         for (needed_works, reported_works, code, status) in [

@@ -25,7 +25,7 @@ pub fn start(
             return ExitCode::from(ConfigErrors::EXIT_CODE);
         }
     };
-    let metrics = Metrics::new(settings.bots[0].id, program.revision);
+    let metrics = Metrics::of_program(program, settings.bots[0].id);
     let started = telemetry::start(&settings, program, &metrics);
     let code = match started.and_then(|()| work(&settings, metrics)) {
         Ok(()) => ExitCode::SUCCESS,

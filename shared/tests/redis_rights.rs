@@ -61,6 +61,14 @@ async fn work_as_worker(redis: &Redis, bot: BotId) -> Result<()> {
     Ok(())
 }
 
+/// All that KEDA asks of Redis: whether it is there, and how long a bot's stream is.
+async fn ask_as_keda(url: &str, bot: BotId) -> Result<()> {
+    let mut connection = redis::Client::open(url)?.get_multiplexed_async_connection().await?;
+    redis::cmd("PING").query_async::<()>(&mut connection).await?;
+    redis::cmd("XLEN").arg(keys::updates(bot)).query_async::<u64>(&mut connection).await?;
+    Ok(())
+}
+
 /// Three entries wait.
 async fn queue(redis: &Redis, bot: BotId) -> Result<()> {
     let consumer = RedisConsumer::new(redis, bot, "one");
@@ -136,6 +144,7 @@ async fn the_documented_rights_suffice_and_none_is_too_many() {
                 }
                 work_as_worker(&Redis::new(&servers.worker).unwrap(), warm).await
             }
+            "nezuko-keda" => ask_as_keda(&servers.keda, warm).await,
             other => panic!("who is {other}?"),
         };
         (outcome, refused(&servers, node).await)

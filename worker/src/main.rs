@@ -41,7 +41,7 @@ struct Cli {
     operation: Option<Operation>,
 }
 
-const PROGRAM: Program = Program { name: "nezuko-worker", revision: REVISION };
+const PROGRAM: Program = Program { name: "nezuko-worker", role: Role::Worker, revision: REVISION };
 
 fn main() -> ExitCode {
     if let Some(operation) = Cli::parse().operation {

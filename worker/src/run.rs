@@ -8,7 +8,12 @@ use std::{
 use anyhow::Context;
 use frankenstein::{AsyncTelegramApi, response::MethodResponse};
 use nezuko_shared::{
-    cache::Cache, database::Database, limiter::Limiter, ops::Part, queue::Consumer, telemetry::metrics::Metrics,
+    cache::Cache,
+    database::Database,
+    limiter::Limiter,
+    ops::Part,
+    queue::Consumer,
+    telemetry::metrics::{IntentState, Metrics},
 };
 use nezuko_telegram::{CallError, Client, User};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -21,7 +26,7 @@ use crate::{
     lanes, menus,
     outage::OutageWatch,
     send::{Sender, seed_links, seed_sweeps},
-    store::Store,
+    store::{StatesOfIntents, Store},
 };
 
 /// Telegram absorbs flood waits of up to 8 s inside a call and advises clients to wait for half a minute.
@@ -202,6 +207,14 @@ async fn keep_house(
                 for kind in crate::intent::KINDS {
                     let count = open.iter().find(|(of, _)| of == kind).map_or(0, |(_, count)| *count);
                     handler.metrics.set_intents_waiting(kind, count.unsigned_abs());
+                }
+                if let Ok(states) = handler.store.states_of_intents(now_ms).await {
+                    let StatesOfIntents { due, claimed, later } = states;
+                    for (state, count) in
+                        [(IntentState::Due, due), (IntentState::Claimed, claimed), (IntentState::Later, later)]
+                    {
+                        handler.metrics.set_intents_open(state, count.unsigned_abs());
+                    }
                 }
                 if let Ok(oldest) = handler.store.oldest_due(now_ms).await {
                     for kind in crate::intent::KINDS {

@@ -92,6 +92,7 @@ async fn an_update_is_stored_as_it_came() {
 fn traced(request: Request, traceparent: &str) -> Request {
     let (mut head, body) = request.into_parts();
     head.headers.insert("traceparent", traceparent.parse().unwrap());
+    head.headers.insert("x-forwarded-proto", "https".parse().unwrap());
     Request::from_parts(head, body)
 }
 
@@ -105,6 +106,9 @@ async fn the_trace_of_the_proxy_in_front_goes_on_in_the_envelope() {
     let noted = |key, value| span.attributes.contains(&KeyValue::new(key, value));
     assert!(noted("nezuko.bot_id", 42) && noted("nezuko.update_id", 9), "{span:?}");
     assert!(noted("http.response.status_code", 200), "{span:?}");
+    for (key, value) in [("http.route", "/webhook"), ("url.path", "/webhook"), ("url.scheme", "https")] {
+        assert!(span.attributes.contains(&KeyValue::new(key, value)), "{key} of {span:?}");
+    }
     let of_span = format!("00-{}-{}-01", span.span_context.trace_id(), span.span_context.span_id());
     assert_eq!(queue.stored.lock().unwrap()[0].traceparent, of_span);
     assert!(

@@ -197,6 +197,16 @@ impl Running {
         self.program.kill().await.unwrap();
     }
 
+    /// Holds it still until [`thaw`](Self::thaw).
+    pub(crate) fn freeze(&self) {
+        self.program.freeze().unwrap();
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) {
+        self.program.thaw().unwrap();
+    }
+
     /// SIGKILL in the middle of its work: when it has been stopped at a moment at which `is_busy` says so.
     pub(crate) async fn kill_when(self, what: &str, mut is_busy: impl AsyncFnMut() -> bool) {
         eventually(what, async || {

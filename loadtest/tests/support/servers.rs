@@ -174,10 +174,12 @@ impl Stream {
         let _: String = command.query_async(&mut self.connection.clone()).await.unwrap();
     }
 
-    /// Puts an entry in that somebody has read who never comes back; its id.
+    /// Puts an update in that no worker can read and that somebody has taken who never comes back; the entry's id.
     pub(crate) async fn push_to_nobody(&self) -> String {
         let (key, mut both) = (self.key("updates"), redis::pipe());
-        both.atomic().cmd("XADD").arg(&key).arg("*").arg("v").arg(1);
+        both.atomic().cmd("XADD").arg(&key).arg("*").arg("v").arg(1).arg("bot").arg(self.bot.0).arg("update").arg(96);
+        both.arg("key").arg(1).arg("received").arg(super::play::now_ms()).arg("trace").arg("");
+        both.arg("payload").arg(r#"{"update_id":96,"message":7}"#);
         both.cmd("XREADGROUP").arg("GROUP").arg(Self::GROUP).arg("nobody").arg("COUNT").arg(1);
         both.arg("STREAMS").arg(&key).arg(">").ignore();
         let (id,): (String,) = both.query_async(&mut self.connection.clone()).await.unwrap();

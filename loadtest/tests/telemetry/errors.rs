@@ -6,6 +6,7 @@ use nezuko_ports::free_port;
 
 use crate::{
     TURN,
+    operations::lines,
     support::{SECRET, eventually, fresh_bot, receiver::Receiver, servers::with_servers, token},
     town::{ANN, ANNS_NAME, GROUP, Town},
 };
@@ -55,6 +56,12 @@ async fn errors_and_panics_reach_sentry_without_a_word_about_people() {
         let has = |what: &str| reports().iter().any(|report| report.contains(what));
         eventually("what was given up is reported", async || has("update moved to the dead letters")).await;
         eventually("the panic is reported", async || has("panic at worker/src/")).await;
+        let panics: Vec<_> = lines(&town, "worker").into_iter().filter(|line| line["message"] == "panicked").collect();
+        assert!(!panics.is_empty(), "a panic is a line of the log, and every line is JSON");
+        for line in panics {
+            assert!(line["level"] == "ERROR" && line["place"].as_str().unwrap().starts_with("worker/src/"), "{line}");
+            assert!(!line.to_string().contains(TEXT) && !line.to_string().contains(ANNS_NAME), "{line}");
+        }
         for report in reports() {
             for (what, secret) in [
                 ("a person", ANN.to_string()),

@@ -139,6 +139,9 @@ async fn one_trace_leads_from_the_webhook_through_the_queue_to_the_call_at_teleg
         for (span, key, value) in [
             (&way[0].1, "http.request.method", "POST"),
             (&way[0].1, "http.response.status_code", "200"),
+            (&way[0].1, "http.route", "/webhook/{bot}"),
+            (&way[0].1, "url.path", &format!("/webhook/{bot}")),
+            (&way[0].1, "url.scheme", "http"),
             (&way[1].1, "messaging.operation.type", "process"),
             (&way[1].1, "messaging.destination.name", "updates"),
             (&way[2].1, "db.system.name", "postgresql"),
@@ -148,6 +151,7 @@ async fn one_trace_leads_from_the_webhook_through_the_queue_to_the_call_at_teleg
         ] {
             assert_eq!(attribute(span, key).as_deref(), Some(value), "{key} of {}: {span:?}", span.name);
         }
+        assert_eq!(attribute(&way[last].1, "url.full"), None, "it holds the token");
         what_is_asked_of_redis_is_part_of_it(&way, &spans(&receiver));
         town.say(OWNER, "Good morning");
         let is_cache = |span: &Span| span.name == "MGET";

@@ -83,6 +83,8 @@ pub struct RedisServers {
     pub gateway: String,
     /// The address for a worker.
     pub worker: String,
+    /// The address for KEDA.
+    pub keda: String,
     /// The address for who may do everything.
     pub administrator: String,
 }
@@ -256,9 +258,9 @@ impl RedisServers {
             return None;
         }
         let dir = env::temp_dir().join(format!("nezuko-redis-{:016x}", rand::random::<u64>()));
-        let [gateway, worker, administrator] = [const { String::new() }; 3];
+        let [gateway, worker, keda, administrator] = [const { String::new() }; 4];
         let (processes, nodes, sentinels) = (Vec::new(), Vec::new(), Vec::new());
-        Some(Self { dir, processes, nodes, sentinels, gateway, worker, administrator })
+        Some(Self { dir, processes, nodes, sentinels, gateway, worker, keda, administrator })
     }
 
     /// Returns the ports of the cluster's own connections.
@@ -329,7 +331,8 @@ impl RedisServers {
         let grants = Grant::documented("Users and rights");
         let of = |user: &str| address(&grants.iter().find(|grant| grant.user == user).expect("the user").login());
         let administrator = address(&format!(":{}", PASSWORD.1));
-        (self.gateway, self.worker, self.administrator) = (of("nezuko-gateway"), of("nezuko-worker"), administrator);
+        (self.gateway, self.worker, self.keda) = (of("nezuko-gateway"), of("nezuko-worker"), of("nezuko-keda"));
+        self.administrator = administrator;
     }
 
     async fn until_ready(&self, port: u16) {

@@ -23,7 +23,7 @@ use self::{
     outbox::Outbox,
     reports::Reporter,
 };
-use crate::config::Settings;
+use crate::config::{Role, Settings};
 
 /// What delivering the last of it may take at the end.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -33,6 +33,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub struct Program {
     /// The program's name.
     pub name: &'static str,
+    /// What it does.
+    pub role: Role,
     /// The revision of its source.
     pub revision: &'static str,
 }

@@ -41,7 +41,7 @@ struct Cli {
     operation: Option<Operation>,
 }
 
-const PROGRAM: Program = Program { name: "nezuko", revision: REVISION };
+const PROGRAM: Program = Program { name: "nezuko", role: Role::Alone, revision: REVISION };
 
 fn main() -> ExitCode {
     if let Some(operation) = Cli::parse().operation {

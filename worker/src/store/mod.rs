@@ -280,6 +280,17 @@ pub struct PromptView {
     pub channels: Vec<(ChatId, ChatFacts)>,
 }
 
+/// How many intents that are not done are in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StatesOfIntents {
+    /// Their time has come, and nobody has them in hand.
+    pub due: i64,
+    /// A sender has them in hand.
+    pub claimed: i64,
+    /// Their time has not come.
+    pub later: i64,
+}
+
 /// What has happened in a group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Happened {
@@ -559,6 +570,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError`].
     async fn oldest_due(&self, due_ms: i64) -> Result<Vec<(String, i64)>, StoreError>;
+
+    /// How many open intents are in each state at `now_ms` (Unix milliseconds).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn states_of_intents(&self, now_ms: i64) -> Result<StatesOfIntents, StoreError>;
 
     /// Removes what is past its time: tombstones and processed updates after 48 h, held messages after 24 h, the
     /// verification log after 90 days, buttons when they are over.

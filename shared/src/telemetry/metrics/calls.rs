@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use prometheus_client::metrics::gauge::Gauge;
 
-use super::{Buckets, Counters, Gauges, Histograms, Labels, Maker, Metrics, NamedCounters, NamedHistograms, Of};
+use super::{
+    Buckets, Counters, FLEET, Gauges, Histograms, Labels, Maker, Metrics, NamedCounters, NamedHistograms, Of, WORKER,
+};
 use crate::limiter::{Budget, Paused, Urgency};
 
 #[derive(Debug)]
@@ -24,25 +26,42 @@ pub(super) struct Calls {
 impl Calls {
     pub(super) fn new(make: &mut Maker) -> Self {
         Self {
-            api_calls: make.plain("bot_api_calls", "Calls of the Bot API, by method"),
-            api_errors: make.plain("bot_api_errors", "Failed calls of the Bot API, by method and kind of error"),
+            api_calls: make.plain(FLEET, "bot_api_calls", "Calls of the Bot API, by method"),
+            api_errors: make.plain(FLEET, "bot_api_errors", "Failed calls of the Bot API, by method and kind of error"),
             api_call_duration: make.histogram(
+                FLEET,
                 "nezuko_api_call_duration_seconds",
                 "From a call of the Bot API to its answer, or to where it was given up, by method",
                 Buckets::REMOTE,
             ),
-            limiter_grants: make.plain("nezuko_limiter_grants", "Calls that the limiter let go, by budget and urgency"),
-            limiter_denials: make.plain("nezuko_limiter_denials", "Calls told to wait, by budget and urgency"),
-            limiter_late: make.plain("nezuko_limiter_late_grants", "Grants that came too late to be used, by budget"),
-            limiter_pauses: make.plain("nezuko_limiter_pauses", "Pauses that Telegram asked for, of a chat or the bot"),
+            limiter_grants: make.plain(
+                WORKER,
+                "nezuko_limiter_grants",
+                "Calls that the limiter let go, by budget and urgency",
+            ),
+            limiter_denials: make.plain(WORKER, "nezuko_limiter_denials", "Calls told to wait, by budget and urgency"),
+            limiter_late: make.plain(
+                WORKER,
+                "nezuko_limiter_late_grants",
+                "Grants that came too late to be used, by budget",
+            ),
+            limiter_pauses: make.plain(
+                WORKER,
+                "nezuko_limiter_pauses",
+                "Pauses that Telegram asked for, of a chat or the bot",
+            ),
             rate_limit_delay: make.histogram(
+                WORKER,
                 "bot_rate_limit_delay_seconds",
                 "How long calls waited for the limiter, by budget and urgency",
                 Buckets::WAIT,
             ),
-            rate_limit_delays: make.plain("bot_rate_limit_delays", "Calls that had to wait for the limiter"),
-            rate_limit_queue: make
-                .plain("bot_rate_limit_queue_size", "Calls that ask the limiter for leave or wait for it"),
+            rate_limit_delays: make.plain(WORKER, "bot_rate_limit_delays", "Calls that had to wait for the limiter"),
+            rate_limit_queue: make.plain(
+                WORKER,
+                "bot_rate_limit_queue_size",
+                "Calls that ask the limiter for leave or wait for it",
+            ),
         }
     }
 

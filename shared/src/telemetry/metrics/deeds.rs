@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use super::{
-    Buckets, Counters, Gauges, Histograms, Maker, Metrics, Seconds, gauge_value,
-    labels::{JoinRequestAction, PromptAction, Removal},
+    Buckets, Counters, Gauges, Histograms, Maker, Metrics, Seconds, WORKER, gauge_value,
+    labels::{IntentState, JoinRequestAction, PromptAction, Removal},
 };
 
 #[derive(Debug)]
 pub(super) struct Deeds {
     intents_waiting: Gauges<1>,
+    intents_open: Gauges<1>,
     intents_oldest_age: Seconds<1>,
     intent_retries: Counters<1>,
     mutes: Counters<0>,
@@ -32,43 +33,61 @@ pub(super) struct Deeds {
 impl Deeds {
     pub(super) fn new(make: &mut Maker) -> Self {
         Self {
-            intents_waiting: make
-                .plain("nezuko_intents_waiting", "Intents that are due, those in a sender's hands among them, by kind"),
+            intents_waiting: make.plain(
+                WORKER,
+                "nezuko_intents_waiting",
+                "Intents that are due, those in a sender's hands among them, by kind",
+            ),
+            intents_open: make.plain(
+                WORKER,
+                "nezuko_intents_open",
+                "Intents that are not done, by state: due, claimed by a sender, or waiting for their time (later)",
+            ),
             intents_oldest_age: make.plain(
+                WORKER,
                 "nezuko_intents_oldest_age_seconds",
                 "For how long the oldest of the intents that are due has been, by kind; 0: none is",
             ),
-            intent_retries: make.plain("nezuko_intent_retries", "Intents that failed and are tried again, by kind"),
-            mutes: make.plain("nezuko_mutes", "People muted"),
-            releases: make.plain("nezuko_releases", "People freed"),
-            removals: make.plain("nezuko_removals", "People removed who had waited for too long"),
-            messages_deleted: make.plain("nezuko_messages_deleted", "Messages deleted"),
-            prompts: make.plain("nezuko_prompts", "What happened to prompts"),
-            join_requests: make.plain("nezuko_join_requests", "What became of requests to be let in"),
-            presses: make.plain("nezuko_presses", "Presses of the button, by outcome"),
-            replies: make.plain("nezuko_replies", "Replies to commands"),
-            verifications: make.plain("bot_verifications", "Decisions about people, by status"),
+            intent_retries: make.plain(
+                WORKER,
+                "nezuko_intent_retries",
+                "Intents that failed and are tried again, by kind",
+            ),
+            mutes: make.plain(WORKER, "nezuko_mutes", "People muted"),
+            releases: make.plain(WORKER, "nezuko_releases", "People freed"),
+            removals: make.plain(WORKER, "nezuko_removals", "People removed who had waited for too long"),
+            messages_deleted: make.plain(WORKER, "nezuko_messages_deleted", "Messages deleted"),
+            prompts: make.plain(WORKER, "nezuko_prompts", "What happened to prompts"),
+            join_requests: make.plain(WORKER, "nezuko_join_requests", "What became of requests to be let in"),
+            presses: make.plain(WORKER, "nezuko_presses", "Presses of the button, by outcome"),
+            replies: make.plain(WORKER, "nezuko_replies", "Replies to commands"),
+            verifications: make.plain(WORKER, "bot_verifications", "Decisions about people, by status"),
             join_to_mute: make.histogram(
+                WORKER,
                 "nezuko_join_to_mute_seconds",
                 "From what a mute is due to, a join or leaving a channel (Telegram's date, whole seconds), to the mute",
                 Buckets::WAIT,
             ),
             press_to_answer: make.histogram(
+                WORKER,
                 "nezuko_press_to_answer_seconds",
                 "From a press reaching the gateway to its answer",
                 Buckets::WAIT,
             ),
             press_to_free: make.histogram(
+                WORKER,
                 "nezuko_press_to_free_seconds",
                 "From a press that shows its presser to be free reaching the gateway, to Telegram freeing them",
                 Buckets::WAIT,
             ),
-            active_groups: make.plain("bot_active_groups", "Groups with a rule in force"),
+            active_groups: make.plain(WORKER, "bot_active_groups", "Groups with a rule in force"),
             suspended_groups: make.plain(
+                WORKER,
                 "nezuko_suspended_groups",
                 "Groups of which the rule is suspended, since the bot lacks a right there",
             ),
             verification_latency: make.histogram(
+                WORKER,
                 "bot_verification_latency_seconds",
                 "From an update in a worker's hands to the decision about who sent it",
                 Buckets::CALL,
@@ -98,6 +117,11 @@ impl Metrics {
     /// So many intents of this kind (`member`, `prompt`, `delete` …) wait.
     pub fn set_intents_waiting(&self, kind: &'static str, count: u64) {
         self.all.deeds.intents_waiting.get_or_create(&self.label([("kind", kind)])).set(gauge_value(count));
+    }
+
+    /// So many intents are in this state.
+    pub fn set_intents_open(&self, state: IntentState, count: u64) {
+        self.all.deeds.intents_open.get_or_create(&self.label([("state", state.as_str())])).set(gauge_value(count));
     }
 
     /// The oldest of the intents of this kind that are due has been for so long.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Buckets, Counters, Gauges, Histograms, Maker, Metrics, Seconds, gauge_value,
+    ALONE, Buckets, Counters, FLEET, GATEWAY, Gauges, Histograms, Maker, Metrics, Seconds, WORKER, gauge_value,
     labels::{Doubt, PollOutcome, RegistrationOutcome, UpdateOutcome, WebhookOutcome},
 };
 use crate::queue::Backlog;
@@ -32,41 +32,57 @@ pub(super) struct Intake {
 impl Intake {
     pub(super) fn new(make: &mut Maker) -> Self {
         Self {
-            webhook_requests: make.plain("nezuko_webhook_requests", "Webhook requests by answer"),
-            webhook_doubts: make.plain("nezuko_webhook_unavailable", "Webhook requests answered 503, by reason"),
+            webhook_requests: make.plain(GATEWAY, "nezuko_webhook_requests", "Webhook requests by answer"),
+            webhook_doubts: make.plain(
+                GATEWAY,
+                "nezuko_webhook_unavailable",
+                "Webhook requests answered 503, by reason",
+            ),
             webhook_duration: make.histogram(
+                GATEWAY,
                 "nezuko_webhook_duration_seconds",
                 "From the head of a webhook request to its answer",
                 Buckets::CALL,
             ),
-            webhook_registrations: make
-                .plain("nezuko_webhook_registrations", "Registrations of the webhook, by outcome"),
-            webhook_pending: make.plain("nezuko_webhook_pending_updates", "Updates that wait at Telegram"),
+            webhook_registrations: make.plain(
+                GATEWAY,
+                "nezuko_webhook_registrations",
+                "Registrations of the webhook, by outcome",
+            ),
+            webhook_pending: make.plain(GATEWAY, "nezuko_webhook_pending_updates", "Updates that wait at Telegram"),
             webhook_last_error: make.plain(
+                GATEWAY,
                 "nezuko_webhook_last_error_timestamp_seconds",
                 "When Telegram last failed to deliver an update, Unix time; 0: not lately",
             ),
-            polls: make.plain("nezuko_polls", "Requests for updates, by outcome"),
-            queue_unread: make.plain("nezuko_queue_unread", "Queue entries that no worker has read"),
-            queue_pending: make.plain("nezuko_queue_pending", "Queue entries read and not acknowledged"),
+            polls: make.plain(ALONE, "nezuko_polls", "Requests for updates, by outcome"),
+            queue_unread: make.plain(FLEET, "nezuko_queue_unread", "Queue entries that no worker has read"),
+            queue_pending: make.plain(FLEET, "nezuko_queue_pending", "Queue entries read and not acknowledged"),
             stream_oldest_age: make.plain(
+                WORKER,
                 "nezuko_stream_oldest_age_seconds",
                 "For how long the oldest queue entry has waited that is not acknowledged; 0: there is none",
             ),
             batch_entries: make.histogram(
+                WORKER,
                 "nezuko_batch_entries",
                 "Queue entries that a worker got by one read, where it got any",
                 Buckets::COUNT,
             ),
             groups_lost: make.plain(
+                WORKER,
                 "nezuko_queue_groups_lost",
                 "Times that the stream or its consumer group had vanished and was made again",
             ),
-            updates: make.plain("nezuko_updates", "Updates that a worker ended, by kind and outcome"),
-            duplicate_updates: make.plain("bot_duplicate_updates", "Updates seen before"),
-            updates_reclaimed: make.plain("nezuko_updates_reclaimed", "Entries taken over from silent workers"),
-            outages: make.plain("nezuko_outages", "Gaps between updates so long that Telegram may have dropped some"),
-            dead_letters: make.plain("nezuko_dead_letters", "Updates given up, by reason"),
+            updates: make.plain(WORKER, "nezuko_updates", "Updates that a worker ended, by kind and outcome"),
+            duplicate_updates: make.plain(WORKER, "bot_duplicate_updates", "Updates seen before"),
+            updates_reclaimed: make.plain(WORKER, "nezuko_updates_reclaimed", "Entries taken over from silent workers"),
+            outages: make.plain(
+                WORKER,
+                "nezuko_outages",
+                "Gaps between updates so long that Telegram may have dropped some",
+            ),
+            dead_letters: make.plain(WORKER, "nezuko_dead_letters", "Updates given up, by reason"),
         }
     }
 

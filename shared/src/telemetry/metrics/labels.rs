@@ -134,6 +134,18 @@ label! {
 }
 
 label! {
+    /// What an intent that is not done waits for.
+    IntentState {
+        /// A sender: its time has come.
+        Due = "due",
+        /// Telegram, or its turn: a sender has it in hand.
+        Claimed = "claimed",
+        /// Its time, or that of another try.
+        Later = "later",
+    }
+}
+
+label! {
     /// How somebody was removed who had waited for too long.
     Removal {
         /// They may come back at once.

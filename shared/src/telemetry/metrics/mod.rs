@@ -33,11 +33,19 @@ use prometheus_client::{
 pub use self::{
     calls::AsksForLeave,
     labels::{
-        CacheOperation, Connections, Dependency, Doubt, Exporter, JoinRequestAction, PollOutcome, PromptAction,
-        RegistrationOutcome, Removal, Trouble, UpdateOutcome, WebhookOutcome,
+        CacheOperation, Connections, Dependency, Doubt, Exporter, IntentState, JoinRequestAction, PollOutcome,
+        PromptAction, RegistrationOutcome, Removal, Trouble, UpdateOutcome, WebhookOutcome,
     },
 };
 use self::{calls::Calls, deeds::Deeds, intake::Intake, labels::Label, servers::Servers};
+use crate::{config::Role, telemetry::Program};
+
+/// Who counts something: the programs that show it. The one-process program does all that the others do.
+type Who = &'static [Role];
+const GATEWAY: Who = &[Role::Gateway, Role::Alone];
+const WORKER: Who = &[Role::Worker, Role::Alone];
+const FLEET: Who = &[Role::Gateway, Role::Worker, Role::Alone];
+const ALONE: Who = &[Role::Alone];
 
 /// The labels of a sample: the bot, and what the metric itself distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -100,43 +108,55 @@ struct Inner {
     servers: Servers,
 }
 
-/// Registers what it makes, so that no metric is made and forgotten.
-struct Maker(Registry);
+/// Registers what it makes where this program counts it, so that no metric is made and forgotten, and none is shown that
+/// stays at zero for ever.
+struct Maker {
+    registry: Registry,
+    role: Role,
+}
 
 impl Maker {
-    fn plain<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
-        self.given(name, help, M::default())
+    fn plain<M: Metric + Clone + Default>(&mut self, who: Who, name: &str, help: &str) -> M {
+        self.given(who, name, help, M::default())
     }
 
-    fn histogram<L>(&mut self, name: &str, help: &str, buckets: Buckets) -> Family<Of<L>, Histogram, Buckets>
+    fn histogram<L>(&mut self, who: Who, name: &str, help: &str, buckets: Buckets) -> Family<Of<L>, Histogram, Buckets>
     where
         Family<Of<L>, Histogram, Buckets>: Metric + Clone,
         Of<L>: Clone + std::hash::Hash + Eq,
     {
-        self.given(name, help, Family::new_with_constructor(buckets))
+        self.given(who, name, help, Family::new_with_constructor(buckets))
     }
 
-    fn given<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
-        self.0.register(name, help, metric.clone());
+    fn given<M: Metric + Clone>(&mut self, who: Who, name: &str, help: &str, metric: M) -> M {
+        if who.contains(&self.role) {
+            self.registry.register(name, help, metric.clone());
+        }
         metric
     }
 }
 
 impl Metrics {
-    /// The metrics of `bot`, all at zero, with the start time set to now; those of other bots of the process by
-    /// [`of`](Self::of). `revision` is that of the program's source.
+    /// The metrics of `bot` in a process that does all, as [`of_program`](Self::of_program).
     #[must_use]
     pub fn new(bot: BotId, revision: &'static str) -> Self {
-        let mut make = Maker(Registry::default());
-        let build = [("version", env!("CARGO_PKG_VERSION")), ("revision", revision)];
-        make.0.register("nezuko_build", "What runs here", Info::new(build));
+        Self::of_program(Program { name: "nezuko", role: Role::Alone, revision }, bot)
+    }
+
+    /// The metrics of `bot`, all at zero, with the start time set to now; those of other bots of the process by
+    /// [`of`](Self::of). Shown is what `program` can count.
+    #[must_use]
+    pub fn of_program(program: Program, bot: BotId) -> Self {
+        let mut make = Maker { registry: Registry::default(), role: program.role };
+        let build = [("version", env!("CARGO_PKG_VERSION")), ("revision", program.revision)];
+        make.registry.register("nezuko_build", "What runs here", Info::new(build));
         let inner = Inner {
-            start_time: make.plain("bot_start_time_seconds", "Unix time of the start"),
+            start_time: make.plain(FLEET, "bot_start_time_seconds", "Unix time of the start"),
             intake: Intake::new(&mut make),
             deeds: Deeds::new(&mut make),
             calls: Calls::new(&mut make),
             servers: Servers::new(&mut make),
-            registry: make.0,
+            registry: make.registry,
         };
         Self { all: Arc::new(inner), bot }.of(bot)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 
 use super::{
-    Buckets, Counters, Gauges, Histograms, Maker, Metrics, Seconds, gauge_value,
+    Buckets, Counters, FLEET, Gauges, Histograms, Maker, Metrics, Seconds, WORKER, gauge_value,
     labels::{CacheOperation, Connections, Dependency, Exporter, Trouble},
 };
 use crate::breaker::State;
@@ -29,35 +29,44 @@ pub(super) struct Servers {
 impl Servers {
     pub(super) fn new(make: &mut Maker) -> Self {
         Self {
-            cache_hits: make.plain("bot_cache_hits", "Senders that the cache knew to be free"),
-            cache_misses: make.plain("bot_cache_misses", "Senders that the database had to decide"),
+            cache_hits: make.plain(WORKER, "bot_cache_hits", "Senders that the cache knew to be free"),
+            cache_misses: make.plain(WORKER, "bot_cache_misses", "Senders that the database had to decide"),
             query_duration: make.histogram(
+                WORKER,
                 "db_query_duration_seconds",
                 "Statements and transactions, by what they are for",
                 Buckets::CALL,
             ),
-            redis_connected: make.plain("bot_redis_connected", "1 where Redis answers"),
-            db_connected: make.plain("bot_db_connected", "1 where the database answers"),
-            db_connections: make.plain("nezuko_db_connections", "Connections of the process to the database, by state"),
+            redis_connected: make.plain(FLEET, "bot_redis_connected", "1 where Redis answers"),
+            db_connected: make.plain(WORKER, "bot_db_connected", "1 where the database answers"),
+            db_connections: make.plain(
+                WORKER,
+                "nezuko_db_connections",
+                "Connections of the process to the database, by state",
+            ),
             breaker_state: make.plain(
+                FLEET,
                 "nezuko_breaker_state",
                 "0: calls are made, 1: they are refused, 2: one at a time goes as a probe",
             ),
-            breaker_refusals: make.plain("nezuko_breaker_refusals", "Calls that a breaker refused"),
+            breaker_refusals: make.plain(FLEET, "nezuko_breaker_refusals", "Calls that a breaker refused"),
             clock_skew: make.plain(
+                FLEET,
                 "nezuko_clock_skew_seconds",
                 "By how much at least this machine's clock is ahead of Telegram's; negative: behind",
             ),
             telemetry_dropped: make.plain(
+                FLEET,
                 "nezuko_telemetry_dropped",
                 "Spans and reports of errors that could not be sent, by what sends them",
             ),
             cache_duration: make.histogram(
+                WORKER,
                 "bot_cache_operation_seconds",
                 "What the cache was asked for",
                 Buckets::CALL,
             ),
-            errors: make.plain("bot_errors", "Everything that went wrong, by where"),
+            errors: make.plain(WORKER, "bot_errors", "Everything that went wrong, by where"),
         }
     }
 

@@ -10,7 +10,16 @@ use crate::{
 };
 
 fn touched() -> Metrics {
-    let metrics = Metrics::new(BotId(42), "abc");
+    touched_in(Role::Alone)
+}
+
+fn of(role: Role) -> Metrics {
+    Metrics::of_program(Program { name: "test", role, revision: "abc" }, BotId(42))
+}
+
+/// Whatever can be counted, as a program of this kind shows it.
+fn touched_in(role: Role) -> Metrics {
+    let metrics = of(role);
     let moment = Duration::from_millis(3);
     metrics.webhook_answered(WebhookOutcome::Stored, moment);
     metrics.webhook_doubt(Doubt::MemoryShort);
@@ -26,6 +35,7 @@ fn touched() -> Metrics {
     metrics.outage();
     metrics.dead_letter("handler");
     metrics.set_intents_waiting("member", 5);
+    metrics.set_intents_open(IntentState::Later, 6);
     metrics.mute();
     metrics.release();
     metrics.messages_deleted(100);
@@ -92,6 +102,7 @@ fn every_metric_is_shown_under_its_promised_name() {
         r#"nezuko_outages_total{bot_id="42"} 1"#,
         r#"nezuko_dead_letters_total{bot_id="42",reason="handler"} 1"#,
         r#"nezuko_intents_waiting{bot_id="42",kind="member"} 5"#,
+        r#"nezuko_intents_open{bot_id="42",state="later"} 6"#,
         r#"nezuko_mutes_total{bot_id="42"} 2"#,
         r#"nezuko_mutes_total{bot_id="43"} 1"#,
         r#"nezuko_releases_total{bot_id="42"} 1"#,
@@ -172,17 +183,42 @@ fn the_plain_page_has_the_same_samples_and_describes_each_under_its_own_name() {
     }
 }
 
+#[test]
+fn a_program_shows_nothing_of_another_s_work() {
+    for (role, others, own) in [
+        (
+            Role::Gateway,
+            ["nezuko_mutes_total", "bot_errors_total", "nezuko_polls_total"],
+            "nezuko_webhook_requests_total",
+        ),
+        (
+            Role::Worker,
+            ["nezuko_webhook_requests_total", "nezuko_webhook_duration_seconds", "nezuko_polls_total"],
+            "nezuko_mutes_total",
+        ),
+    ] {
+        let (fresh, touched) = (of(role).encode(), touched_in(role).encode());
+        assert!(fresh.contains(&format!("{own}{{bot_id=\"42\"")), "{role:?}:\n{fresh}");
+        for other in others {
+            assert!(!fresh.contains(other) && !touched.contains(other), "{other} in {role:?}");
+        }
+    }
+}
+
 /// `docs/metrics.md`, from what a process shows.
 fn page() -> String {
     let shown = touched().encode_plain();
+    let fleet = [(Role::Gateway, "gateway"), (Role::Worker, "worker")];
+    let fleet = fleet.map(|(role, name)| (touched_in(role).encode_plain(), name));
     let mut page = String::from(
         "# Metrics\n\n\
          <!-- Made from shared/src/telemetry/metrics by `make docs`; a test compares the two. -->\n\n\
          At `/metrics` of the operations port, in the OpenMetrics format for whoever takes it, as Prometheus does, else in\n\
          Prometheus' text format. All but the build's carry `bot_id` (0 for requests for no bot that runs there, and for what\n\
          all bots share); no chat or person is ever a label. Histograms are in seconds where their\n\
-         names say so.\n\n\
-         | name | kind | further labels | meaning |\n|---|---|---|---|\n",
+         names say so. The one-process program shows what gateways and workers do, but for `bot_redis_connected`; what\n\
+         it alone shows is of neither.\n\n\
+         | name | kind | further labels | of | meaning |\n|---|---|---|---|---|\n",
     );
     for help in shown.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
         let (name, meaning) = help.split_once(' ').unwrap_or((help, ""));
@@ -196,7 +232,9 @@ fn page() -> String {
             .map(|label| format!("`{label}`"))
             .collect();
         let (labels, meaning) = (labels.join(" "), meaning.trim_end_matches('.'));
-        page += &format!("| `{name}` | {kind} | {labels} | {meaning} |\n");
+        let of: Vec<_> = fleet.iter().filter(|(shown, _)| shown.contains(&format!("# HELP {name} "))).collect();
+        let of = of.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(" ");
+        page += &format!("| `{name}` | {kind} | {labels} | {of} | {meaning} |\n");
     }
     page
 }

@@ -32,7 +32,7 @@ pub use self::{
 };
 use super::{
     Allowance, ButtonRow, Chat, ChatStep, ChatView, Happened, LogLine, PersonStep, Prompt, PromptView, Scope, Settle,
-    Store, StoreError, Untold,
+    StatesOfIntents, Store, StoreError, Untold,
 };
 use crate::{
     admission::{Arrival, Refusal},
@@ -403,6 +403,22 @@ impl Store for SqlStore {
             due_ms,
         )
         .await
+    }
+
+    async fn states_of_intents(&self, now_ms: i64) -> Result<StatesOfIntents, StoreError> {
+        // What waits for its time may be many: it is counted in the index.
+        let counts = sqlx::query(
+            "SELECT
+                (SELECT count(*) FROM intents WHERE bot_id = $1 AND done_ms IS NULL AND lane >= 0 AND not_before_ms <= $2),
+                (SELECT count(*) FROM intents WHERE bot_id = $1 AND done_ms IS NULL AND claimed_by <> ''
+                    AND claimed_until_ms >= $2),
+                (SELECT count(*) FROM intents WHERE bot_id = $1 AND done_ms IS NULL AND lane >= 0 AND not_before_ms > $2)",
+        )
+        .bind(self.bot.0)
+        .bind(now_ms);
+        let row = self.database.of(self.bot, async |rows| counts.fetch_one(rows).await).await?;
+        let (begun, claimed, later): (i64, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        Ok(StatesOfIntents { due: (begun - claimed).max(0), claimed, later })
     }
 
     async fn purge(&self, now_ms: i64) -> Result<(), StoreError> {

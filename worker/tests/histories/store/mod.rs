@@ -19,7 +19,7 @@ use nezuko_worker::{
     reconcile::Person,
     store::{
         Allowance, ButtonRow, Chat, ChatStep, ChatView, Happened, LogLine, PersonStep, PersonView, Prompt, PromptView,
-        Scope, Settle, Store, StoreError, Untold,
+        Scope, Settle, StatesOfIntents, Store, StoreError, Untold,
     },
 };
 
@@ -395,6 +395,10 @@ impl Store for MemoryStore {
 
     async fn oldest_due(&self, due_ms: i64) -> Result<Vec<(String, i64)>, StoreError> {
         self.statement(|tables| tables.oldest_due(due_ms).into_iter().collect()).await
+    }
+
+    async fn states_of_intents(&self, now_ms: i64) -> Result<StatesOfIntents, StoreError> {
+        self.statement(|tables| tables.states_of_intents(now_ms)).await
     }
 
     async fn purge(&self, now_ms: i64) -> Result<(), StoreError> {

@@ -7,7 +7,9 @@ use nezuko_worker::{
     facts::{Member, Setting},
     intent::{Claim, Intent, Lane, Put, Settlement},
     planted::{self, Bug},
-    store::{Chat, ChatView, ChatWrites, Held, PersonView, PersonWrites, Prompt, PromptView, Scope, Settle},
+    store::{
+        Chat, ChatView, ChatWrites, Held, PersonView, PersonWrites, Prompt, PromptView, Scope, Settle, StatesOfIntents,
+    },
     upgrade,
 };
 
@@ -463,6 +465,19 @@ impl Tables {
             *oldest = row.not_before_ms.min(*oldest);
         }
         kinds
+    }
+
+    pub(super) fn states_of_intents(&self, now_ms: i64) -> StatesOfIntents {
+        let mut states = StatesOfIntents::default();
+        for row in self.intents.values().filter(|row| row.done_ms.is_none()) {
+            let of_state = match (row.claimed_until_ms >= now_ms, row.not_before_ms > now_ms) {
+                (true, _) => &mut states.claimed,
+                (false, true) => &mut states.later,
+                (false, false) => &mut states.due,
+            };
+            *of_state += 1;
+        }
+        states
     }
 
     pub(super) fn purge(&mut self, now_ms: i64) {

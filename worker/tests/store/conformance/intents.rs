@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use nezuko_shared::limiter::Urgency;
 use nezuko_telegram::{ChatId, MessageId, UpdateId, UserId};
 use nezuko_worker::{
     buttons::{Button, Kind},
     intent::{Answered, Claim, Command, Greeting, Intent, Key, KeyDoes, Lane, Press, Put, Reply, Settlement, Work},
     settings::Language,
-    store::{ChatWrites, PersonWrites, Settle, Store},
+    store::{ChatWrites, PersonWrites, Settle, StatesOfIntents, Store},
 };
 
 use super::{
@@ -31,6 +31,7 @@ pub(super) fn checks(make: Make<'_>) -> Vec<Check<'_>> {
         ending_removes_state_intents_for_good,
         ending_leaves_tombstones,
         open_intents_are_counted_by_kind_when_they_are_due,
+        open_intents_are_due_claimed_or_wait_for_their_time,
     ]
 }
 
@@ -259,6 +260,21 @@ async fn ending_leaves_tombstones(store: &dyn Store) -> Result<()> {
     end(store, &deletion(1)).await?;
     put(store, deletion(1), NOW).await?;
     nothing_due(store, Lane::Deletions, NOW).await
+}
+
+async fn open_intents_are_due_claimed_or_wait_for_their_time(store: &dyn Store) -> Result<()> {
+    for intent in [mute(ANN), deletion(1), deletion(2), deletion(3)] {
+        put(store, intent, NOW).await?;
+    }
+    put(store, mute(BOB), NOW + SECOND).await?;
+    let claims = store.claim(Lane::Deletions, "one", NOW, NOW + 2 * SECOND, 2).await?;
+    let [done, _held] = claims.as_slice() else { bail!("{claims:?}") };
+    settle(store, done, Settlement::Done).await?;
+    for (now_ms, due, claimed, later) in [(NOW, 2, 1, 1), (NOW + SECOND, 3, 1, 0), (NOW + 3 * SECOND, 4, 0, 0)] {
+        let states = store.states_of_intents(now_ms).await?;
+        ensure!(states == StatesOfIntents { due, claimed, later }, "{states:?} at {}", now_ms - NOW);
+    }
+    Ok(())
 }
 
 async fn open_intents_are_counted_by_kind_when_they_are_due(store: &dyn Store) -> Result<()> {

@@ -4,6 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Fault {
     EffectComesBack,
+    ClaimedIsDue,
     EffectIsReplaced,
     DoneEndsNewerGeneration,
     LivingClaimIsIgnored,
@@ -69,7 +70,7 @@ pub(super) enum Fault {
 }
 
 /// Each fault with the check that is there for it.
-pub(super) const FAULTS: [(Fault, &str); 63] = [
+pub(super) const FAULTS: [(Fault, &str); 64] = [
     (Fault::EffectComesBack, "an_effect_that_is_done_does_not_come_back"),
     (Fault::EffectIsReplaced, "an_effect_is_never_replaced"),
     (Fault::DoneEndsNewerGeneration, "a_newer_generation_outlives_what_was_claimed"),
@@ -130,6 +131,7 @@ pub(super) const FAULTS: [(Fault, &str); 63] = [
     (Fault::PressesAreNobodys, "an_open_press_is_seen_by_its_person"),
     (Fault::EveryGroupIsUnswept, "a_group_is_unswept_until_an_intent_says_otherwise"),
     (Fault::WhatIsNotDueCounts, "open_intents_are_counted_by_kind_when_they_are_due"),
+    (Fault::ClaimedIsDue, "open_intents_are_due_claimed_or_wait_for_their_time"),
     (Fault::ToldLinesComeBack, "a_line_is_told_once_and_can_be_read_after"),
     (Fault::OldLinesAreTold, "lines_are_told_of_one_group_since_a_time_oldest_first"),
     (Fault::LinesAreLost, "a_line_is_told_once_and_can_be_read_after"),

@@ -12,7 +12,7 @@ use nezuko_worker::{
     intent::{Claim, Lane, Put, Settlement},
     store::{
         Allowance, ButtonRow, Chat, ChatStep, ChatView, ChatWrites, Happened, LogLine, PersonStep, PersonView,
-        PersonWrites, Prompt, PromptView, Scope, Settle, Store, StoreError, Untold,
+        PersonWrites, Prompt, PromptView, Scope, Settle, StatesOfIntents, Store, StoreError, Untold,
     },
 };
 
@@ -325,6 +325,12 @@ impl Store for Faulty {
 
     async fn oldest_due(&self, due_ms: i64) -> Result<Vec<(String, i64)>, StoreError> {
         self.right.oldest_due(due_ms).await
+    }
+
+    async fn states_of_intents(&self, now_ms: i64) -> Result<StatesOfIntents, StoreError> {
+        let states = self.right.states_of_intents(now_ms).await?;
+        let claimed_is_due = self.has(Fault::ClaimedIsDue);
+        Ok(if claimed_is_due { StatesOfIntents { due: states.due + states.claimed, ..states } } else { states })
     }
 
     async fn purge(&self, now_ms: i64) -> Result<(), StoreError> {
