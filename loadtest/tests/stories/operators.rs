@@ -270,7 +270,7 @@ async fn e106_what_is_past_is_kept_for_some_time_and_nobody_is_named_for_longer_
     assert_eq!(town.rows(&knows("horse")).await, 0, "what anybody wrote is");
     town.has_heard().await;
 
-    // Of a group that no rule concerns any more nothing of anybody is kept.
+    // What is done is told to logs by ids, and kept for as long as is set.
     let town = town
         .restarted(async |town| {
             let logs = town.logs();
@@ -303,6 +303,7 @@ async fn e106_what_is_past_is_kept_for_some_time_and_nobody_is_named_for_longer_
     // What was imposed is kept for as long as it holds.
     town.act(Act::Join { user: ANN, chat: NEWS });
     eventually("Ann is free", async || town.member(GROUP, ANN) == Member::Member).await;
+    // Of a group that no rule concerns any more nothing of anybody is kept.
     town.say(OWNER, GROUP, "/unprotect");
     town.says(GROUP, "No longer protected").await;
     let past = "UPDATE members SET seen_ms = seen_ms - 3 * 86400000";
