@@ -1,13 +1,13 @@
 //! Who counts as being in a channel (E27, E29, E30, E35, E36).
 
-use loadtest::world::{Act, ChatKind, Member, Permissions, Rights};
+use loadtest::world::{Act, ChatKind, Member, Permissions, Rights, UserId};
 
 use crate::{
     support::eventually,
     town::{ANN, BOB, GROUP, NEWS, OWNER, TALKS, Town, one_of_many},
 };
 
-async fn is_muted(town: &Town, user: loadtest::world::UserId) {
+async fn is_muted(town: &Town, user: UserId) {
     eventually(&format!("{user} is muted"), async || town.member(GROUP, user).is_muted()).await;
 }
 
@@ -108,5 +108,48 @@ pub(crate) async fn e35_a_channel_that_cannot_be_seen_into_suspends_its_rule_unt
     assert_eq!(town.standing(GROUP, BOB), 1, "what was written while the rule slept");
     assert_eq!(town.said(GROUP, "I cannot do all of my work"), 1);
     assert_eq!(town.member(GROUP, one_of_many(0)), Member::Member);
+    town.end().await;
+}
+
+pub(crate) async fn e33_who_leaves_a_channel_is_muted_and_asked_once_in_the_group_and_elsewhere_only_remembered() {
+    const CHIEF: UserId = one_of_many(0);
+    const OUTSIDE: UserId = one_of_many(1);
+    let town = Town::protected("@news").await;
+    for user in [ANN, BOB, CHIEF, OUTSIDE] {
+        town.act(Act::Join { user, chat: NEWS });
+    }
+    for user in [ANN, BOB, CHIEF] {
+        town.act(Act::Join { user, chat: GROUP });
+        town.say(user, GROUP, "hello");
+    }
+    town.act(Act::Promote { admin: OWNER, chat: GROUP, user: CHIEF, rights: Rights::default() });
+    town.has_heard().await;
+    let before = town.deeds(GROUP).len();
+    for user in [ANN, CHIEF, OUTSIDE] {
+        town.act(Act::Leave { user, chat: NEWS });
+    }
+    town.act(Act::AdminBan { admin: OWNER, chat: NEWS, user: BOB });
+    for user in [ANN, BOB] {
+        is_muted(&town, user).await;
+    }
+    let both = |text: String| text.contains("Ann") && text.contains("Bob") && !text.contains("Comer");
+    eventually("both are told why", async || town.prompt(None).is_some_and(both)).await;
+    town.say(CHIEF, GROUP, "hello again");
+    town.has_heard().await;
+    assert_eq!((town.prompts_ever(), town.prompts()), (1, 1), "one prompt");
+    let mut deeds = town.deeds(GROUP).split_off(before);
+    deeds.retain(|deed| deed.starts_with("restrict"));
+    deeds.sort();
+    assert_eq!(deeds, [format!("restrictchatmember {ANN}"), format!("restrictchatmember {BOB}")]);
+    assert_eq!([ANN, BOB, CHIEF].map(|user| town.standing(GROUP, user)), [1, 1, 2], "what was written before stands");
+    let asked = [ANN, BOB, CHIEF, OUTSIDE].map(|user| (town.lookups_in(NEWS, user), town.lookups_in(GROUP, user)));
+    assert_eq!(asked[..3], [(0, 0); 3], "nobody need be looked up");
+    assert!(asked[3] <= (0, 1), "whether they are in the group, which nobody has told");
+
+    // Who is outside is remembered to have left: a lookup when they come would have found them in.
+    town.act_untold(Act::Join { user: OUTSIDE, chat: NEWS });
+    town.act(Act::Join { user: OUTSIDE, chat: GROUP });
+    is_muted(&town, OUTSIDE).await;
+    assert_eq!(town.lookups_in(NEWS, OUTSIDE), 0);
     town.end().await;
 }

@@ -48,6 +48,27 @@ pub(crate) async fn e45_what_an_administrator_had_taken_is_covered_by_our_mute_a
     town.end().await;
 }
 
+pub(crate) async fn e48_who_was_left_pictures_but_no_text_has_that_again_and_no_more() {
+    let town = Town::protected("@news").await;
+    for chat in [NEWS, GROUP] {
+        town.act(Act::Join { user: ANN, chat });
+    }
+    // Photos and stickers: sent as broad flags, either would give text back as well.
+    let permissions: Permissions = serde_json::from_value(json!(1 << 3 | 1 << 8)).unwrap();
+    town.act(Act::AdminRestrict { admin: OWNER, chat: GROUP, user: ANN, permissions, for_s: 3_600 });
+    let imposed = town.member(GROUP, ANN);
+    assert!(imposed.is_muted(), "no text");
+    town.act(Act::Leave { user: ANN, chat: NEWS });
+    let is_mute = |member| matches!(member, Member::Restricted { permissions: Permissions::NONE, .. });
+    eventually("nothing is left to her", async || is_mute(town.member(GROUP, ANN))).await;
+    eventually("she is told why", async || town.prompts() == 1).await;
+    town.act(Act::Join { user: ANN, chat: NEWS });
+    eventually("she has something again", async || !is_mute(town.member(GROUP, ANN))).await;
+    town.has_heard().await;
+    assert_eq!(town.member(GROUP, ANN), imposed, "each permission by itself");
+    town.end().await;
+}
+
 pub(crate) async fn e45_what_an_administrator_had_taken_for_a_time_that_is_over_is_lifted() {
     let town = Town::protected("@news").await;
     town.act(Act::Join { user: ANN, chat: GROUP });

@@ -105,8 +105,8 @@ impl Fleet {
     }
 
     /// Guards a town by this bot of its own; Telegram as it is there.
-    pub(crate) async fn guard(&self, bot: UserId, world: World) -> Simulator {
-        let telegram = self.telegram.beside(world, &Options::new(&token(bot)));
+    pub(crate) async fn guard(&self, bot: UserId, world: World, options: &Options) -> Simulator {
+        let telegram = self.telegram.beside(world, options);
         self.bots.borrow_mut().push(bot);
         self.founded.wait().await;
         timeout(BEGUN_WITHIN, self.guarded.wait()).await.expect("the programs run");

@@ -1,5 +1,7 @@
 //! Requests to be let into a protected group (E17, E23–E27).
 
+use std::time::Duration;
+
 use loadtest::{
     simulator::{Fault, FaultKind},
     world::{Act, ChatKind, ChatSpec, Member, Person, Rights, UserId, World},
@@ -121,6 +123,39 @@ pub(crate) async fn an_administrator_may_be_quicker_and_who_shuts_the_bot_out_is
     eventually("Ann is muted", async || town.member(GROUP, ANN).is_muted()).await;
     assert!(town.calls("approveChatJoinRequest", GROUP).is_empty());
     assert!(town.telegram.world(|world| world.waits_to_be_let_in(GROUP, BOB)), "E24");
+    town.end().await;
+}
+
+pub(crate) async fn e25_a_request_that_somebody_else_has_answered_is_over_whatever_telegram_says_of_it() {
+    let town = Town::protected("@news").await;
+    let statuses = || town.calls("approveChatJoinRequest", GROUP).iter().map(|call| call.status).collect::<Vec<_>>();
+    for (user, granted) in [(ANN, true), (BOB, false)] {
+        town.act(Act::Join { user, chat: NEWS });
+        town.has_heard().await;
+        let before = statuses().len();
+        // An administrator is quicker than the second try, and Telegram does not tell of it.
+        let (method, kind) = (Some("approveChatJoinRequest"), FaultKind::Page(502));
+        town.telegram.inject(Fault { method, chat: Some(GROUP), every: 1, times: 1, kind });
+        town.act(Act::AskToJoin { user, chat: GROUP });
+        eventually("it is tried", async || statuses().len() > before).await;
+        town.act_untold(Act::AnswerRequest { admin: OWNER, chat: GROUP, user, granted });
+        eventually("it is tried again", async || statuses().len() > before + 1).await;
+        town.has_heard().await;
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        assert_eq!(statuses().split_off(before), [502, 400], "what is over is tried again");
+        assert_eq!(town.logged(user, "admitted").await, 0, "it was not the bot");
+    }
+    // USER_ALREADY_PARTICIPANT: she is in, and nothing else is to be done.
+    town.say(ANN, GROUP, "hello");
+    town.has_heard().await;
+    assert_eq!((town.member(GROUP, ANN), town.standing(GROUP, ANN)), (Member::Member, 1));
+    // HIDE_REQUESTER_MISSING: he is out, and his next request is another one.
+    assert_eq!(town.member(GROUP, BOB), Member::Left);
+    town.act(Act::AskToJoin { user: BOB, chat: GROUP });
+    eventually("Bob is in", async || town.member(GROUP, BOB) == Member::Member).await;
+    eventually("it was the bot", async || town.logged(BOB, "admitted").await == 1).await;
+    assert_eq!(town.said(BOB.private_chat(), ""), 0, "he needs no message");
+    assert!(town.calls("declineChatJoinRequest", GROUP).is_empty());
     town.end().await;
 }
 

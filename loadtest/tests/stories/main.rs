@@ -9,6 +9,7 @@ mod edge_cases;
 mod fleet;
 mod full_flow;
 mod join_requests;
+mod limits;
 mod messages;
 mod not_again;
 mod odd;

@@ -1,13 +1,15 @@
 //! Faults of the earlier Nezuko that are not to come back; `docs/edge-cases.md` lists them all.
 
+use std::time::Duration;
+
 use loadtest::{
     simulator::{Fault, FaultKind},
-    world::{Act, Member},
+    world::{Act, Member, Person, UserId},
 };
 use serde_json::json;
 
 use crate::{
-    support::eventually,
+    support::{eventually, eventually_within},
     town::{ANN, BOB, GROUP, NEWS, OWNER, TALKS, Town, one_of_many},
 };
 
@@ -150,5 +152,49 @@ async fn the_operations_port_of_the_program_tells_how_it_is() {
         let (status, text) = town.page(path).await;
         assert!(status == 200 && text.contains(part), "{path}: {status} {text}");
     }
+    town.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e53_whom_the_end_of_a_rule_frees_are_freed_over_a_restart_as_well_and_it_is_said_when_all_of_them_are() {
+    const MANY: i64 = 60;
+    let comer = |nth: i64| UserId(1_000 + nth);
+    let town = Town::protected("@news @talks").await;
+    for nth in 0..MANY {
+        town.telegram.world(|world| world.add_person(Person::named(comer(nth), "Comer")));
+    }
+    town.act(Act::Join { user: ANN, chat: NEWS });
+    for user in (0..MANY).map(comer).chain([ANN]) {
+        town.act(Act::Join { user, chat: GROUP });
+    }
+    let muted = |town: &Town| (0..MANY).filter(|nth| town.member(GROUP, comer(*nth)).is_muted()).count();
+    let patience = Duration::from_secs(150);
+    eventually_within(patience, "everybody is muted", async || muted(&town) == MANY as usize).await;
+    town.is_muted(ANN).await;
+    // A channel is required no more: who has joined all others is free, and nobody else.
+    town.say(OWNER, GROUP, "/unprotect @talks");
+    eventually("Ann is free", async || town.member(GROUP, ANN) == Member::Member).await;
+    town.has_heard().await;
+    assert_eq!(muted(&town), MANY as usize);
+
+    let kind = FaultKind::Delay(Duration::from_millis(700));
+    town.telegram.inject(Fault { method: Some("restrictChatMember"), chat: Some(GROUP), every: 1, times: 1_000, kind });
+    town.say(OWNER, GROUP, "/unprotect");
+    town.says(GROUP, "No longer protected").await;
+    eventually("some are free", async || muted(&town) < MANY as usize - 10).await;
+    let town = town
+        .restarted(async |town| {
+            assert!((1..MANY as usize).contains(&muted(town)), "{} are to be freed yet", muted(town));
+            assert_eq!(town.said(GROUP, "is free"), 0);
+            town.telegram.mend();
+        })
+        .await;
+    eventually_within(patience, "all are free", async || muted(&town) == 0).await;
+    town.says(GROUP, &format!("Everybody whom I muted is free: {MANY}.")).await;
+    eventually("nobody is asked any more", async || town.prompts() == 0).await;
+    let calls = town.deeds(GROUP).iter().filter(|deed| deed.starts_with("restrict")).count();
+    // Each was muted once and freed once; what was under way when the program ended may have been done twice.
+    let least = 2 * (MANY as usize + 1);
+    assert!((least..least + 20).contains(&calls), "{calls} calls");
     town.end().await;
 }

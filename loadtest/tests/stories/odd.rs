@@ -6,11 +6,11 @@ use loadtest::{
     simulator::{Fault, FaultKind},
     world::{Act, ChatId, ChatKind, Content, Member, Person, Rights, UserId},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     support::eventually,
-    town::{ANN, BOB, GROUP, NEWS, OWNER, Town, one_of_many},
+    town::{ANN, BOB, GROUP, NEWS, OWNER, TALKS, Town, one_of_many},
 };
 
 pub(crate) async fn e6_e20_what_is_from_nobody_or_about_a_channel_is_taken_in_and_changes_nothing() {
@@ -47,21 +47,108 @@ pub(crate) async fn e9_an_account_without_a_name_is_muted_and_freed_like_any_oth
     town.end().await;
 }
 
+pub(crate) async fn e9_a_deleted_account_is_not_written_to_again_nor_punished_for_what_is_unknown_nor_freed_for_ever() {
+    const GONE: UserId = UserId(77);
+    let town = Town::founded(|spec| {
+        if spec.id == GROUP {
+            spec.members.push((BOB, Member::Member));
+        }
+    })
+    .await;
+    town.telegram.world(|world| world.add_person(Person::named(GONE, "")));
+    town.say(OWNER, GROUP, "/protect @news");
+    town.says(GROUP, "Protected: ").await;
+    // Nobody can be told what to join who is not there: their request is left to the administrators.
+    refuse(&town, "sendMessage", GONE.private_chat(), 1_000, "user is deactivated");
+    town.act(Act::AskToJoin { user: GONE, chat: GROUP });
+    let told = || town.calls("sendMessage", GONE.private_chat()).len();
+    eventually("they are written to", async || told() == 1).await;
+    // Whose membership cannot be had is unknown.
+    refuse(&town, "getChatMember", NEWS, 1_000, "USER_DEACTIVATED");
+    town.say(BOB, GROUP, "hello");
+    eventually("he is looked up", async || !town.calls("getChatMember", NEWS).is_empty()).await;
+    town.has_heard().await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!((town.standing(GROUP, BOB), town.member(GROUP, BOB)), (1, Member::Member), "unknown never punishes");
+    assert_eq!((town.calls("restrictChatMember", GROUP).len(), town.prompts_ever()), (0, 0));
+    assert_eq!(told(), 1, "they are written to again and again");
+    assert!(town.telegram.world(|world| world.waits_to_be_let_in(GROUP, GONE)), "an answer that nobody has given");
+    assert!(town.calls("approveChatJoinRequest", GROUP).is_empty());
+    town.telegram.mend();
+
+    // Who was muted and is gone when the rule ends cannot be freed, and nobody waits for that.
+    town.act(Act::Join { user: ANN, chat: GROUP });
+    town.is_muted(ANN).await;
+    let in_force = "ledger WHERE lifted_ms IS NULL";
+    eventually("the mute is known", async || town.rows(&format!("{in_force} AND user_id = {ANN}")).await == 1).await;
+    refuse(&town, "restrictChatMember", GROUP, 1_000, "PARTICIPANT_ID_INVALID");
+    let before = town.calls("restrictChatMember", GROUP).len();
+    town.say(OWNER, GROUP, "/unprotect");
+    town.says(GROUP, "Everybody whom I muted is free").await;
+    assert_eq!(town.rows(in_force).await, 0, "they are kept in the ledger");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let tried = town.calls("restrictChatMember", GROUP).len() - before;
+    assert!((1..=2).contains(&tried), "tried {tried} times");
+    town.end().await;
+}
+
 pub(crate) async fn e18_e38_whatever_brings_people_in_or_takes_them_out_counts() {
     let town = Town::protected("@news").await;
     town.act(Act::Join { user: ANN, chat: NEWS });
     town.act(Act::Join { user: ANN, chat: GROUP });
-    // Telegram tells the link that somebody came by.
-    let (date, chat) = (town.telegram.now_ms() / 1000, json!({"id": GROUP, "type": "supergroup", "title": "Group"}));
-    let bob = json!({"id": BOB, "is_bot": false, "first_name": "Bob"});
-    town.act(Act::Join { user: BOB, chat: GROUP });
-    town.told(json!({"update_id": 900_000_003, "chat_member": {"chat": chat, "from": bob, "date": date,
-        "via_chat_folder_invite_link": true,
-        "invite_link": {"invite_link": "https://t.me/+folder", "creator": bob, "creates_join_request": false,
-            "is_primary": false, "is_revoked": false},
-        "old_chat_member": {"status": "left", "user": bob}, "new_chat_member": {"status": "member", "user": bob}}}))
-        .await;
-    eventually("Bob is muted", async || town.member(GROUP, BOB).is_muted()).await;
+    let chat = json!({"id": GROUP, "type": "supergroup", "title": "Group"});
+    // Older than what the bot does then, which Telegram tells as well.
+    let mut number = 200_000_000;
+    // Telegram tells of somebody who came or went, and by which link, and the bot hears nothing else of it.
+    let mut told = async |user: UserId, by: UserId, statuses: [&str; 2], more: Value| {
+        let person = |user: UserId| json!({"id": user, "is_bot": false, "first_name": "Somebody"});
+        let member = |status: &str| json!({"status": status, "user": person(user)});
+        let mut event = json!({"chat": chat, "from": person(by), "date": town.telegram.now_ms() / 1000,
+            "old_chat_member": member(statuses[0]), "new_chat_member": member(statuses[1])});
+        for (name, value) in more.as_object().unwrap() {
+            event[name] = value.clone();
+        }
+        number += 1;
+        town.told(json!({"update_id": number, "chat_member": event})).await;
+    };
+    let (comes, goes) = (["left", "member"], ["member", "left"]);
+    let link = |is_request: bool| {
+        let creator = json!({"id": OWNER, "is_bot": false, "first_name": "Olga"});
+        json!({"invite_link": "https://t.me/+way", "creator": creator, "creates_join_request": is_request,
+            "is_primary": false, "is_revoked": false})
+    };
+    let ways = [
+        (BOB, BOB, json!({"via_chat_folder_invite_link": true, "invite_link": link(false)})),
+        (one_of_many(0), one_of_many(0), json!({"invite_link": link(false)})),
+        (one_of_many(1), OWNER, json!({"via_join_request": true, "invite_link": link(true)})),
+        (one_of_many(2), OWNER, json!({"via_join_request": true})),
+    ];
+    for (user, by, more) in &ways {
+        town.act_untold(Act::Join { user: *user, chat: GROUP });
+        told(*user, *by, comes, more.clone()).await;
+        town.is_muted(*user).await;
+    }
+    // Who has joined the channel is free by each of them.
+    for (nth, (_, _, more)) in (3..).zip(&ways) {
+        town.act(Act::Join { user: one_of_many(nth), chat: NEWS });
+        town.act_untold(Act::Join { user: one_of_many(nth), chat: GROUP });
+        told(one_of_many(nth), one_of_many(nth), comes, more.clone()).await;
+        town.say(one_of_many(nth), GROUP, "hello");
+    }
+    town.has_heard().await;
+    let free = (3..7).filter(|nth| town.member(GROUP, one_of_many(*nth)) == Member::Member).count();
+    assert_eq!((free, town.calls("restrictChatMember", GROUP).len()), (4, ways.len()));
+    // Who comes back comes by no link.
+    let (back, wrote_s) = (one_of_many(3), town.telegram.now_ms() / 1000);
+    eventually("what was written is from before", async || town.telegram.now_ms() / 1000 > wrote_s).await;
+    town.act_untold(Act::Leave { user: back, chat: GROUP });
+    told(back, back, goes, json!({})).await;
+    town.act(Act::Leave { user: back, chat: NEWS });
+    town.has_heard().await;
+    assert_eq!(town.member(GROUP, back), Member::Left, "nobody is muted outside");
+    town.act_untold(Act::Join { user: back, chat: GROUP });
+    told(back, back, comes, json!({})).await;
+    town.is_muted(back).await;
     assert!(!town.member(GROUP, ANN).is_muted());
     // What she has paid for is over: Telegram has her leave.
     town.act(Act::Leave { user: ANN, chat: NEWS });
@@ -86,23 +173,56 @@ pub(crate) async fn e41_a_basic_group_is_told_to_become_a_supergroup() {
 
 pub(crate) async fn e54_e81_what_another_has_deleted_is_gone_and_the_writer_is_muted() {
     let town = Town::protected("@news").await;
-    // Slow enough for another bot to be quicker.
-    let slow = FaultKind::Page(502);
-    town.telegram.inject(Fault { method: Some("deleteMessage"), chat: Some(GROUP), every: 1, times: 1, kind: slow });
+    let statuses = || town.calls("deleteMessages", GROUP).iter().map(|call| call.status).collect::<Vec<_>>();
+    // Slow enough for another bot to be quicker; and what Telegram says of one that is gone.
+    for (user, kind, expected) in [
+        (ANN, FaultKind::Page(502), &[502, 200][..]),
+        (BOB, FaultKind::Refused("message to delete not found"), &[400][..]),
+    ] {
+        let before = statuses().len();
+        let method = Some("deleteMessages");
+        town.telegram.inject(Fault { method, chat: Some(GROUP), every: 1, times: 1, kind });
+        town.act(Act::Join { user, chat: GROUP });
+        town.say(user, GROUP, "an advert");
+        eventually("it is tried", async || statuses().len() > before).await;
+        let message = town.telegram.world(|world| {
+            let mut messages = world.chat(GROUP).unwrap().messages();
+            messages.rfind(|message| message.from == user).unwrap().id
+        });
+        town.act(Act::DeleteMessage { admin: OWNER, chat: GROUP, message: Some(message) });
+        town.is_muted(user).await;
+        eventually("it is done with", async || statuses().len() >= before + expected.len()).await;
+        town.has_heard().await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        assert_eq!(statuses().split_off(before), expected, "what is gone is deleted");
+        assert_eq!((town.standing(GROUP, user), town.prompts()), (0, 1));
+    }
+    assert_eq!(town.calls("restrictChatMember", GROUP).len(), 2);
+    town.end().await;
+}
+
+pub(crate) async fn e54_deletion_and_mute_are_as_if_they_were_done_once_though_no_answer_comes() {
+    let town = Town::protected("@news").await;
+    // Telegram has done what was asked, and the bot does not hear of it.
+    for method in ["deleteMessages", "restrictChatMember"] {
+        let kind = FaultKind::AnswerLost;
+        town.telegram.inject(Fault { method: Some(method), chat: Some(GROUP), every: 1, times: 1, kind });
+    }
+    let statuses = |method: &str| town.calls(method, GROUP).iter().map(|call| call.status).collect::<Vec<_>>();
+    let before = ["deleteMessages", "restrictChatMember"].map(|method| statuses(method).len());
     town.act(Act::Join { user: ANN, chat: GROUP });
     town.say(ANN, GROUP, "an advert");
-    let message = town.telegram.world(|world| {
-        let mut messages = world.chat(GROUP).unwrap().messages();
-        messages.rfind(|message| message.from == ANN).map(|message| message.id)
-    });
-    // Where the bot was quicker after all, there is nothing left to delete.
-    town.telegram.act(Act::DeleteMessage { admin: OWNER, chat: GROUP, message }).ok();
-    eventually("Ann is muted", async || town.member(GROUP, ANN).is_muted()).await;
+    let named = |text: String| text.contains("Ann");
+    eventually("she is told why", async || town.prompt(None).is_some_and(named)).await;
+    let deletions = || statuses("deleteMessages").split_off(before[0]);
+    eventually("it is deleted once more", async || deletions().len() == 2).await;
     town.has_heard().await;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let tried = town.calls("deleteMessage", GROUP).len() + town.calls("deleteMessages", GROUP).len();
-    assert!((1..=3).contains(&tried), "tried {tried} times");
-    assert_eq!(town.standing(GROUP, ANN), 0);
+    assert_eq!(deletions(), [0, 200], "a message that is gone is deleted");
+    let restrictions = statuses("restrictChatMember").split_off(before[1]);
+    assert!(restrictions == [0] || restrictions == [0, 200], "{restrictions:?}");
+    assert_eq!((town.standing(GROUP, ANN), town.prompts()), (0, 1));
+    assert!(town.member(GROUP, ANN).is_muted());
     town.end().await;
 }
 
@@ -221,19 +341,36 @@ pub(crate) async fn e51_what_a_group_does_not_let_be_sent_is_not_tried_for_ever(
     town.end().await;
 }
 
+/// By a fleet, these are many workers that know of nobody yet.
 pub(crate) async fn e101_what_many_messages_ask_for_at_once_is_looked_up_once() {
-    let town = Town::protected("@news").await;
-    let slow = FaultKind::Delay(Duration::from_millis(700));
-    town.telegram.inject(Fault { method: Some("getChatMember"), chat: Some(NEWS), every: 1, times: 10, kind: slow });
-    let before = town.calls("getChatMember", NEWS).len();
-    town.act(Act::Join { user: ANN, chat: GROUP });
-    for nth in 0..8 {
-        // Until she is muted.
-        let content = Content::Text(format!("message {nth}"));
-        town.telegram.act(Act::Write { user: ANN, chat: GROUP, content, thread: None }).ok();
+    const MANY: i64 = 6;
+    let town = Town::founded(|spec| {
+        if spec.id == GROUP {
+            spec.members.extend((0..MANY).map(|nth| (one_of_many(nth), Member::Member)));
+        }
+    })
+    .await;
+    town.say(OWNER, GROUP, "/protect @news @talks");
+    town.says(GROUP, "Protected: ").await;
+    for chat in [NEWS, TALKS] {
+        let kind = FaultKind::Delay(Duration::from_millis(700));
+        town.telegram.inject(Fault { method: Some("getChatMember"), chat: Some(chat), every: 1, times: 1_000, kind });
     }
-    eventually("Ann is muted", async || town.member(GROUP, ANN).is_muted() && town.standing(GROUP, ANN) == 0).await;
-    let asked = town.calls("getChatMember", NEWS).len() - before;
-    assert!((1..=2).contains(&asked), "asked {asked} times");
+    for nth in 0..8 {
+        for user in (0..MANY).map(one_of_many) {
+            // Until they are muted.
+            let content = Content::Text(format!("message {nth}"));
+            town.telegram.act(Act::Write { user, chat: GROUP, content, thread: None }).ok();
+        }
+    }
+    for user in (0..MANY).map(one_of_many) {
+        town.is_muted(user).await;
+        eventually("nothing of theirs stands", async || town.standing(GROUP, user) == 0).await;
+    }
+    town.has_heard().await;
+    for user in (0..MANY).map(one_of_many) {
+        let asked = [NEWS, TALKS].map(|chat| town.lookups_in(chat, user));
+        assert_eq!(asked, [1, 1], "{user}");
+    }
     town.end().await;
 }

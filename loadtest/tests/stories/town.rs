@@ -55,15 +55,25 @@ impl Town {
 
     /// The same, with chats that `change` has made different.
     pub(crate) async fn founded(change: impl Fn(&mut ChatSpec)) -> Self {
+        Self::founded_in(false, change).await
+    }
+
+    /// The same, where Telegram lets no more messages through than it says it does.
+    pub(crate) async fn under_flood_rules() -> Self {
+        Self::founded_in(true, |_| ()).await
+    }
+
+    async fn founded_in(flood_rules: bool, change: impl Fn(&mut ChatSpec)) -> Self {
         let (dir, bot) = (Directory::new(), fresh_bot());
         let world = Self::world(bot, change);
+        let options = Options { flood_rules, ..Options::new(&token(bot)) };
         if let Some(fleet) = fleet::at_hand() {
-            let telegram = fleet.guard(bot, world).await;
+            let telegram = fleet.guard(bot, world, &options).await;
             let settings = fleet.settings();
             let programs = Some(Programs::Fleet(fleet));
             return Self { telegram, bot, programs, settings, dir }.greeted().await;
         }
-        let telegram = Simulator::start(world, Options::new(&token(bot))).await.unwrap();
+        let telegram = Simulator::start(world, options).await.unwrap();
         let settings = settings(bot, &telegram.api_url(), &dir.sqlite_url());
         let program = Running::start("nezuko", "nezuko", &dir, &settings).await;
         Self { telegram, bot, programs: Some(Programs::Alone(Box::new(program))), settings, dir }.greeted().await
@@ -119,6 +129,15 @@ impl Town {
             });
             called.filter(|call| !call.starts_with("get")).collect()
         })
+    }
+
+    /// How often the bot has looked somebody up in a chat.
+    pub(crate) fn lookups_in(&self, chat: ChatId, user: UserId) -> usize {
+        let looked = |what: &Happened| match what {
+            Happened::LookedUp { chat: place, user: of, .. } => (*place, *of) == (chat, user),
+            _ => false,
+        };
+        self.telegram.world(|world| world.history().iter().filter(|entry| looked(&entry.what)).count())
     }
 
     /// How often the bot has looked somebody up, anywhere.
@@ -204,6 +223,28 @@ impl Town {
         count
     }
 
+    /// How many of the town's rows there are, such as of `ledger WHERE lifted_ms IS NULL`.
+    pub(crate) async fn rows(&self, of: &str) -> i64 {
+        let mut database = self.database().await;
+        let count = sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM {of}")));
+        let count = count.fetch_one(&mut database).await.unwrap();
+        database.close().await.unwrap();
+        count
+    }
+
+    /// Changes the town's rows, as time does; how many are changed.
+    pub(crate) async fn change_rows(&self, how: &str) -> u64 {
+        let mut database = self.database().await;
+        let changed = sqlx::query(AssertSqlSafe(how.to_owned())).execute(&mut database).await.unwrap();
+        database.close().await.unwrap();
+        changed.rows_affected()
+    }
+
+    /// Everything that the town's own program has said.
+    pub(crate) fn logs(&self) -> String {
+        self.dir.logs().into_iter().map(|(_, log)| log).collect()
+    }
+
     /// The prompt that stands in a topic of the group.
     pub(crate) fn prompt(&self, topic: Option<i64>) -> Option<String> {
         let text = |world: &mut World| {
@@ -233,6 +274,15 @@ impl Town {
 
     pub(crate) fn act(&self, act: Act) {
         self.telegram.act(act).unwrap();
+    }
+
+    /// The same, of which Telegram tells the bot nothing.
+    pub(crate) fn act_untold(&self, act: Act) {
+        let now_ms = self.telegram.now_ms();
+        self.telegram.world(|world| {
+            world.act(now_ms, act).unwrap();
+            world.take_updates();
+        });
     }
 
     pub(crate) fn say(&self, user: UserId, chat: ChatId, text: &str) {
