@@ -476,9 +476,10 @@ impl Intent {
             Self::Prompt { .. } | Self::Panel { .. } | Self::Refuse { .. } | Self::Greet(_) | Self::Notice(_) => {
                 Lane::Messages
             }
-            Self::Reply(_) => Lane::Replies,
+            // What tells how far a release is does not stand behind those who are to be released.
+            Self::Reply(_) | Self::Release(_) => Lane::Replies,
             Self::Redecide { .. } => Lane::Jobs,
-            Self::Recheck(_) | Self::Release(_) | Self::Log { .. } => Lane::Bulk,
+            Self::Recheck(_) | Self::Log { .. } => Lane::Bulk,
         }
     }
 
