@@ -371,7 +371,7 @@ fn some_channel() -> impl Strategy<Value = ChatFacts> {
 fn some_sample() -> impl Strategy<Value = Sample> {
     let names = proptest::collection::vec(some_name(), 0..=10);
     let channels = proptest::collection::vec(some_channel(), 1..=20);
-    (some_name(), names, channels, 0..1_000_000_i64, "[\\PC<>&]{0,1000}").prop_map(
+    (some_name(), names, channels, 0..1_000_000_i64, "[\\PC<>&]{0,999}[!-~]").prop_map(
         |(name, names, channels, count, verbatim)| Sample {
             name,
             waiting: names.into_iter().zip(11..).map(|(name, id)| (UserId(id), name)).collect(),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::PoisonError};
 
 use nezuko_telegram::{ChatId, MessageId, UserId};
 use nezuko_worker::{
-    facts::{Member, Setting},
+    facts::{ChatFacts, Member, Setting},
     intent::{Intent, Lane, Put},
     store::{ChatView, ChatWrites, Held, PersonWrites, Store, StoreError},
 };
@@ -48,7 +48,10 @@ impl Faulty {
             Fault::OldPlaceCounts => {
                 self.change_facts(new, |facts| facts.own_event = was.chat.facts.own_event).await?;
             }
-            Fault::MigratesAgain => self.change_facts(new, |_| {}).await?,
+            Fault::MigratesAgain => {
+                let again = |facts: &mut ChatFacts| facts.gone_topics.extend([(facts.gone_topics.len() as i64, 1)]);
+                self.change_facts(new, again).await?;
+            }
             Fault::RequiringGroupsAreForgotten => {
                 for group in &was.required_by {
                     let mut step = |view: &ChatView| {
