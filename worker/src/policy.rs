@@ -260,6 +260,8 @@ pub struct Plan {
     pub waiting: bool,
     /// Whether they are to be warned that they have waited for nearly too long.
     pub warned: bool,
+    /// Since when they wait, if later than was known (Unix milliseconds).
+    pub waits_since_ms: Option<i64>,
     /// Where to make sure of what is known before anything is done that hurts more than a mute.
     pub make_sure: Vec<ChatId>,
 }

@@ -268,6 +268,9 @@ impl<'a> Person<'a> {
             let was = before.map(|member| (member.waiting, member.topic)).unwrap_or_default();
             let last = member.wait;
             let warned = member.waits(plan.waiting, plan.warned, self.now_ms);
+            if let (Some(since_ms), Some(wait)) = (plan.waits_since_ms, &mut member.wait) {
+                wait.since_ms = since_ms;
+            }
             if let Some(facts) = settings {
                 // E63: who has written nothing since they came is told where the group wants it.
                 let topic = if member.writes_from_outside() { member.topic } else { facts.settings.prompt_topic() };

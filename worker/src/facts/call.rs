@@ -80,7 +80,8 @@ impl Member {
         let proves = call.act == Act::Mute && asked_ms >= call.at_ms && mark.is_on(self.limits(mark, asked_ms).limits);
         // Where Telegram said ok and the limits are gone, an admin has lifted them more likely than Telegram has not acted,
         // and their event is on its way: only a call of unknown outcome is disproved so soon.
-        let may_be_lifted = matches!(call.act, Act::Mute | Act::Restore) && call.answered;
+        let is_gone = call.act == Act::Mute || (call.act == Act::Restore && limits == Limits::Free);
+        let may_be_lifted = is_gone && call.answered;
         let disproves = !shows_effect && !may_be_lifted && asked_ms >= call.at_ms + CONFIRM_AFTER_MS - 1_000;
         if call.shown || proves || disproves || asked_ms >= call.at_ms + LOOKUP_CACHE_MS {
             // What proves or disproves it may be older than the call: it is asked once more when that cannot be.

@@ -44,8 +44,8 @@ pub fn run_out<'m>(
         let event = known(*channel)?.event.filter(|event| event.was_in && !event.standing.is_in())?;
         Some(event.order.ms())
     };
-    let lacked_ms = missing.iter().map(left_ms).min().flatten();
-    wait.since_ms = lacked_ms.map_or(wait.since_ms, |lacked_ms| wait.since_ms.max(lacked_ms));
+    plan.waits_since_ms = missing.iter().map(left_ms).min().flatten().filter(|lacked_ms| wait.since_ms < *lacked_ms);
+    wait.since_ms = plan.waits_since_ms.unwrap_or(wait.since_ms);
     let (warn_ms, end_ms) = times(settings, wait, now_ms);
     plan.warned = warn_ms.is_some_and(|warn_ms| warn_ms <= now_ms);
     if now_ms < end_ms {

@@ -113,7 +113,7 @@ impl Sender {
         if found.is_missing() && !is_last {
             return self.settle(claim, Settlement::Retry { not_before_ms: propagated_ms }).await;
         }
-        let channels = self.handler.store.prompt_view(group, None, 0).await?.channels;
+        let channels = self.handler.store.channels(group).await?;
         let text = texts.found_briefly(&found, &channels);
         let said = match found {
             Found::Missing(_) | Found::Banned(_) | Found::ByAdmin | Found::LeftToAdmins => {

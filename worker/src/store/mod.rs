@@ -396,6 +396,12 @@ pub trait Store: Send + Sync {
     /// [`StoreError`].
     async fn prompt(&self, group: ChatId, topic: Option<i64>) -> Result<(Option<Prompt>, bool), StoreError>;
 
+    /// The channels that a group requires.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn channels(&self, group: ChatId) -> Result<Vec<(ChatId, ChatFacts)>, StoreError>;
+
     /// What the prompt of a group and topic has to say, naming at most `names` people. Goes through everybody who waits.
     ///
     /// # Errors

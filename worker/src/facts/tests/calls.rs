@@ -111,6 +111,7 @@ fn that_a_ban_that_was_to_be_put_back_does_not_stand_disproves_it() {
         (false, FREE, MS + 3_999, false),
         (false, FREE, MS + 4_000, true),
         (false, (Standing::Banned, ban), MS + 4_000, false),
+        (true, muted(ours()), MS + 4_000, true),
         // An administrator may have lifted it.
         (true, FREE, MS + 4_000, false),
         (true, FREE, MS + 60_000, true),

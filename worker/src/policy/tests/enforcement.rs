@@ -413,6 +413,7 @@ mod patience {
         let again = seen(event(Standing::Outside, true)).missing();
         let warn_ms = (T - 50 + TIMEOUT_S - 100) * 1000;
         assert_eq!((again.act, again.warned, again.look_again_ms), (None, false, Some(warn_ms)));
+        assert_eq!(again.waits_since_ms, Some((T - 50) * 1000));
         for event in [None, event(Standing::Outside, false), event(Standing::Inside, true)] {
             assert_eq!(seen(event).missing().act, Some(Act::Kick), "{event:?}");
         }

@@ -5,8 +5,15 @@ use proptest::prelude::*;
 use super::*;
 
 const RESTRICTED: Decision = Decision::Restricted { missing: Vec::new() };
-const NOTHING: Plan =
-    Plan { act: None, confirm_at_ms: None, look_again_ms: None, waiting: false, warned: false, make_sure: Vec::new() };
+const NOTHING: Plan = Plan {
+    act: None,
+    confirm_at_ms: None,
+    look_again_ms: None,
+    waiting: false,
+    warned: false,
+    waits_since_ms: None,
+    make_sure: Vec::new(),
+};
 
 fn limited(limits: Limits) -> Member {
     who(Standing::Inside, true, limits)

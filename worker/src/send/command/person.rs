@@ -42,8 +42,7 @@ impl Sender {
         let row = self.new_button(command.chat, Some(command.user), Payload::Verify, LINK_LIVES_MS).await?;
         let payload = self.handler.buttons.encode(Button::of_row(Kind::Verify, row), command.user.private_chat());
         let url = format!("https://t.me/{bot}?start={payload}");
-        let mut keyboard =
-            keyboard::to_channels(texts, &self.handler.store.prompt_view(command.chat, None, 0).await?.channels);
+        let mut keyboard = keyboard::to_channels(texts, &self.handler.store.channels(command.chat).await?);
         keyboard.push(vec![Key { label: texts.verify_in_private_button(), does: KeyDoes::Open(url) }]);
         Ok(Answer { keyboard, ..answer })
     }
@@ -88,7 +87,7 @@ impl Sender {
             let title = self.handler.store.chat(*group).await?.chat.facts.title;
             lines.push(given.texts.verify_in_group(Name(&title), Verbatim(&text)));
             if found.is_missing() || found == Found::Unknown {
-                let channels = self.handler.store.prompt_view(*group, None, 0).await?.channels;
+                let channels = self.handler.store.channels(*group).await?;
                 keyboard.extend(keyboard::to_channels(given.texts, &channels));
             }
         }
@@ -118,7 +117,7 @@ impl Sender {
             let wait_ms = (propagated_ms - self.now_ms()).max(0).unsigned_abs();
             return Err(Stop::Later(ErrorClass::RetryAfter(Duration::from_millis(wait_ms))));
         }
-        let channels = self.handler.store.prompt_view(group, None, 0).await?.channels;
+        let channels = self.handler.store.channels(group).await?;
         let text = say(given.texts, &found, &channels);
         Ok((found, text))
     }

@@ -8,7 +8,7 @@ use sqlx::AnyConnection;
 
 use super::SqlStore;
 use crate::{
-    intent::{Lane, Put, Settlement, is_state_key},
+    intent::{Intent, Lane, Put, Settlement, is_state_key},
     store::{Settle, StoreError},
 };
 
@@ -36,7 +36,8 @@ impl SqlStore {
              VALUES ($1, $2, $3, $4, $5, $6, 1, $7, 0, 0, '', 0, $8, $9, $10) ON CONFLICT DO NOTHING"
         };
         let lane = put.intent.lane(put.urgency);
-        let is_followed = lane.is_awaited() && !trace::is_long_after(put.not_before_ms);
+        let is_long_work = matches!(put.intent, Intent::Release(_));
+        let is_followed = lane.is_awaited() && !is_long_work && !trace::is_long_after(put.not_before_ms);
         let statement = sqlx::query(statement)
             .bind(self.bot.0)
             .bind(put.intent.key())

@@ -217,7 +217,9 @@ impl SqlStore {
     ) -> Result<(), StoreError> {
         let open = sqlx::query(
             "SELECT key, payload, lane, trace_id FROM intents
-             WHERE bot_id = $1 AND chat_id IN ($2, 0) AND done_ms IS NULL AND claimed_until_ms < $3 ORDER BY key",
+             WHERE bot_id = $1 AND chat_id = $2 AND chat_id <> 0 AND done_ms IS NULL AND claimed_until_ms < $3
+             UNION ALL SELECT key, payload, lane, trace_id FROM intents
+             WHERE bot_id = $1 AND chat_id = 0 AND lane >= 0 AND done_ms IS NULL AND claimed_until_ms < $3 ORDER BY key",
         )
         .bind(self.bot.0)
         .bind(old.0)

@@ -36,6 +36,7 @@ use super::{
 };
 use crate::{
     admission::{Arrival, Refusal},
+    facts::ChatFacts,
     intent::{Claim, Lane, Put, Settlement},
 };
 
@@ -219,6 +220,10 @@ impl Store for SqlStore {
 
     async fn prompt(&self, group: ChatId, topic: Option<i64>) -> Result<(Option<Prompt>, bool), StoreError> {
         self.database.of(self.bot, async |rows| self.read_prompt(rows, group, topic).await).await
+    }
+
+    async fn channels(&self, group: ChatId) -> Result<Vec<(ChatId, ChatFacts)>, StoreError> {
+        self.database.of(self.bot, async |rows| self.read_channels(rows, group).await).await
     }
 
     async fn prompt_view(&self, group: ChatId, topic: Option<i64>, names: i64) -> Result<PromptView, StoreError> {

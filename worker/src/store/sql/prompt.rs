@@ -5,7 +5,7 @@ use sqlx::{AnyConnection, Row};
 
 use super::{SqlStore, chat::read_chat};
 use crate::{
-    facts::Member,
+    facts::{ChatFacts, Member},
     intent::Claim,
     store::{Prompt, PromptView, StoreError},
 };
@@ -92,18 +92,24 @@ impl SqlStore {
             let user = UserId(row.try_get(0)?);
             view.warned.extend(member.wait.and_then(|wait| wait.warned_ms).map(|warned_ms| (user, warned_ms)));
         }
+        view.channels = self.read_channels(rows, group).await?;
+        Ok(view)
+    }
+
+    pub(super) async fn read_channels(
+        &self,
+        rows: &mut AnyConnection,
+        group: ChatId,
+    ) -> Result<Vec<(ChatId, ChatFacts)>, StoreError> {
         let channels = sqlx::query(
             "SELECT l.channel_id, c.version, c.facts FROM links l JOIN chats c ON c.bot_id = l.bot_id AND c.chat_id = l.channel_id
              WHERE l.bot_id = $1 AND l.group_id = $2 AND l.enabled = 1 ORDER BY l.channel_id",
         )
-        .bind(bot)
-        .bind(chat)
+        .bind(self.bot.0)
+        .bind(group.0)
         .fetch_all(rows)
         .await?;
-        for row in channels {
-            view.channels.push((ChatId(row.try_get(0)?), read_chat(&row, 1)?.facts));
-        }
-        Ok(view)
+        channels.iter().map(|row| Ok((ChatId(row.try_get(0)?), read_chat(row, 1)?.facts))).collect()
     }
 
     /// Whether this claim is the intent's last; the intent is then locked.

@@ -14,6 +14,7 @@ use std::{
 use async_trait::async_trait;
 use nezuko_telegram::{BotId, ChatId, MessageId, UpdateId, UserId};
 use nezuko_worker::{
+    facts::ChatFacts,
     intent::{Claim, Lane, Put, Settlement},
     planted::{self, Bug},
     reconcile::Person,
@@ -300,6 +301,10 @@ impl Store for MemoryStore {
 
     async fn prompt(&self, group: ChatId, topic: Option<i64>) -> Result<(Option<Prompt>, bool), StoreError> {
         self.statement(|tables| tables.prompt(group, topic)).await
+    }
+
+    async fn channels(&self, group: ChatId) -> Result<Vec<(ChatId, ChatFacts)>, StoreError> {
+        self.statement(|tables| tables.channels(group)).await
     }
 
     async fn prompt_view(&self, group: ChatId, topic: Option<i64>, names: i64) -> Result<PromptView, StoreError> {

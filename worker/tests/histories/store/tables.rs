@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nezuko_telegram::{BotId, ChatId, MessageId, UpdateId, UserId};
 use nezuko_worker::{
-    facts::{Member, Setting},
+    facts::{ChatFacts, Member, Setting},
     intent::{Claim, Intent, Lane, Put, Settlement},
     planted::{self, Bug},
     store::{
@@ -362,17 +362,20 @@ impl Tables {
         waiting.map(|((user, _), member)| (*user, member))
     }
 
+    pub(super) fn channels(&self, group: ChatId) -> Vec<(ChatId, ChatFacts)> {
+        let facts = |chat| Some((chat, self.chats.get(&chat)?.facts.clone()));
+        self.required(group).into_iter().filter_map(facts).collect()
+    }
+
     pub(super) fn prompt_view(&self, group: ChatId, topic: Option<i64>, names: i64) -> PromptView {
         let mut waiting: Vec<(UserId, &Member)> = self.waiting(group, topic).collect();
         waiting.sort_by_key(|(user, _)| (self.changed_ms.get(&(*user, group)), *user));
         let named = &waiting[..waiting.len().min(usize::try_from(names).unwrap_or_default())];
         let name = |(user, member): &(UserId, &Member)| (*user, member.name.clone());
         let warned = waiting.iter().filter_map(|(user, member)| Some((*user, member.wait?.warned_ms?)));
-        let channels =
-            self.required(group).into_iter().filter_map(|chat| Some((chat, self.chats.get(&chat)?.facts.clone())));
         PromptView {
             count: waiting.len() as i64,
-            channels: channels.collect(),
+            channels: self.channels(group),
             waiting: named.iter().map(name).collect(),
             warned: warned.collect(),
         }

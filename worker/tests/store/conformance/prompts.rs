@@ -92,7 +92,8 @@ async fn the_channels_that_are_required_are_named(store: &dyn Store) -> Result<(
     }
     link(store, GROUP, dropped, false).await?;
     link(store, OTHER_GROUP, dropped, true).await?;
-    let channels = store.prompt_view(GROUP, None, 10).await?.channels;
+    let channels = store.channels(GROUP).await?;
+    ensure!(store.prompt_view(GROUP, None, 10).await?.channels == channels, "{channels:?}");
     let named: Vec<(ChatId, &str)> = channels.iter().map(|(chat, facts)| (*chat, facts.title.as_str())).collect();
     ensure!(named == [(OTHER_CHANNEL, "two"), (CHANNEL, "one")], "{named:?}");
     Ok(())

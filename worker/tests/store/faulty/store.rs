@@ -188,6 +188,10 @@ impl Store for Faulty {
         Ok((prompt, is_awaited || self.has(Fault::SomebodyAlwaysWaits)))
     }
 
+    async fn channels(&self, group: ChatId) -> Result<Vec<(ChatId, ChatFacts)>, StoreError> {
+        self.right.channels(group).await
+    }
+
     async fn prompt_view(&self, group: ChatId, topic: Option<i64>, names: i64) -> Result<PromptView, StoreError> {
         let topic = topic.filter(|_| !self.has(Fault::TopicsAreMixed));
         let mut view = self.right.prompt_view(group, topic, names).await?;
