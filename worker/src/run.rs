@@ -26,7 +26,7 @@ use crate::{
     lanes, menus,
     outage::OutageWatch,
     send::{Sender, seed_links, seed_sweeps},
-    store::{StatesOfIntents, Store},
+    store::{StatesOfIntents, Store, StoreError},
 };
 
 /// Telegram absorbs flood waits of up to 8 s inside a call and advises clients to wait for half a minute.
@@ -200,34 +200,11 @@ async fn keep_house(
     let mut count_at_ms = tidy_at_ms;
     while !stop.is_cancelled() {
         let now_ms = (handler.clock)();
-        match handler.store.open_intents(now_ms).await {
-            Ok(open) => {
-                database_works.set(true);
-                handler.metrics.set_db_connected(true);
-                for kind in crate::intent::KINDS {
-                    let count = open.iter().find(|(of, _)| of == kind).map_or(0, |(_, count)| *count);
-                    handler.metrics.set_intents_waiting(kind, count.unsigned_abs());
-                }
-                if let Ok(states) = handler.store.states_of_intents(now_ms).await {
-                    let StatesOfIntents { due, claimed, later } = states;
-                    for (state, count) in
-                        [(IntentState::Due, due), (IntentState::Claimed, claimed), (IntentState::Later, later)]
-                    {
-                        handler.metrics.set_intents_open(state, count.unsigned_abs());
-                    }
-                }
-                if let Ok(oldest) = handler.store.oldest_due(now_ms).await {
-                    for kind in crate::intent::KINDS {
-                        let due_ms = oldest.iter().find(|(of, _)| of == kind).map_or(now_ms, |(_, due_ms)| *due_ms);
-                        handler.metrics.set_intents_oldest_age(kind, since(due_ms, now_ms));
-                    }
-                }
-            }
-            Err(error) => {
-                database_works.set(false);
-                handler.metrics.set_db_connected(false);
-                tracing::warn!(%error, "database does not answer");
-            }
+        let counted = count_intents(&handler, now_ms).await;
+        database_works.set(counted.is_ok());
+        handler.metrics.set_db_connected(counted.is_ok());
+        if let Err(error) = counted {
+            tracing::warn!(%error, "database does not answer");
         }
         if let Err(error) = async { outage.note().await.and(outage.look(now_ms).await) }.await {
             tracing::warn!(%error, "how far the updates have come is not known, trying again");
@@ -261,6 +238,23 @@ async fn keep_house(
         }
         wait(&stop, GAUGES).await;
     }
+}
+
+/// Has the metrics say what is to be done, by kind and by state, and since when.
+async fn count_intents(handler: &Handler, now_ms: i64) -> Result<(), StoreError> {
+    let open = handler.store.open_intents(now_ms).await?;
+    let oldest = handler.store.oldest_due(now_ms).await?;
+    for kind in crate::intent::KINDS {
+        let count = open.iter().find(|(of, _)| of == kind).map_or(0, |(_, count)| *count);
+        let due_ms = oldest.iter().find(|(of, _)| of == kind).map_or(now_ms, |(_, due_ms)| *due_ms);
+        handler.metrics.set_intents_waiting(kind, count.unsigned_abs());
+        handler.metrics.set_intents_oldest_age(kind, since(due_ms, now_ms));
+    }
+    let StatesOfIntents { due, claimed, later } = handler.store.states_of_intents(now_ms).await?;
+    for (state, count) in [(IntentState::Due, due), (IntentState::Claimed, claimed), (IntentState::Later, later)] {
+        handler.metrics.set_intents_open(state, count.unsigned_abs());
+    }
+    Ok(())
 }
 
 /// How long ago `since_ms` was.

@@ -201,7 +201,7 @@ pub struct Message {
     pub edited: Option<i64>,
     /// Whether a bot made it for its sender, and may edit it (E8, E58).
     pub via_bot: bool,
-    /// Text or caption.
+    /// Its text; a caption is none.
     pub text: Option<String>,
     /// Whether somebody has only passed it on.
     pub is_forwarded: bool,
@@ -240,7 +240,7 @@ impl<'de> Deserialize<'de> for Message {
             date: wire.date,
             edited: wire.edit_date,
             via_bot: wire.via_bot.is_some(),
-            text: wire.text.or(wire.caption),
+            text: wire.text,
             is_forwarded: wire.forward_origin.is_some(),
             is_automatic_forward: wire.is_automatic_forward,
             is_service,
@@ -271,7 +271,6 @@ macro_rules! wire_message {
             edit_date: Option<i64>,
             via_bot: Option<IgnoredAny>,
             text: Option<String>,
-            caption: Option<String>,
             #[serde(default)]
             is_automatic_forward: bool,
             #[serde(default)]

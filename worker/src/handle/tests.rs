@@ -199,7 +199,7 @@ async fn e66_what_was_held_for_too_long_stays_when_it_turns_out_that_its_writer_
 }
 
 #[tokio::test]
-async fn what_is_passed_on_is_no_command_and_what_answers_a_note_answers_nobody() {
+async fn what_is_passed_on_or_stands_below_a_photo_is_no_command_and_what_answers_a_note_answers_nobody() {
     let handler = guarded(|_| ()).await;
     let at_home = |extra: Value| {
         let mut message = message(1, extra);
@@ -208,8 +208,10 @@ async fn what_is_passed_on_is_no_command_and_what_answers_a_note_answers_nobody(
     };
     const OWNER: i64 = 9;
     becomes(&handler, GROUP, OWNER, "administrator", 7_200).await;
-    take_in(&handler, "message", at_home(json!({"text": "/status", "forward_origin": {"type": "hidden_user"}}))).await;
-    assert_eq!(count(&handler, "command").await, 0, "somebody else said so");
+    for other in [json!({"text": "/status", "forward_origin": {"type": "hidden_user"}}), json!({"caption": "/status"})] {
+        take_in(&handler, "message", at_home(other.clone())).await;
+        assert_eq!(count(&handler, "command").await, 0, "{other}");
+    }
     let created =
         json!({"message_id": 3, "date": S, "chat": chat(GROUP), "from": user(ANN), "forum_topic_created": {}});
     let answers =

@@ -36,8 +36,9 @@ fn e98_who_has_come_or_written_lately_counts_and_who_is_judged_anew_does_not() {
     };
     let came = after(&[change(ANN, T, LEFT, FREE)]);
     assert_eq!([counts(&came, 59), counts(&came, 60)], [true, false]);
-    let went = after(&[change(ANN, T, FREE, LEFT)]);
-    assert!(!counts(&went, 1));
+    for other in [change(ANN, T, FREE, LEFT), change(ADMIN, T, FREE, muted(theirs(0)))] {
+        assert!(!counts(&after(std::slice::from_ref(&other)), 1), "{other:?}");
+    }
     let mut wrote = after(&[change(ANN, T - 3_600, LEFT, FREE)]);
     assert!(!counts(&wrote, 0));
     wrote.apply_message(order(T, 9));

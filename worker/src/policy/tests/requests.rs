@@ -49,18 +49,22 @@ fn e107_whom_an_administrator_allows_is_let_in_without_having_joined() {
 
 #[test]
 fn e27_a_request_that_a_channel_leaves_open_counts_for_a_week_where_the_group_wants_that() {
-    for (days, pending_counts, expected) in
-        [(0, true, Decision::Free), (8, true, missing(&[TALK])), (0, false, missing(&[TALK]))]
-    {
+    const WEEK_S: i64 = 7 * 86_400;
+    for (ago_s, pending_counts, expected) in [
+        (60, true, Decision::Free),
+        (WEEK_S - 1, true, Decision::Free),
+        (WEEK_S, true, missing(&[TALK])),
+        (60, false, missing(&[TALK])),
+    ] {
         let mut case = Case { talk: Some(asking()), ..missing_one() };
         case.facts.settings.change(UpdateId(3), MS, |settings| settings.pending_counts = pending_counts);
-        let asked_s = T - 60 - days * 86_400;
+        let asked_s = MS / 1000 - ago_s;
         let request = Request { order: order(asked_s, 9), reach: ChatId(ANN.0), told: false, answered: false };
         case.talk.as_mut().unwrap().request = Some(request);
         let verdict = case.verdict();
-        let again = vec![(TALK, (asked_s + 7 * 86_400) * 1000)];
+        let again = vec![(TALK, (asked_s + WEEK_S) * 1000)];
         let ask = if expected == Decision::Free { again } else { Vec::new() };
-        assert_eq!(verdict, Verdict { decision: expected, ask }, "{days} days ago");
+        assert_eq!(verdict, Verdict { decision: expected, ask }, "{ago_s} s ago");
     }
 }
 
