@@ -266,6 +266,20 @@ pub struct Plan {
     pub make_sure: Vec<ChatId>,
 }
 
+impl Plan {
+    /// What of it is done in a dry run: nothing is done to anybody anew. Whom we had muted before (`ours`) is not forgotten:
+    /// they wait on, and are freed as ever.
+    #[must_use]
+    pub fn in_dry_run(self, ours: bool) -> Self {
+        if self.act.is_some_and(Act::undoes) {
+            return self;
+        }
+        let Self { confirm_at_ms, look_again_ms, waiting, .. } = self;
+        let waiting = waiting && ours;
+        Self { confirm_at_ms, look_again_ms: look_again_ms.filter(|_| waiting), waiting, ..Self::default() }
+    }
+}
+
 /// Compares what is wanted with what is.
 #[must_use]
 pub fn plan(decision: &Decision, member: &Member, mark: Mark, now_ms: i64) -> Plan {

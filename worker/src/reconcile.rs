@@ -112,12 +112,13 @@ impl<'a> Person<'a> {
         self.with_rule(group, |rule, member| planted::verdict(policy::decide(rule, self.user, member, self.now_ms)))
     }
 
-    /// What is to be done in `group`, compared with what is: nothing in a dry run.
+    /// What is to be done in `group`, compared with what is: in a dry run nothing but to take back what we have done.
     #[must_use]
     pub fn plan(&self, group: ChatId, decision: &Decision) -> Plan {
         let plan = self.plan_in_earnest(group, decision);
         if self.is_dry(group) && !planted::has(Bug::DryRunActs) {
-            Plan { confirm_at_ms: plan.confirm_at_ms, ..Plan::default() }
+            let ours = |member: &Member| member.limits(self.mark(group), self.now_ms).ours;
+            plan.in_dry_run(self.members.get(&group).is_some_and(ours))
         } else {
             plan
         }
@@ -143,7 +144,8 @@ impl<'a> Person<'a> {
     }
 
     /// Whether nothing is done in `group` but to write down what would be.
-    pub(super) fn is_dry(&self, group: ChatId) -> bool {
+    #[must_use]
+    pub fn is_dry(&self, group: ChatId) -> bool {
         self.view.chats.get(&group).is_some_and(|chat| chat.facts.is_dry())
     }
 

@@ -239,8 +239,6 @@ log_line = {$number}. {$name}: { $outcome ->
     [kicked] entfernt
     [banned] gebannt
     [would_mute] würde stummgeschaltet (Probelauf)
-    [would_release] würde befreit (Probelauf)
-    [would_restore] würde wieder so, wie ein Administrator es wollte (Probelauf)
     [would_admit] würde eingelassen (Probelauf)
     [would_greet] erführe, wo beizutreten ist (Probelauf)
     [would_delete] eine Nachricht würde gelöscht (Probelauf)

@@ -239,8 +239,6 @@ log_line = {$number}. {$name}: { $outcome ->
     [kicked] removed
     [banned] banned
     [would_mute] would be muted (dry run)
-    [would_release] would be freed (dry run)
-    [would_restore] would be put back as an administrator had it (dry run)
     [would_admit] would be let in (dry run)
     [would_greet] would be told what to join (dry run)
     [would_delete] would have a message deleted (dry run)

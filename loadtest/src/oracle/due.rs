@@ -23,7 +23,7 @@ pub(super) enum Due {
     Theirs { until: i64, banned: bool },
     /// The bot lacks the rights, so the rule sleeps.
     Suspended,
-    /// A dry run: nothing is done to anybody.
+    /// Lacks a channel in a dry run: nothing is done to them, and whoever was muted before stays so.
     Dry,
     /// Lacks a channel.
     Restricted,
@@ -208,10 +208,10 @@ fn due_under(record: &Record<'_>, group: ChatId, user: UserId, at_ms: i64, (term
     let blind = |channel: &ChatId| !record.member_at(*channel, record.bot(), at_ms).is_admin();
     match () {
         () if required.iter().all(blind) => Due::Suspended,
-        () if terms.is_dry() => Due::Dry,
         () if missing().next().is_none() && required.iter().any(just_left) => Due::Either,
         () if missing().next().is_none() => Due::Free,
         () if decided.allowed || terms.allows(user.0) || (decided.added && terms.trusts_added()) => Due::Allowed,
+        () if terms.is_dry() => Due::Dry,
         () if missing().all(|channel| asked(channel) == Asked::Declined) => Due::Either,
         () if decided.lifted_own || required.iter().any(blind) => Due::Either,
         () => Due::Restricted,

@@ -95,7 +95,7 @@ impl Terms {
     }
 
     pub(super) fn answers_requests(&self) -> bool {
-        self.switch("join_requests", true)
+        self.switch("join_requests", true) && !self.is_dry()
     }
 
     /// Whether who asks to be let into a channel counts as being in it (E27).

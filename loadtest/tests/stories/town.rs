@@ -214,6 +214,16 @@ impl Town {
         database.close().await.unwrap();
     }
 
+    /// Has the group's prompts be that much older.
+    pub(crate) async fn ages_prompts(&self, by: std::time::Duration) {
+        let mut database = self.database().await;
+        let aged =
+            sqlx::query("UPDATE prompts SET sent_ms = sent_ms - $2, changed_ms = changed_ms - $2 WHERE chat_id = $1");
+        let aged = aged.bind(GROUP.0).bind(by.as_millis() as i64).execute(&mut database).await.unwrap();
+        assert!(aged.rows_affected() > 0);
+        database.close().await.unwrap();
+    }
+
     /// How often the verification log says this of somebody in the group.
     pub(crate) async fn logged(&self, user: UserId, outcome: &str) -> i64 {
         let mut database = self.database().await;

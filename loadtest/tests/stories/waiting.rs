@@ -1,5 +1,7 @@
 //! What becomes of those who wait: grace, patience, removal (E34, E47, E49), raids (E98), dry runs.
 
+use std::time::Duration;
+
 use loadtest::world::{Act, Member};
 use serde_json::json;
 
@@ -111,6 +113,56 @@ async fn e98_a_raid_that_was_called_by_hand_ends_by_itself() {
     eventually("Ann is counted", async || town.prompt(None).is_some_and(counted)).await;
     eventually("Ann is named", async || town.prompt(None).is_some_and(|text| text.starts_with("Ann:"))).await;
     assert_eq!((town.said(GROUP, "So many people join"), town.prompts_ever()), (0, 1), "they knew");
+    town.end().await;
+}
+
+pub(crate) async fn e72_a_prompt_that_is_far_up_or_gone_is_sent_anew() {
+    let town = Town::protected("@news").await;
+    let is_named = async |name: &str| {
+        eventually(name, async || town.prompt(None).is_some_and(|text| text.contains("Ann") && text.contains(name)))
+            .await;
+    };
+    for (user, name) in [(ANN, "Ann"), (BOB, "Bob")] {
+        town.act(Act::Join { user, chat: GROUP });
+        is_named(name).await;
+    }
+    assert_eq!((town.prompts(), town.prompts_ever()), (1, 1), "who looks sees it");
+    town.ages_prompts(Duration::from_secs(660)).await;
+    town.act(Act::Join { user: one_of_many(0), chat: GROUP });
+    eventually("it is sent anew", async || (town.prompts(), town.prompts_ever()) == (1, 2)).await;
+    is_named("Comer 0").await;
+
+    town.act(Act::DeleteMessage { admin: OWNER, chat: GROUP, message: None });
+    town.ages_prompts(Duration::from_secs(86_400)).await;
+    town.say(OWNER, GROUP, "/settings grace_s 1");
+    eventually("it stands again", async || (town.prompts(), town.prompts_ever()) == (1, 3)).await;
+    town.end().await;
+}
+
+pub(crate) async fn who_was_muted_before_a_dry_run_is_freed_as_ever_and_nobody_else_is_muted() {
+    let town = Town::protected("@news").await;
+    for user in [ANN, BOB] {
+        town.act(Act::Join { user, chat: GROUP });
+        town.is_muted(user).await;
+    }
+    town.says(GROUP, "Ann").await;
+    town.say(OWNER, GROUP, "/settings dry_run on");
+    town.says(GROUP, "dry_run is now: yes").await;
+    let late = one_of_many(0);
+    town.act(Act::Join { user: late, chat: GROUP });
+    eventually("he would be muted", async || town.logged(late, "would_mute").await == 1).await;
+    town.act(Act::Join { user: ANN, chat: NEWS });
+    eventually("Ann may write", async || town.member(GROUP, ANN) == Member::Member).await;
+    town.has_heard().await;
+    assert!(town.member(GROUP, BOB).is_muted(), "he waits on");
+    assert_eq!((town.member(GROUP, late), town.prompts()), (Member::Member, 1));
+
+    town.act(Act::Join { user: one_of_many(1), chat: NEWS });
+    town.act(Act::AskToJoin { user: one_of_many(1), chat: GROUP });
+    let private = one_of_many(1).private_chat();
+    town.say(one_of_many(1), private, "/verify");
+    town.says(private, "administrators").await;
+    assert!(town.calls("approveChatJoinRequest", GROUP).is_empty());
     town.end().await;
 }
 

@@ -70,6 +70,14 @@ pub enum Act {
     Ban,
 }
 
+impl Act {
+    /// Whether it takes back what we have done.
+    #[must_use]
+    pub const fn undoes(self) -> bool {
+        matches!(self, Self::Release | Self::Restore)
+    }
+}
+
 impl Member {
     /// Takes in what a lookup that was asked for at `asked_ms` shows of the call.
     pub(super) fn look_into_call(&mut self, asked_ms: i64, limits: Limits, mark: Mark) {

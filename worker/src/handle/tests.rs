@@ -208,7 +208,8 @@ async fn what_is_passed_on_or_stands_below_a_photo_is_no_command_and_what_answer
     };
     const OWNER: i64 = 9;
     becomes(&handler, GROUP, OWNER, "administrator", 7_200).await;
-    for other in [json!({"text": "/status", "forward_origin": {"type": "hidden_user"}}), json!({"caption": "/status"})] {
+    for other in [json!({"text": "/status", "forward_origin": {"type": "hidden_user"}}), json!({"caption": "/status"})]
+    {
         take_in(&handler, "message", at_home(other.clone())).await;
         assert_eq!(count(&handler, "command").await, 0, "{other}");
     }

@@ -14,13 +14,12 @@ impl Person<'_> {
     pub(super) fn note_what_would_be(&mut self, group: ChatId, decision: &Decision) {
         let dry = self.is_dry(group);
         let would = dry.then(|| self.plan_in_earnest(group, decision).act).flatten();
+        let would = would.filter(|act| !act.undoes());
         let Some(member) = self.members.get_mut(&group).filter(|member| member.would != would) else { return };
         member.would = would;
         let outcome = match would {
-            None => return,
+            None | Some(Act::Release | Act::Restore) => return,
             Some(Act::Mute) => "would_mute",
-            Some(Act::Release) => "would_release",
-            Some(Act::Restore) => "would_restore",
             Some(Act::Kick) => "would_kick",
             Some(Act::Ban) => "would_ban",
         };

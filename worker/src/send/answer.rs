@@ -286,6 +286,12 @@ impl Sender {
         };
         let mut settle = Settle::of(claim, settlement);
         settle.audit = said.audit;
+        if press.button.is_none() {
+            // It may stand below a prompt from before the token was changed, which is then to be written anew.
+            let topics = self.handler.store.prompted_topics(press.group).await?;
+            let prompt = |topic| Put::urgent(Intent::Prompt { group: press.group, topic }, self.now_ms());
+            return self.settle_as(settle, claim, &topics.into_iter().map(prompt).collect::<Vec<_>>()).await;
+        }
         if press.message.0 == 0 || press.button != Some(Button::JOINED) {
             return self.settle_as(settle, claim, &[]).await;
         }

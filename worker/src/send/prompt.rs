@@ -1,5 +1,5 @@
-//! The standing prompt of a group and topic: one message that names whoever waits, edited as they come and go, removed
-//! when nobody waits.
+//! The standing prompt of a group and topic: one message that names whoever waits, edited as they come and go, sent anew
+//! where who comes would not see it any more, removed when nobody waits.
 
 use std::time::Duration;
 
@@ -27,9 +27,18 @@ const COOL_DOWN_MS: i64 = 6_000;
 /// A prompt whose sending had no known outcome is not repeated sooner than this.
 const UNKNOWN_OUTCOME_MS: i64 = 60_000;
 
+/// Who begins to wait, or is to be warned, so long after a prompt was sent would not find it among what was written since,
+/// and of an edit nobody is told: it is sent anew.
+const IN_SIGHT_MS: i64 = 600_000;
+/// A prompt that was not touched for so long is edited although nothing changed: that somebody has deleted it we are not told
+/// otherwise (E72).
+const SURELY_STANDS_MS: i64 = 20 * 3_600_000;
+
 /// What a prompt is to say.
 struct Show {
     text: String,
+    /// What its button sends.
+    data: String,
     /// What is compared with what it says.
     content: String,
     /// Whom it warns.
@@ -73,7 +82,12 @@ impl Sender {
         });
         // When a raid is over, everybody is named again.
         let then = raid.map_or(Settlement::Done, |raid| Settlement::Wait { not_before_ms: raid.until_ms });
-        let show = text.map(|text| Show { content: content(&text, &view), text, warned: view.warned.clone(), then });
+        let data = self.handler.buttons.encode(Button::JOINED, group);
+        let show = text.map(|text| {
+            let content = content(&text, &data, &view);
+            Show { text, data, content, warned: view.warned.clone(), then }
+        });
+        let is_out_of_sight = prompt.message != 0 && view.newest_ms > prompt.sent_ms + IN_SIGHT_MS;
         match show {
             None if view.count > 0 => {
                 let then = Settlement::Wait { not_before_ms: now_ms + COOL_DOWN_MS };
@@ -82,10 +96,14 @@ impl Sender {
             None => self.remove_prompt(claim, group, topic, prompt, Settlement::Done).await,
             // Who began to delete it may have died, and the call may land late; or nobody knows who sent it. It is nothing
             // to build upon.
-            Some(_) if is_half_deleted => {
+            Some(_) if is_half_deleted || is_out_of_sight => {
                 self.remove_prompt(claim, group, topic, prompt, self.wait_for(Duration::ZERO)).await
             }
-            Some(show) if prompt.message != 0 && prompt.shown == show.content => {
+            Some(show)
+                if prompt.message != 0
+                    && prompt.shown == show.content
+                    && now_ms < prompt.changed_ms + SURELY_STANDS_MS =>
+            {
                 let prompt = Prompt { warned: show.warned, ..prompt };
                 self.handler.store.save_prompt(group, topic, Some(&prompt), claim, Some(show.then)).await?;
                 Ok(())
@@ -183,8 +201,7 @@ impl Sender {
         show: Show,
     ) -> Result<(), StoreError> {
         let store = &self.handler.store;
-        let data = self.handler.buttons.encode(Button::JOINED, group);
-        let buttons = keyboard::inline(&keyboard::of_prompt(texts, &view.channels, data));
+        let buttons = keyboard::inline(&keyboard::of_prompt(texts, &view.channels, show.data.clone()));
         let mut prompt = known.clone().unwrap_or_default();
         let stands = prompt.message != 0;
         if !stands {
@@ -228,6 +245,7 @@ impl Sender {
                     message: sent.message_id.0,
                     shown: show.content,
                     sending_ms: 0,
+                    sent_ms: prompt.changed_ms,
                     changed_ms: prompt.changed_ms,
                     warned: show.warned,
                 };
@@ -343,10 +361,10 @@ impl Sender {
     }
 }
 
-/// What a prompt says and where its buttons lead: whether it is to be edited.
-fn content(text: &str, view: &PromptView) -> String {
+/// What a prompt says, what its button sends (another token has others) and where the others lead: whether it is to be edited.
+fn content(text: &str, data: &str, view: &PromptView) -> String {
     let addresses = view.channels.iter().map(|(_, facts)| format!("\n{}", facts.address()));
-    addresses.fold(text.to_owned(), |shown, address| shown + &address)
+    addresses.fold(format!("{text}\n{data}"), |shown, address| shown + &address)
 }
 
 #[cfg(test)]

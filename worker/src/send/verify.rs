@@ -172,10 +172,10 @@ impl Found {
     /// What is told to somebody who asks to be let into `group`.
     fn of_request(person: &Person<'_>, group: ChatId, what: OfRequest, is_settled: bool) -> Self {
         match what {
-            OfRequest::Admit => Self::Admitted,
+            OfRequest::Admit if !person.is_dry(group) => Self::Admitted,
             OfRequest::Greet => Self::missing(person, person.not_known_in(group)),
-            OfRequest::Leave if is_settled => Self::LeftToAdmins,
-            OfRequest::Leave => Self::Unknown,
+            OfRequest::Admit | OfRequest::Leave if is_settled => Self::LeftToAdmins,
+            OfRequest::Admit | OfRequest::Leave => Self::Unknown,
         }
     }
 

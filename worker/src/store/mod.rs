@@ -260,7 +260,9 @@ pub struct Prompt {
     pub shown: String,
     /// Since when one may be on its way without our knowing its id; 0: none is.
     pub sending_ms: i64,
-    /// When it was last sent or edited.
+    /// When the message was sent: the older it is, the more has been written below it.
+    pub sent_ms: i64,
+    /// When it was last sent or edited, and so was seen to stand.
     pub changed_ms: i64,
     /// Whom it warns, each as of when they were to be: so that nobody passes for warned who was not yet when it was written,
     /// whatever the clocks say.
@@ -276,6 +278,8 @@ pub struct PromptView {
     pub warned: Vec<(UserId, i64)>,
     /// How many wait.
     pub count: i64,
+    /// When the last of those who wait began to, or was to be warned, Unix milliseconds.
+    pub newest_ms: i64,
     /// The channels that the group requires.
     pub channels: Vec<(ChatId, ChatFacts)>,
 }

@@ -42,7 +42,7 @@ const HOSTILE: [&str; 9] = [
 ];
 
 /// What log chats are told of.
-const OUTCOMES: [&str; 14] = [
+const OUTCOMES: [&str; 12] = [
     "muted",
     "released",
     "restored",
@@ -50,8 +50,6 @@ const OUTCOMES: [&str; 14] = [
     "kicked",
     "banned",
     "would_mute",
-    "would_release",
-    "would_restore",
     "would_admit",
     "would_greet",
     "would_delete",

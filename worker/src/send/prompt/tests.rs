@@ -1,4 +1,4 @@
-//! What becomes of a prompt that Telegram does not let us delete.
+//! What becomes of a prompt that Telegram does not let us delete, and which are edited.
 
 #![allow(clippy::unwrap_used)]
 
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    buttons::ButtonKey,
     facts::{Member, Wait},
     intent::Lane,
     send::tests::{ANN, CHANNEL, NOW, database, protect, sender},
@@ -93,7 +94,7 @@ async fn who_is_not_named_is_warned_all_the_same() {
     store.put(&[Put::urgent(prompt.clone(), NOW)], "").await.unwrap();
     let mut claims = sender.claim(Lane::Messages, 10).await.unwrap().concat();
     claims.retain(|claim| claim.intent == prompt);
-    let stands = Prompt { message: 9, shown: "Ann: please join".to_owned(), ..Prompt::default() };
+    let stands = Prompt { message: 9, shown: "Ann: please join".to_owned(), sent_ms: NOW, ..Prompt::default() };
     assert!(store.save_prompt(GROUP, None, Some(&stands), &claims[0], None).await.unwrap());
     sender.carry_out(&claims).await.unwrap();
     let text = telegram.0.lock().unwrap()[0].1["text"].to_string();
@@ -114,4 +115,44 @@ async fn who_is_not_named_is_warned_all_the_same() {
     claims.retain(|claim| claim.intent == prompt);
     later.carry_out(&claims).await.unwrap();
     assert_eq!(warned().await, [(UserId(100 + NAMES), NOW), (UserId(101 + NAMES), NOW + 1)]);
+}
+
+#[tokio::test]
+async fn e72_a_prompt_that_says_what_it_should_is_edited_where_it_may_be_gone_or_its_button_is_of_another_token() {
+    const HOUR_MS: i64 = 3_600_000;
+    let database = database().await;
+    let telegram = Arc::new(Telegram::default());
+    let first = sender(&database, telegram.clone());
+    protect(&first, &[CHANNEL]).await;
+    let store = &first.handler.store;
+    let waiting = Member { waiting: true, name: "Ann".to_owned(), ..Member::default() };
+    let scope = Scope { user: ANN, chat: GROUP, update: None, trace_id: "", now_ms: NOW };
+    let writes = PersonWrites { members: BTreeMap::from([(GROUP, waiting)]), ..PersonWrites::default() };
+    store.with_person(&scope, &mut |_| writes.clone()).await.unwrap();
+    let prompt = Intent::Prompt { group: GROUP, topic: None };
+    let at = |now_ms: i64, token: &str| {
+        // The limiter has a clock of its own, so each has its own.
+        let mut sender = sender(&database, telegram.clone());
+        sender.handler.clock = Arc::new(move || now_ms);
+        sender.handler.buttons = ButtonKey::of_token(sender.handler.bot, token);
+        sender
+    };
+    let calls = async |sender: Sender| {
+        store.put(&[Put::urgent(prompt.clone(), NOW)], "").await.unwrap();
+        let mut claims = sender.claim(Lane::Messages, 10).await.unwrap().concat();
+        claims.retain(|claim| claim.intent == prompt);
+        if store.prompt(GROUP, None).await.unwrap().0.is_none() {
+            let stands = Prompt { message: 9, shown: "Ann".to_owned(), sent_ms: NOW, ..Prompt::default() };
+            assert!(store.save_prompt(GROUP, None, Some(&stands), &claims[0], None).await.unwrap());
+        }
+        sender.carry_out(&claims).await.unwrap();
+        let calls = std::mem::take(&mut *telegram.0.lock().unwrap());
+        calls.into_iter().map(|(method, body)| (method, body["reply_markup"].to_string())).collect::<Vec<_>>()
+    };
+    let made = calls(at(NOW, "a token")).await;
+    let same = (calls(at(NOW + HOUR_MS, "a token")).await, calls(at(NOW + 23 * HOUR_MS, "a token")).await);
+    assert_eq!((made.len(), same), (1, (vec![], made.clone())), "once a day");
+    let anew = calls(at(NOW + 24 * HOUR_MS, "another token")).await;
+    assert_eq!((anew.len(), &anew[0].0, &made[0].0), (1, &made[0].0, &"editMessageText".to_owned()));
+    assert_ne!(anew[0].1, made[0].1, "the old button does nothing any more");
 }

@@ -22,7 +22,7 @@ impl SqlStore {
     ) -> Result<(Option<Prompt>, bool), StoreError> {
         // Both in one statement; it is read for everybody who comes.
         let row = sqlx::query(
-            "SELECT waiting, message_id, shown, sending_ms, changed_ms, warned FROM
+            "SELECT waiting, message_id, shown, sending_ms, sent_ms, changed_ms, warned FROM
                 (SELECT count(*) AS waiting FROM
                     (SELECT 1 FROM members WHERE bot_id = $1 AND chat_id = $2 AND topic = $3 AND waiting = 1 LIMIT 1) m) w
                 LEFT JOIN prompts ON bot_id = $1 AND chat_id = $2 AND topic = $3",
@@ -37,8 +37,9 @@ impl SqlStore {
                 message,
                 shown: row.try_get(2)?,
                 sending_ms: row.try_get(3)?,
-                changed_ms: row.try_get(4)?,
-                warned: read_warned(row.try_get(5)?),
+                sent_ms: row.try_get(4)?,
+                changed_ms: row.try_get(5)?,
+                warned: read_warned(row.try_get(6)?),
             }),
             None => None,
         };
@@ -69,14 +70,15 @@ impl SqlStore {
             view.waiting.push((UserId(row.try_get(0)?), member.name));
         }
         let count = sqlx::query(
-            "SELECT count(*) FROM members WHERE bot_id = $1 AND chat_id = $2 AND topic = $3 AND waiting = 1",
+            "SELECT count(*), COALESCE(max(changed_ms), 0) FROM members
+             WHERE bot_id = $1 AND chat_id = $2 AND topic = $3 AND waiting = 1",
         )
         .bind(bot)
         .bind(chat)
         .bind(topic)
         .fetch_one(&mut *rows)
         .await?;
-        view.count = count.try_get(0)?;
+        (view.count, view.newest_ms) = (count.try_get(0)?, count.try_get(1)?);
         // What is null is not written, and in a name the quotes would be escaped.
         let warned = sqlx::query(
             r#"SELECT user_id, facts FROM members WHERE bot_id = $1 AND chat_id = $2 AND topic = $3 AND waiting = 1
@@ -92,6 +94,7 @@ impl SqlStore {
             let user = UserId(row.try_get(0)?);
             view.warned.extend(member.wait.and_then(|wait| wait.warned_ms).map(|warned_ms| (user, warned_ms)));
         }
+        view.newest_ms = view.warned.iter().map(|(_, warned_ms)| *warned_ms).fold(view.newest_ms, i64::max);
         view.channels = self.read_channels(rows, group).await?;
         Ok(view)
     }
@@ -141,10 +144,10 @@ impl SqlStore {
             return Ok(());
         };
         sqlx::query(
-            "INSERT INTO prompts (bot_id, chat_id, topic, message_id, shown, sending_ms, changed_ms, warned)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (bot_id, chat_id, topic) DO UPDATE SET
+            "INSERT INTO prompts (bot_id, chat_id, topic, message_id, shown, sending_ms, sent_ms, changed_ms, warned)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (bot_id, chat_id, topic) DO UPDATE SET
                 message_id = excluded.message_id, shown = excluded.shown,
-                sending_ms = excluded.sending_ms, changed_ms = excluded.changed_ms, warned = excluded.warned",
+                sending_ms = excluded.sending_ms, sent_ms = excluded.sent_ms, changed_ms = excluded.changed_ms, warned = excluded.warned",
         )
         .bind(bot)
         .bind(chat)
@@ -152,6 +155,7 @@ impl SqlStore {
         .bind(prompt.message)
         .bind(&prompt.shown)
         .bind(prompt.sending_ms)
+        .bind(prompt.sent_ms)
         .bind(prompt.changed_ms)
         .bind(write_warned(&prompt.warned))
         .execute(tx)

@@ -372,12 +372,15 @@ impl Tables {
         waiting.sort_by_key(|(user, _)| (self.changed_ms.get(&(*user, group)), *user));
         let named = &waiting[..waiting.len().min(usize::try_from(names).unwrap_or_default())];
         let name = |(user, member): &(UserId, &Member)| (*user, member.name.clone());
-        let warned = waiting.iter().filter_map(|(user, member)| Some((*user, member.wait?.warned_ms?)));
+        let warned: Vec<_> =
+            waiting.iter().filter_map(|(user, member)| Some((*user, member.wait?.warned_ms?))).collect();
+        let began = waiting.iter().filter_map(|(user, _)| self.changed_ms.get(&(*user, group)).copied());
         PromptView {
+            newest_ms: began.chain(warned.iter().map(|(_, warned_ms)| *warned_ms)).max().unwrap_or_default(),
             count: waiting.len() as i64,
             channels: self.channels(group),
             waiting: named.iter().map(name).collect(),
-            warned: warned.collect(),
+            warned,
         }
     }
 

@@ -136,7 +136,11 @@ async fn who_has_waited_for_nearly_too_long_is_told_apart(store: &dyn Store) -> 
     for names in [0, 10] {
         let view = store.prompt_view(GROUP, None, names).await?;
         ensure!(view.warned == [(ANN, NOW + 7), (UserId(13), NOW + 6)] && view.count == 3, "{view:?}");
+        ensure!(view.newest_ms == NOW + 7, "{view:?}");
     }
+    waits(store, UserId(14), GROUP, None, NOW + 8).await?;
+    let view = store.prompt_view(GROUP, None, 1).await?;
+    ensure!(view.newest_ms == NOW + 8, "{view:?}");
     Ok(())
 }
 
@@ -145,6 +149,7 @@ fn prompt_of(message: i64) -> Prompt {
         message,
         shown: "Ann & <b>'Bob'</b>".to_owned(),
         sending_ms: 0,
+        sent_ms: NOW - 7,
         changed_ms: NOW - 5,
         warned: vec![(ANN, NOW - 6), (BOB, NOW)],
     }
