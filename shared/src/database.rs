@@ -47,6 +47,13 @@ const COUNT_CONNECTIONS: Duration = Duration::from_secs(2);
 /// a table was next to empty: whatever an index leads to is read by it even then.
 const POSTGRES_SESSION: &str = "SET statement_timeout = '4s'; SET idle_in_transaction_session_timeout = '10s';
     SET enable_seqscan = off; SET jit = off";
+/// What a connection is told that changes the schema: an index takes as long as its table is large, but whoever waits for a
+/// table has all others wait for it, too, so it waits for less time than their statements may take, again and again.
+const POSTGRES_MIGRATOR: &str = "SET statement_timeout = 0; SET lock_timeout = '2s'";
+const MIGRATE_AGAIN: Duration = Duration::from_secs(1);
+/// Codes of PostgreSQL.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
 /// What a connection is told that only reads a database of somebody else's.
 const POSTGRES_READER: &str = "SET statement_timeout = '60s'; SET default_transaction_read_only = on";
 /// The same for an operation that is known to take long.
@@ -429,18 +436,28 @@ impl Database {
         let connection: &mut AnyConnection =
             lent.connection.as_mut().expect("invariant: it is lent until it is given back");
         if self.dialect == Dialect::Postgres {
-            // An index takes as long as its table is large, and another process that migrates is waited for.
-            connection.execute("SET statement_timeout = 0").await?;
+            connection.execute(POSTGRES_MIGRATOR).await?;
         }
         let mut migrator = Migrator::with_migrations(self.migrations());
         migrator.set_ignore_missing(true);
-        migrator.run(connection).await.map_err(|error| match error {
-            MigrateError::Execute(sqlx::Error::Database(refused)) if refused.code().as_deref() == Some("42501") => {
-                DatabaseError::NotOwner(pending)
+        loop {
+            match migrator.run(&mut *connection).await {
+                Err(error) if has_code(&error, LOCK_NOT_AVAILABLE) => {
+                    tracing::info!(
+                        "others use what is to be changed, or another process changes the schema, trying again"
+                    );
+                    tokio::time::sleep(MIGRATE_AGAIN).await;
+                }
+                Err(error) if has_code(&error, INSUFFICIENT_PRIVILEGE) => return Err(DatabaseError::NotOwner(pending)),
+                migrated => return Ok(migrated?),
             }
-            error => error.into(),
-        })
+        }
     }
+}
+
+fn has_code(error: &MigrateError, code: &str) -> bool {
+    let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else { return false };
+    error.as_database_error().is_some_and(|refused| refused.code().as_deref() == Some(code))
 }
 
 fn locked(last_failure: &LastFailure) -> MutexGuard<'_, Option<Instant>> {

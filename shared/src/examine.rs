@@ -14,6 +14,8 @@ use crate::{
 /// The oldest servers that Nezuko is tested with.
 const OLDEST_POSTGRES: i64 = 150_000;
 const OLDEST_REDIS: u64 = 7;
+/// 20 for each of two workers, 20 for one that replaces them, 10 for everything else.
+const FEWEST_CONNECTIONS: i64 = 70;
 /// How often a running program looks.
 const AGAIN: Duration = Duration::from_secs(10);
 
@@ -133,6 +135,13 @@ fn redis_server(redis: &str, info: &str, replicas: Option<NonZeroU8>) -> Vec<Fin
             Finding::good(what, format!("{connected} connected"))
         });
     }
+    let has_replicas = field("connected_slaves").parse::<u8>().is_ok_and(|connected| connected >= 2);
+    // Told only where it is set.
+    if has_replicas && field("min_slaves_good_slaves").is_empty() {
+        let detail = "a primary that was cut off from its replicas goes on taking updates, which are lost when it comes back; set \
+            min-replicas-to-write 1";
+        findings.push(Finding::doubtful(format!("{redis} cut off"), detail));
+    }
     let what = format!("{redis} persistence");
     findings.push(match (field("aof_enabled"), field("aof_last_write_status")) {
         ("1", "err") => Finding::broken(
@@ -158,7 +167,8 @@ pub async fn postgres(database: &Database) -> Result<Vec<Finding>, DatabaseError
     }
     let row = sqlx::query(
         "SELECT current_setting('server_version_num')::bigint, current_setting('server_version'), r.rolname::text,
-                r.rolsuper OR r.rolbypassrls
+                r.rolsuper OR r.rolbypassrls,
+                least(current_setting('max_connections')::bigint, nullif(r.rolconnlimit, -1)::bigint)
          FROM pg_roles r WHERE r.rolname = current_user",
     );
     let row = database.of_nobody(async |rows| row.fetch_one(rows).await).await?;
@@ -178,7 +188,20 @@ pub async fn postgres(database: &Database) -> Result<Vec<Finding>, DatabaseError
     } else {
         Finding::good("PostgreSQL role", format!("{role} is bound by row-level security"))
     };
-    Ok(vec![of_version, of_role])
+    Ok(vec![of_version, of_role, connections(&role, row.try_get(4)?)])
+}
+
+/// Whether a role may have as many connections as the smallest fleet takes.
+fn connections(role: &str, at_most: i64) -> Finding {
+    let what = "PostgreSQL connections";
+    if at_most < FEWEST_CONNECTIONS {
+        let detail = format!(
+            "{at_most} for {role}, which two workers and one that replaces them may use up; let max_connections and the role's \
+             limit be 20 for each worker and 30 more (docs/deploy.md)"
+        );
+        return Finding::doubtful(what, detail);
+    }
+    Finding::good(what, format!("{at_most}, which do for {} workers", (at_most - 30) / 20))
 }
 
 /// Looks for ever and logs what is not good, once for as long as it stays so; drop it to stop. Nothing is refused for it:
@@ -216,7 +239,7 @@ mod tests {
     use super::*;
 
     const RIGHT: &str = "# Server\r\nredis_version:7.0.15\r\nrole:master\r\nmaxmemory_policy:noeviction\r\n\
-        maxmemory:1000000\r\naof_enabled:1\r\naof_last_write_status:ok\r\nconnected_slaves:2\r\n";
+        maxmemory:1000000\r\naof_enabled:1\r\naof_last_write_status:ok\r\nconnected_slaves:2\r\nmin_slaves_good_slaves:2\r\n";
 
     fn bad(info: &str) -> Vec<(String, Grade)> {
         let findings =
@@ -234,11 +257,18 @@ mod tests {
             ("maxmemory:1000000", "maxmemory:0", "Redis memory", Grade::Doubtful),
             ("connected_slaves:2", "connected_slaves:1", "Redis replicas", Grade::Broken),
             ("connected_slaves:2\r\n", "", "Redis replicas", Grade::Broken),
+            ("min_slaves_good_slaves:2\r\n", "", "Redis cut off", Grade::Doubtful),
             ("aof_enabled:1", "aof_enabled:0", "Redis persistence", Grade::Doubtful),
             ("aof_last_write_status:ok", "aof_last_write_status:err", "Redis persistence", Grade::Broken),
         ] {
             assert_eq!(bad(&RIGHT.replace(right, wrong)), [(what.to_owned(), grade)], "{wrong}");
         }
+    }
+
+    #[test]
+    fn too_few_connections_for_two_workers_are_found() {
+        assert_eq!([69, 70].map(|at_most| connections("nezuko", at_most).grade), [Grade::Doubtful, Grade::Good]);
+        assert_eq!(connections("nezuko", 130).detail, "130, which do for 5 workers");
     }
 
     #[derive(Clone, Default)]

@@ -122,6 +122,7 @@ async fn a_doctor_finds_what_is_broken_and_what_was_mended() {
         let (code, text) = installation.run_as(Role::Administrator, &["doctor"]).await;
         assert_eq!(code, 1, "{text}");
         assert!(text.contains("ok      PostgreSQL: version"), "{text}");
+        assert!(text.contains("ok      PostgreSQL connections: "), "{text}");
         assert!(text.contains("warning PostgreSQL role: postgres passes by row-level security"), "{text}");
         assert!(text.contains("BROKEN  schema: "), "{text}");
         assert!(text.contains(" migrations are due: run `nezuko-worker migrate`"), "{text}");

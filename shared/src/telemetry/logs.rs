@@ -5,33 +5,53 @@
 
 use std::{
     io::{self, IsTerminal},
-    sync::OnceLock,
+    sync::{Mutex, OnceLock, PoisonError},
 };
 
-use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry,
+    filter::{Directive, LevelFilter},
+    fmt,
+    layer::SubscriberExt,
+    reload,
+    util::SubscriberInitExt,
+};
 
-use super::reports::Reporter;
+use super::reports::{PANICS, Reporter};
 use crate::config::{LogFormat, Settings};
 
 /// What a filter looks like.
 pub const FORM: &str = "error, warn, info, debug, trace, off, or filters by module such as info,nezuko_gateway=debug";
 
-static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+/// What decides which lines are written, and how it was put.
+struct Filter {
+    handle: reload::Handle<EnvFilter, Registry>,
+    directives: Mutex<String>,
+}
 
-/// Sends all further log lines of the process to standard error, and errors to `reporter`.
+static FILTER: OnceLock<Filter> = OnceLock::new();
+
+/// Sends all further log lines of the process to standard error, and errors to `reporter`, whichever lines are written.
 ///
 /// # Panics
 /// Where the process has set up its log lines already.
 pub(super) fn init(settings: &Settings, reporter: Option<Reporter>) {
     let filter = filter(&settings.log_level).expect("invariant: the settings hold a filter that was read before");
-    let (filter, handle) = reload::Layer::new(filter);
+    let (filter, handle) = reload::Layer::new(with_panics(filter));
     let lines = fmt::layer().with_writer(io::stderr);
     let lines = match settings.log_format {
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
     };
-    tracing_subscriber::registry().with(filter).with(reporter).with(lines).init();
-    drop(FILTER.set(handle));
+    let reporter = reporter.with_filter(LevelFilter::ERROR);
+    tracing_subscriber::registry().with(lines.with_filter(filter)).with(reporter).init();
+    drop(FILTER.set(Filter { handle, directives: Mutex::new(settings.log_level.clone()) }));
+}
+
+/// Nobody who wants to see less wants to miss why a program ended.
+fn with_panics(filter: EnvFilter) -> EnvFilter {
+    let directive: Directive = format!("{PANICS}=error").parse().expect("invariant: a module and a level");
+    filter.add_directive(directive)
 }
 
 /// Reads a filter. Unlike `EnvFilter` it takes a lone word for a level and not for a module, of which nothing but a slip of
@@ -49,17 +69,21 @@ pub fn filter(directives: &str) -> Option<EnvFilter> {
 /// What is logged now; `None` before anything is.
 #[must_use]
 pub fn level() -> Option<String> {
-    FILTER.get()?.with_current(ToString::to_string).ok()
+    FILTER.get().map(|filter| filter.directives.lock().unwrap_or_else(PoisonError::into_inner).clone())
 }
 
 /// Logs by another filter from now on, until the next change or the end of the process. Returns whether it did: not where
 /// `directives` is none (see [`FORM`]).
 pub fn set_level(directives: &str) -> bool {
-    let (Some(new), Some(handle)) = (filter(directives), FILTER.get()) else { return false };
-    let (from, to) = (level(), new.to_string());
+    let (Some(new), Some(filter)) = (filter(directives), FILTER.get()) else { return false };
+    let mut current = filter.directives.lock().unwrap_or_else(PoisonError::into_inner);
     // Said under the old filter and under the new one, whichever lets it through.
-    tracing::warn!(from, to, "what is logged changes");
-    handle.reload(new).is_ok()
+    tracing::warn!(from = *current, to = directives, "what is logged changes");
+    let changed = filter.handle.reload(with_panics(new)).is_ok();
+    if changed {
+        directives.clone_into(&mut current);
+    }
+    changed
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ use super::{
 use crate::config::{Secret, Settings};
 
 /// The target of log lines about panics.
-const PANICS: &str = "nezuko_shared::panics";
+pub(super) const PANICS: &str = "nezuko_shared::panics";
 /// More errors than this at once say nothing new.
 const SIZE: Size = Size { queue: 64, batch: 1, gather: Duration::ZERO };
 const DELIVERY: Duration = Duration::from_secs(5);
