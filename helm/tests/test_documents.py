@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from chart import CHART, REQUIRED, ROOT, find, render
+from chart import CHART, REQUIRED, ROOT, find, merged, render
 from promql import documented
 from test_dashboards import every
 from test_images import COMPOSE, DOCKERFILE
@@ -124,6 +124,13 @@ class Deploying(unittest.TestCase):
         self.assertEqual(set(re.findall(r"(?:existingSecret|tlsSecret): ([\w-]+)", plain)), made)
         version = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
         self.assertIn(f"docker push {values['image']['repository']}:{version}\n", before)
+
+    def test_its_example_gives_the_labels_by_which_prometheus_finds_all(self):
+        examples = [yaml.safe_load(block) for block in blocks(ROOT / "docs/deploy.md", "yaml")["How it behaves"]]
+        (labels,) = [example for example in examples if "serviceMonitor" in example]
+        objects = render(merged(REQUIRED, {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}}, labels))
+        found = {entry["kind"] for entry in objects if entry["metadata"]["labels"].get("release") == "monitoring"}
+        self.assertEqual(found, {"ServiceMonitor", "PrometheusRule"})
 
     def test_removing_it_leaves_nothing_of_its_hooks(self):
         (command,) = re.findall(r"^kubectl .* delete .*$", blocks(ROOT / "docs/deploy.md")["Removing it"][0], re.MULTILINE)

@@ -2,9 +2,13 @@
 
 import json
 import os
+import re
 import shlex
+import shutil
 import subprocess
+import tempfile
 import unittest
+from pathlib import Path
 
 import yaml
 
@@ -18,8 +22,8 @@ OVERLAYS = sorted(path.name for path in (K8S / "overlays").iterdir())
 KUSTOMIZE = shlex.split(os.environ.get("KUSTOMIZE", ""))
 
 
-def built(overlay):
-    answer = subprocess.run([*KUSTOMIZE, f"k8s/overlays/{overlay}"], cwd=ROOT, capture_output=True, text=True)
+def built(overlay, root=ROOT):
+    answer = subprocess.run([*KUSTOMIZE, f"k8s/overlays/{overlay}"], cwd=root, capture_output=True, text=True)
     if answer.returncode != 0:
         raise AssertionError(f"{overlay}: {answer.stderr}")
     return [entry for entry in yaml.safe_load_all(answer.stdout) if entry]
@@ -82,6 +86,17 @@ class Overlays(unittest.TestCase):
         for alert in (rule for group in groups for rule in group["rules"] if "alert" in rule):
             self.assertEqual((alert["labels"]["namespace"], alert["labels"]["service"]), ("nezuko", "nezuko-metrics"))
             self.assertEqual(alert["annotations"]["runbook"], f"docs/runbook.md#{alert['alert'].lower()}")
+
+    def test_the_step_that_is_left_out_has_a_prometheus_find_what_it_scrapes_and_its_rules(self):
+        with tempfile.TemporaryDirectory() as directory:
+            shutil.copytree(K8S, Path(directory, "k8s"))
+            file = Path(directory, "k8s/overlays/prod/kustomization.yaml")
+            before, patches, after = file.read_text().partition("\npatches:\n")
+            file.write_text(before + patches + re.sub(r"^  # ", "  ", after, flags=re.MULTILINE))
+            objects = built("prod", directory)
+        labelled = {entry["kind"] for entry in objects if entry["metadata"].get("labels", {}).get("release") == "monitoring"}
+        self.assertEqual(labelled, {"ServiceMonitor", "PrometheusRule"})
+        self.assertNotIn("release", find(self.built["prod"], "ServiceMonitor", "nezuko-metrics")["metadata"]["labels"])
 
     def test_a_sidecar_of_grafana_finds_the_dashboards_of_the_chart_in_prod(self):
         found = [entry for entry in self.built["prod"] if entry["kind"] == "ConfigMap"]

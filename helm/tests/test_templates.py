@@ -347,6 +347,16 @@ class Notes(unittest.TestCase):
             self.assertIn(said + how, render_files(values)["NOTES.txt"])
         self.assertNotIn("operations ports", render_files(profile("secure"))["NOTES.txt"])
 
+    def test_they_say_that_a_prometheus_may_find_neither_pods_nor_rules(self):
+        labels = {"labels": {"release": "monitoring"}}
+        for values, said in (
+            (profile("minimal"), []),
+            (profile("ha"), ["serviceMonitor", "prometheusRule"]),
+            (merged(profile("ha"), {"serviceMonitor": labels}), ["prometheusRule"]),
+            (merged(profile("ha"), {"serviceMonitor": labels, "prometheusRule": labels}), []),
+        ):
+            self.assertEqual(re.findall(r"^(\w+)\.labels is empty", render_files(values)["NOTES.txt"], re.MULTILINE), said)
+
     def test_they_say_whether_anybody_is_told_when_something_fails(self):
         url = {"prometheusRule": {"runbookUrl": "https://git.example.org/runbook.md"}}
         for values, said in (
