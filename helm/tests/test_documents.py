@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from chart import CHART, REQUIRED, ROOT, find, merged, render
+from chart import CHART, REQUIRED, ROOT, find, merged, pods, render
 from promql import documented
 from test_dashboards import every
 from test_images import COMPOSE, DOCKERFILE
@@ -125,12 +125,24 @@ class Deploying(unittest.TestCase):
         version = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
         self.assertIn(f"docker push {values['image']['repository']}:{version}\n", before)
 
+    def examples(self):
+        """What may be added to the values."""
+        return [yaml.safe_load(block) for block in blocks(ROOT / "docs/deploy.md", "yaml")["How it behaves"]]
+
     def test_its_example_gives_the_labels_by_which_prometheus_finds_all(self):
-        examples = [yaml.safe_load(block) for block in blocks(ROOT / "docs/deploy.md", "yaml")["How it behaves"]]
-        (labels,) = [example for example in examples if "serviceMonitor" in example]
+        (labels,) = [example for example in self.examples() if "serviceMonitor" in example]
         objects = render(merged(REQUIRED, {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}}, labels))
         found = {entry["kind"] for entry in objects if entry["metadata"]["labels"].get("release") == "monitoring"}
         self.assertEqual(found, {"ServiceMonitor", "PrometheusRule"})
+
+    def test_its_example_for_openshift_leaves_ids_and_dns_to_it(self):
+        (values,) = [example for example in self.examples() if "podSecurity" in example]
+        objects = render(merged(REQUIRED, values))
+        for name, pod in pods(objects):
+            self.assertFalse({"runAsUser", "runAsGroup", "fsGroup"} & set(pod["spec"]["securityContext"]), name)
+        dns = find(objects, "NetworkPolicy", "nezuko-migrate")["spec"]["egress"][0]
+        self.assertEqual({port["port"] for port in dns["ports"]}, {5353})
+        self.assertEqual(dns["to"], values["networkPolicy"]["dnsTo"])
 
     def test_removing_it_leaves_nothing_of_its_hooks(self):
         (command,) = re.findall(r"^kubectl .* delete .*$", blocks(ROOT / "docs/deploy.md")["Removing it"][0], re.MULTILINE)

@@ -178,6 +178,23 @@ class LifeAndDeath(unittest.TestCase):
                 self.assertEqual((each["nodeTaintsPolicy"], each["matchLabelKeys"]), ("Honor", ["pod-template-hash"]))
 
 
+class Identity(unittest.TestCase):
+    fixed = {"runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532}
+
+    def test_ids_are_fixed_unless_the_cluster_gives_them(self):
+        always = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+        for values, wanted in (({}, {**always, **self.fixed}), ({"podSecurity": {"fixedIds": False}}, always)):
+            found = {name: pod["spec"]["securityContext"] for name, pod in pods(render(merged(REQUIRED, values)))}
+            names = ("Deployment/nezuko-gateway", "Deployment/nezuko-worker", "Job/nezuko-migrate", "Pod/nezuko-doctor")
+            self.assertEqual(found, dict.fromkeys(names, wanted))
+
+    def test_files_are_read_by_the_group_and_nobody_else(self):
+        for values in ({}, {"podSecurity": {"fixedIds": False}}):
+            for name, pod in pods(render(merged(REQUIRED, values))):
+                (volume,) = [each for each in pod["spec"]["volumes"] if each["name"] == "secrets"]
+                self.assertEqual(volume["projected"]["defaultMode"], 0o440, name)
+
+
 class Scaling(unittest.TestCase):
     def triggers(self, values):
         return find(render(merged(REQUIRED, values)), "ScaledObject", "nezuko-worker")["spec"]["triggers"]
