@@ -165,6 +165,12 @@ class LifeAndDeath(unittest.TestCase):
         off = render(merged(REQUIRED, {"migrate": {"enabled": False}}))
         self.assertNotIn("nezuko-migrate", [entry["metadata"]["name"] for entry in off])
 
+    def test_a_migration_may_take_as_long_as_the_values_say_and_helm_is_to_wait_longer(self):
+        for values, deadline, minutes in (({}, 900, 16), ({"activeDeadlineSeconds": 7230}, 7230, 122)):
+            values = merged(REQUIRED, {"migrate": values})
+            self.assertEqual(find(render(values), "Job", "nezuko-migrate")["spec"]["activeDeadlineSeconds"], deadline)
+            self.assertIn(f"(helm upgrade --wait --timeout {minutes}m waits", render_files(values)["NOTES.txt"])
+
     def test_required_spread_is_required_over_nodes(self):
         for topology, wanted in (("preferred", "ScheduleAnyway"), ("required", "DoNotSchedule")):
             pod = find(render(merged(REQUIRED, {"topologySpread": topology})), "Deployment", "nezuko-worker")["spec"]["template"]["spec"]
