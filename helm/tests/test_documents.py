@@ -97,6 +97,13 @@ class Runbook(unittest.TestCase):
             self.assertTrue(named)
             self.assertEqual(named - names, set(), name)
 
+    def test_it_knows_what_a_button_of_an_old_token_says(self):
+        (section,) = re.findall(r"^### Buttons after a new token\n(.*?)^## ", self.text, re.MULTILINE | re.DOTALL)
+        said = re.findall(r'"([^"]+)"', section.replace("\n", " "))
+        texts = (ROOT / "worker/texts/en.ftl").read_text()
+        self.assertEqual(len(said), 2)
+        self.assertEqual([each for each in said if each not in texts], [])
+
     def test_it_names_dashboards_and_panels_that_exist(self):
         known = {panel["title"] for dashboard in every().values() for panel in dashboard["panels"]}
         known |= {dashboard["title"].removeprefix("Nezuko: ") for dashboard in every().values()}
