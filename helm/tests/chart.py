@@ -90,6 +90,7 @@ def variants():
             "sentry": {"existingSecret": "sentry"},
         },
     )
+    found["ids that the cluster gives"] = merged(REQUIRED, {"podSecurity": {"fixedIds": False}})
     found["nothing that is optional"] = merged(
         REQUIRED, {"migrate": {"enabled": False}, "networkPolicy": {"enabled": False}, "database": {"owner": {"existingSecret": ""}}}
     )

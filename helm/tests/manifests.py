@@ -21,11 +21,13 @@ NO_LIMIT = "no limit of processor time: throttling makes people wait and saves n
 ENDS = "it ends by itself, under a deadline"
 PULL = "pullPolicy is the user's: an image that is named by version or digest need not be pulled each time"
 DIGEST = "whether the image is named by its digest is the user's choice"
+IDS = "where the cluster gives the ids it is asked for none; by default they are fixed, which has a test of its own"
 ACCEPTED = {
     ("CKV_K8S_8", "Pod"): ENDS,
     ("CKV_K8S_9", "Pod"): ENDS,
     **{("CKV_K8S_11", kind): NO_LIMIT for kind in ("Deployment", "Job", "Pod")},
     **{("CKV_K8S_15", kind): PULL for kind in ("Deployment", "Job", "Pod")},
+    **{("CKV_K8S_40", kind): IDS for kind in ("Deployment", "Job", "Pod")},
     **{("CKV_K8S_43", kind): DIGEST for kind in ("Deployment", "Job", "Pod")},
 }
 

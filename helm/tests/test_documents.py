@@ -9,13 +9,14 @@ from pathlib import Path
 
 import yaml
 
-from chart import CHART, REQUIRED, ROOT, find, render
+from chart import CHART, REQUIRED, ROOT, find, merged, pods, render
 from promql import documented
 from test_dashboards import every
 from test_images import COMPOSE, DOCKERFILE
 
-# What the migration may take.
-DEADLINE = find(render(REQUIRED), "Job", "nezuko-migrate")["spec"]["activeDeadlineSeconds"]
+# What the migration may take, in minutes, as long as nobody gives it more, and what waits for it.
+DEADLINE = find(render(REQUIRED), "Job", "nezuko-migrate")["spec"]["activeDeadlineSeconds"] // 60
+PATIENCE = DEADLINE + 1
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
@@ -41,7 +42,7 @@ def without_namespace(text):
 
 def impatient(text):
     """Commands of Helm that change a release and end before it runs, or before the migration may."""
-    wanted = f"--wait --timeout {DEADLINE // 60 + 1}m"
+    wanted = f"--wait --timeout {PATIENCE}m"
     return [command for command in re.findall(r"\bhelm (?:install|upgrade|rollback) [^`\n]*", text) if wanted not in command]
 
 
@@ -96,6 +97,13 @@ class Runbook(unittest.TestCase):
             self.assertTrue(named)
             self.assertEqual(named - names, set(), name)
 
+    def test_it_knows_what_a_button_of_an_old_token_says(self):
+        (section,) = re.findall(r"^### Buttons after a new token\n(.*?)^## ", self.text, re.MULTILINE | re.DOTALL)
+        said = re.findall(r'"([^"]+)"', section.replace("\n", " "))
+        texts = (ROOT / "worker/texts/en.ftl").read_text()
+        self.assertEqual(len(said), 2)
+        self.assertEqual([each for each in said if each not in texts], [])
+
     def test_it_names_dashboards_and_panels_that_exist(self):
         known = {panel["title"] for dashboard in every().values() for panel in dashboard["panels"]}
         known |= {dashboard["title"].removeprefix("Nezuko: ") for dashboard in every().values()}
@@ -106,9 +114,13 @@ class Runbook(unittest.TestCase):
 
 class Deploying(unittest.TestCase):
     def test_helm_waits_for_the_migration_and_for_the_pods(self):
-        for document in (*DOCUMENTS, CHART / "templates/NOTES.txt"):
+        for document in DOCUMENTS:
             self.assertEqual(impatient(document.read_text()), [], document.name)
-        self.assertIn("helm upgrade", (ROOT / "docs/deploy.md").read_text())
+        deploy = (ROOT / "docs/deploy.md").read_text()
+        self.assertIn("helm upgrade", deploy)
+        self.assertEqual(re.findall(r"--timeout=(\w+) job/nezuko-migrate", deploy), [f"{PATIENCE}m"])
+        self.assertIn(f"It may take {DEADLINE} minutes", deploy)
+        self.assertIn(f"`migrate.activeDeadlineSeconds`, {DEADLINE} minutes", (ROOT / "docs/database.md").read_text())
         for short in ("helm upgrade nezuko helm/nezuko", "helm rollback nezuko --wait --timeout 15m", "helm install nezuko . --timeout 16m"):
             self.assertEqual(impatient(f"`{short}`"), [short])
 
@@ -124,6 +136,25 @@ class Deploying(unittest.TestCase):
         self.assertEqual(set(re.findall(r"(?:existingSecret|tlsSecret): ([\w-]+)", plain)), made)
         version = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
         self.assertIn(f"docker push {values['image']['repository']}:{version}\n", before)
+
+    def examples(self):
+        """What may be added to the values."""
+        return [yaml.safe_load(block) for block in blocks(ROOT / "docs/deploy.md", "yaml")["How it behaves"]]
+
+    def test_its_example_gives_the_labels_by_which_prometheus_finds_all(self):
+        (labels,) = [example for example in self.examples() if "serviceMonitor" in example]
+        objects = render(merged(REQUIRED, {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}}, labels))
+        found = {entry["kind"] for entry in objects if entry["metadata"]["labels"].get("release") == "monitoring"}
+        self.assertEqual(found, {"ServiceMonitor", "PrometheusRule"})
+
+    def test_its_example_for_openshift_leaves_ids_and_dns_to_it(self):
+        (values,) = [example for example in self.examples() if "podSecurity" in example]
+        objects = render(merged(REQUIRED, values))
+        for name, pod in pods(objects):
+            self.assertFalse({"runAsUser", "runAsGroup", "fsGroup"} & set(pod["spec"]["securityContext"]), name)
+        dns = find(objects, "NetworkPolicy", "nezuko-migrate")["spec"]["egress"][0]
+        self.assertEqual({port["port"] for port in dns["ports"]}, {5353})
+        self.assertEqual(dns["to"], values["networkPolicy"]["dnsTo"])
 
     def test_removing_it_leaves_nothing_of_its_hooks(self):
         (command,) = re.findall(r"^kubectl .* delete .*$", blocks(ROOT / "docs/deploy.md")["Removing it"][0], re.MULTILINE)

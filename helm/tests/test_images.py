@@ -88,6 +88,16 @@ class Compose(unittest.TestCase):
                         self.assertTrue(known[setting])
                         self.assertIn(value.removeprefix("/run/secrets/"), service["secrets"])
 
+    def test_what_waits_for_postgresql_does_not_meet_the_server_that_only_makes_the_database(self):
+        # The image starts one for that, which listens on a socket alone.
+        asked = self.file["services"]["postgres"]["healthcheck"]["test"]
+        self.assertEqual(asked[asked.index("--host") + 1], "127.0.0.1")
+        waiting = {name for name, service in self.file["services"].items() if "postgres" in service.get("depends_on", {})}
+        for name in waiting:
+            self.assertEqual(self.file["services"][name]["depends_on"]["postgres"], {"condition": "service_healthy"})
+        self.assertIn("migrate", waiting)
+        self.assertIn("docker compose up --detach --wait postgres\n", (ROOT / "docs/compose.md").read_text())
+
     def test_telegram_is_told_when_to_come_again_where_there_is_no_gateway(self):
         content = self.file["configs"]["caddy"]["content"]
         self.assertRegex(content, r"dynamic a gateway 8443 {\s+refresh 1s\s+}")

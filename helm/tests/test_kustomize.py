@@ -1,15 +1,20 @@
 """The plain manifests: made from the chart, and built by a real kustomize."""
 
+import copy
 import json
 import os
+import re
 import shlex
+import shutil
 import subprocess
+import tempfile
 import unittest
+from pathlib import Path
 
 import yaml
 
 from chart import ROOT, find
-from manifests import dangling, invalid
+from manifests import ACCEPTED, IDS, dangling, invalid, policy_findings
 from plain_manifests import K8S, made
 from test_dashboards import every
 
@@ -18,8 +23,8 @@ OVERLAYS = sorted(path.name for path in (K8S / "overlays").iterdir())
 KUSTOMIZE = shlex.split(os.environ.get("KUSTOMIZE", ""))
 
 
-def built(overlay):
-    answer = subprocess.run([*KUSTOMIZE, f"k8s/overlays/{overlay}"], cwd=ROOT, capture_output=True, text=True)
+def built(overlay, root=ROOT):
+    answer = subprocess.run([*KUSTOMIZE, f"k8s/overlays/{overlay}"], cwd=root, capture_output=True, text=True)
     if answer.returncode != 0:
         raise AssertionError(f"{overlay}: {answer.stderr}")
     return [entry for entry in yaml.safe_load_all(answer.stdout) if entry]
@@ -55,6 +60,15 @@ class Overlays(unittest.TestCase):
             with self.subTest(overlay):
                 self.assertEqual(list(dangling(objects)), [])
 
+    def test_the_policy_check_finds_only_what_is_accepted(self):
+        wrong = copy.deepcopy(find(self.built["prod"], "Deployment", "nezuko-gateway"))
+        wrong["spec"]["template"]["spec"]["containers"][0]["securityContext"]["privileged"] = True
+        passed, findings = policy_findings({**self.built, "wrong": [wrong]})
+        self.assertGreater(passed, 500, "the policy check did not check")
+        # The ids are fixed here.
+        unmeant = [line for found, line in findings if ACCEPTED.get(found, IDS) == IDS]
+        self.assertEqual(unmeant, ["wrong: Deployment.nezuko.nezuko-gateway: CKV_K8S_16 Container should not be privileged"])
+
     def test_everything_is_in_one_namespace(self):
         for overlay, namespace in (("dev", "nezuko-dev"), ("prod", "nezuko")):
             objects = self.built[overlay]
@@ -82,6 +96,17 @@ class Overlays(unittest.TestCase):
         for alert in (rule for group in groups for rule in group["rules"] if "alert" in rule):
             self.assertEqual((alert["labels"]["namespace"], alert["labels"]["service"]), ("nezuko", "nezuko-metrics"))
             self.assertEqual(alert["annotations"]["runbook"], f"docs/runbook.md#{alert['alert'].lower()}")
+
+    def test_the_step_that_is_left_out_has_a_prometheus_find_what_it_scrapes_and_its_rules(self):
+        with tempfile.TemporaryDirectory() as directory:
+            shutil.copytree(K8S, Path(directory, "k8s"))
+            file = Path(directory, "k8s/overlays/prod/kustomization.yaml")
+            before, patches, after = file.read_text().partition("\npatches:\n")
+            file.write_text(before + patches + re.sub(r"^  # ", "  ", after, flags=re.MULTILINE))
+            objects = built("prod", directory)
+        labelled = {entry["kind"] for entry in objects if entry["metadata"].get("labels", {}).get("release") == "monitoring"}
+        self.assertEqual(labelled, {"ServiceMonitor", "PrometheusRule"})
+        self.assertNotIn("release", find(self.built["prod"], "ServiceMonitor", "nezuko-metrics")["metadata"]["labels"])
 
     def test_a_sidecar_of_grafana_finds_the_dashboards_of_the_chart_in_prod(self):
         found = [entry for entry in self.built["prod"] if entry["kind"] == "ConfigMap"]

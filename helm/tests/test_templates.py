@@ -165,6 +165,12 @@ class LifeAndDeath(unittest.TestCase):
         off = render(merged(REQUIRED, {"migrate": {"enabled": False}}))
         self.assertNotIn("nezuko-migrate", [entry["metadata"]["name"] for entry in off])
 
+    def test_a_migration_may_take_as_long_as_the_values_say_and_helm_is_to_wait_longer(self):
+        for values, deadline, minutes in (({}, 900, 16), ({"activeDeadlineSeconds": 7230}, 7230, 122)):
+            values = merged(REQUIRED, {"migrate": values})
+            self.assertEqual(find(render(values), "Job", "nezuko-migrate")["spec"]["activeDeadlineSeconds"], deadline)
+            self.assertIn(f"(helm upgrade --wait --timeout {minutes}m waits", render_files(values)["NOTES.txt"])
+
     def test_required_spread_is_required_over_nodes(self):
         for topology, wanted in (("preferred", "ScheduleAnyway"), ("required", "DoNotSchedule")):
             pod = find(render(merged(REQUIRED, {"topologySpread": topology})), "Deployment", "nezuko-worker")["spec"]["template"]["spec"]
@@ -176,6 +182,23 @@ class LifeAndDeath(unittest.TestCase):
             pod = find(render(profile("ha")), "Deployment", f"nezuko-{component}")["spec"]["template"]["spec"]
             for each in pod["topologySpreadConstraints"]:
                 self.assertEqual((each["nodeTaintsPolicy"], each["matchLabelKeys"]), ("Honor", ["pod-template-hash"]))
+
+
+class Identity(unittest.TestCase):
+    fixed = {"runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532}
+
+    def test_ids_are_fixed_unless_the_cluster_gives_them(self):
+        always = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+        for values, wanted in (({}, {**always, **self.fixed}), ({"podSecurity": {"fixedIds": False}}, always)):
+            found = {name: pod["spec"]["securityContext"] for name, pod in pods(render(merged(REQUIRED, values)))}
+            names = ("Deployment/nezuko-gateway", "Deployment/nezuko-worker", "Job/nezuko-migrate", "Pod/nezuko-doctor")
+            self.assertEqual(found, dict.fromkeys(names, wanted))
+
+    def test_files_are_read_by_the_group_and_nobody_else(self):
+        for values in ({}, {"podSecurity": {"fixedIds": False}}):
+            for name, pod in pods(render(merged(REQUIRED, values))):
+                (volume,) = [each for each in pod["spec"]["volumes"] if each["name"] == "secrets"]
+                self.assertEqual(volume["projected"]["defaultMode"], 0o440, name)
 
 
 class Scaling(unittest.TestCase):
@@ -346,6 +369,16 @@ class Notes(unittest.TestCase):
         ):
             self.assertIn(said + how, render_files(values)["NOTES.txt"])
         self.assertNotIn("operations ports", render_files(profile("secure"))["NOTES.txt"])
+
+    def test_they_say_that_a_prometheus_may_find_neither_pods_nor_rules(self):
+        labels = {"labels": {"release": "monitoring"}}
+        for values, said in (
+            (profile("minimal"), []),
+            (profile("ha"), ["serviceMonitor", "prometheusRule"]),
+            (merged(profile("ha"), {"serviceMonitor": labels}), ["prometheusRule"]),
+            (merged(profile("ha"), {"serviceMonitor": labels, "prometheusRule": labels}), []),
+        ):
+            self.assertEqual(re.findall(r"^(\w+)\.labels is empty", render_files(values)["NOTES.txt"], re.MULTILINE), said)
 
     def test_they_say_whether_anybody_is_told_when_something_fails(self):
         url = {"prometheusRule": {"runbookUrl": "https://git.example.org/runbook.md"}}

@@ -112,6 +112,8 @@ WRONG = {
     "strict policies with an open end": ({"networkPolicy": {"strict": True}}, "/networkPolicy/redisTo"),
     "strict policies that let anybody answer for names": (merged(profile("secure"), {"networkPolicy": {"dnsTo": []}}), "/networkPolicy/dnsTo"),
     "strict policies that are off": (merged(profile("secure"), {"networkPolicy": {"enabled": False}}), "/networkPolicy/enabled"),
+    "ids that are neither fixed nor not": ({"podSecurity": {"fixedIds": 65532}}, "/podSecurity/fixedIds"),
+    "a migration without any time": ({"migrate": {"activeDeadlineSeconds": 59}}, "/migrate/activeDeadlineSeconds"),
     "a pod without requests": ({"worker": {"resources": {"requests": None}}}, "/worker/resources"),
     "more gateways at least than at most": (
         {"gateway": {"autoscaling": {"enabled": True, "minReplicas": 11}}},

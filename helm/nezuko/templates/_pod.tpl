@@ -33,9 +33,11 @@
 
 {{- define "nezuko.podSecurity" -}}
 runAsNonRoot: true
+{{- if .root.Values.podSecurity.fixedIds }}
 runAsUser: 65532
 runAsGroup: 65532
 fsGroup: 65532
+{{- end }}
 seccompProfile:
   type: RuntimeDefault
 {{- end }}
