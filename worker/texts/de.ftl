@@ -35,6 +35,7 @@ press_admitted = Danke! Ich lasse dich hinein.
 press_left_to_admins = Ob du hineingelassen wirst, entscheiden die Administratoren.
 press_stale = Dieser Knopf bewirkt nichts mehr.
 press_only_for_admins = Das können nur Administratoren dieser Gruppe, die Mitglieder einschränken dürfen.
+press_hidden = Um zu sehen, wer du bist, muss ich Administrator dieser Gruppe sein und Mitglieder einschränken dürfen.
 press_done = Erledigt.
 press_unchanged = Das ist schon so.
 press_refused = Telegram lässt mich das dort nicht tun.

@@ -35,6 +35,7 @@ press_admitted = Thank you! I let you in.
 press_left_to_admins = Whether you are let in is for the administrators to decide.
 press_stale = This button does nothing any more.
 press_only_for_admins = Only administrators of this group who may restrict members can do this.
+press_hidden = To see who you are I need to be an administrator of this group with the right to restrict members.
 press_done = Done.
 press_unchanged = That is so already.
 press_refused = Telegram does not let me do that there.

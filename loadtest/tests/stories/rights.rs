@@ -84,6 +84,27 @@ pub(crate) async fn e76_thrown_out_the_bot_stops_and_added_again_it_goes_on_with
     town.end().await;
 }
 
+pub(crate) async fn e77_where_members_are_hidden_a_bot_that_is_no_administrator_says_at_once_what_it_needs() {
+    let town = Town::founded(|spec| spec.hidden_members = spec.id == GROUP).await;
+    let needs = "To see who you are I need to be an administrator";
+    let anonymous = Rights { is_anonymous: true, ..Rights::FULL };
+    town.act(Act::Promote { admin: OWNER, chat: GROUP, user: BOB, rights: anonymous });
+    town.say(OWNER, GROUP, "/settings");
+    town.says(GROUP, "Settings of Group").await;
+    town.act(Act::Demote { admin: OWNER, chat: GROUP, user: town.bot });
+    assert!(town.press(OWNER, "Look at edits").await.starts_with(needs));
+    town.say(OWNER, GROUP, "/protect @news");
+    town.says(GROUP, "here I need to be an administrator with the right to restrict members and to delete").await;
+    town.say(BOB, GROUP, "/settings check_edits");
+    town.says(GROUP, "Press the button as yourself").await;
+    assert!(town.press(BOB, "I am an administrator").await.starts_with(needs));
+    town.act(Act::Promote { admin: OWNER, chat: GROUP, user: town.bot, rights: Rights::FULL });
+    assert_eq!(town.press(BOB, "I am an administrator").await, "Done.");
+    town.says(GROUP, "check_edits: no").await;
+    assert_eq!(town.said(GROUP, "Telegram does not answer"), 0);
+    town.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn e14_every_kind_of_update_that_is_needed_is_asked_for_by_name() {
     let town = Town::new().await;

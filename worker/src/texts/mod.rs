@@ -93,6 +93,8 @@ texts! {
     /// Whatever is wrong with the button: it tells nobody what (E68).
     Plain press_stale();
     Plain press_only_for_admins();
+    /// The group shows its members to administrators alone, of whom the bot is none.
+    Plain press_hidden();
     Plain press_done();
     Plain press_unchanged();
     Plain press_refused();

@@ -225,6 +225,7 @@ fn plain(texts: Texts, sample: &Sample) -> Vec<(&'static str, String)> {
         ("press_left_to_admins", found(&Found::LeftToAdmins)),
         ("press_stale", texts.press_stale()),
         ("press_only_for_admins", texts.press_only_for_admins()),
+        ("press_hidden", texts.press_hidden()),
         ("press_done", texts.press_done()),
         ("press_unchanged", texts.press_unchanged()),
         ("press_refused", texts.press_refused()),
