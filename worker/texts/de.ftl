@@ -119,6 +119,7 @@ missing_there = • in {$channel} muss ich Administrator sein
 not_your_channel = Dass wer hier schreibt {$channel} beigetreten sein muss, kann nur ein Administrator jenes Kanals verlangen.
 protected = Geschützt: Wer hier schreibt, muss {$channels} beigetreten sein.
 no_way_into = {$channel} hat keinen öffentlichen Namen, und ich darf dort niemanden einladen. Gebt mir dieses Recht, sonst findet keiner hinein, der stumm ist.
+requests_unheard = Ich darf in {$channel} niemanden einladen: Beitrittsanfragen dort erreichen mich nicht, und keine zählt.
 unprotected_channel = {$channel} ist nicht mehr verlangt. Wen ich deshalb stummgeschaltet habe, den befreie ich.
 unprotected = Nicht mehr geschützt. Alle, die ich stummgeschaltet habe, befreie ich.
 not_required = Dieser Kanal ist hier nicht verlangt.

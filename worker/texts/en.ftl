@@ -119,6 +119,7 @@ missing_there = • in {$channel} I need to be an administrator
 not_your_channel = Only an administrator of {$channel} can have it required here.
 protected = Protected: who writes here must have joined {$channels}.
 no_way_into = {$channel} has no public name, and I may not invite users there. Give me that right, or whoever is muted finds no way in.
+requests_unheard = I may not invite users to {$channel}: requests to join it do not reach me, and none counts.
 unprotected_channel = {$channel} is no longer required. Whom I muted for it is being freed.
 unprotected = No longer protected. Everybody whom I muted is being freed.
 not_required = That channel is not required here.

@@ -47,6 +47,7 @@ told! {
     }
     by_one_program {
         buttons::e67_a_prompt_acts_for_who_presses_and_what_is_for_one_person_does_nothing_for_others,
+        channels::e27_our_own_link_into_a_channel_asks_for_an_administrators_word_where_pending_requests_count,
         channels::e33_who_leaves_a_channel_is_muted_and_asked_once_in_the_group_and_elsewhere_only_remembered,
         coming_in::e48_who_was_left_pictures_but_no_text_has_that_again_and_no_more,
         join_requests::e25_a_request_that_somebody_else_has_answered_is_over_whatever_telegram_says_of_it,

@@ -153,6 +153,8 @@ texts! {
     Html protected(channels: Channels<'_>);
     /// The bot can make no link into a channel that has no public name (E37).
     Html no_way_into(channel: Channel<'_>);
+    /// Requests to be let into a channel are to count, and the bot is not told of them (E27).
+    Html requests_unheard(channel: Channel<'_>);
     Html unprotected_channel(channel: Channel<'_>);
     Html unprotected();
     Html not_required();

@@ -138,6 +138,7 @@ fn messages(texts: Texts, sample: &Sample) -> Vec<(&'static str, String)> {
         ("not_your_channel", texts.not_your_channel(channel)),
         ("protected", texts.protected(all())),
         ("no_way_into", texts.no_way_into(channel)),
+        ("requests_unheard", texts.requests_unheard(channel)),
         ("unprotected_channel", texts.unprotected_channel(channel)),
         ("unprotected", texts.unprotected()),
         ("not_required", texts.not_required()),
