@@ -120,8 +120,14 @@ not_your_channel = Dass wer hier schreibt {$channel} beigetreten sein muss, kann
 protected = Geschützt: Wer hier schreibt, muss {$channels} beigetreten sein.
 no_way_into = {$channel} hat keinen öffentlichen Namen, und ich darf dort niemanden einladen. Gebt mir dieses Recht, sonst findet keiner hinein, der stumm ist.
 requests_unheard = Ich darf in {$channel} niemanden einladen: Beitrittsanfragen dort erreichen mich nicht, und keine zählt.
-unprotected_channel = {$channel} ist nicht mehr verlangt. Wen ich deshalb stummgeschaltet habe, den befreie ich.
-unprotected = Nicht mehr geschützt. Alle, die ich stummgeschaltet habe, befreie ich.
+unprotected_channel = { $freed ->
+    [later] {$channel} ist nicht mehr verlangt. Ich darf hier niemanden einschränken: Wen ich deshalb stummgeschaltet habe, der bleibt stumm, bis ich es darf.
+   *[now] {$channel} ist nicht mehr verlangt. Wen ich deshalb stummgeschaltet habe, den befreie ich.
+  }
+unprotected = { $freed ->
+    [later] Nicht mehr geschützt. Ich darf hier niemanden einschränken: Alle, die ich stummgeschaltet habe, bleiben stumm, bis ich es darf.
+   *[now] Nicht mehr geschützt. Alle, die ich stummgeschaltet habe, befreie ich.
+  }
 not_required = Dieser Kanal ist hier nicht verlangt.
 release_progress = Nicht mehr geschützt. Befreit: {$done} von {$total}.
 release_done = Nicht mehr geschützt. Alle Stummgeschalteten sind frei: {$total}.

@@ -120,8 +120,14 @@ not_your_channel = Only an administrator of {$channel} can have it required here
 protected = Protected: who writes here must have joined {$channels}.
 no_way_into = {$channel} has no public name, and I may not invite users there. Give me that right, or whoever is muted finds no way in.
 requests_unheard = I may not invite users to {$channel}: requests to join it do not reach me, and none counts.
-unprotected_channel = {$channel} is no longer required. Whom I muted for it is being freed.
-unprotected = No longer protected. Everybody whom I muted is being freed.
+unprotected_channel = { $freed ->
+    [later] {$channel} is no longer required. I may not restrict members here: whom I muted for it stays muted until I may.
+   *[now] {$channel} is no longer required. Whom I muted for it is being freed.
+  }
+unprotected = { $freed ->
+    [later] No longer protected. I may not restrict members here: everybody whom I muted stays muted until I may.
+   *[now] No longer protected. Everybody whom I muted is being freed.
+  }
 not_required = That channel is not required here.
 release_progress = No longer protected. Freed: {$done} of {$total}.
 release_done = No longer protected. Everybody whom I muted is free: {$total}.

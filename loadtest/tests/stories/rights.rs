@@ -1,6 +1,6 @@
 //! What the bot may do: it comes, loses its rights, is thrown out and comes back (E14, E42, E43, E76–E78).
 
-use loadtest::world::{Act, ChatId, ChatKind, ChatSpec, Rights};
+use loadtest::world::{Act, ChatId, ChatKind, ChatSpec, Member, Rights};
 use serde_json::json;
 
 use crate::{
@@ -38,6 +38,24 @@ pub(crate) async fn e43_of_a_missing_right_the_administrators_are_told_once_and_
     promote(Rights { can_delete_messages: false, ..Rights::FULL });
     town.says(GROUP, "with the right to delete messages").await;
     assert_eq!(town.said(GROUP, "I cannot do all of my work"), 2);
+    town.end().await;
+}
+
+pub(crate) async fn e43_the_end_of_protection_frees_nobody_without_the_right_to_restrict_and_everybody_when_it_is_back()
+{
+    let town = Town::protected("@news").await;
+    town.act(Act::Join { user: ANN, chat: GROUP });
+    town.is_muted(ANN).await;
+    let promote = |rights| town.act(Act::Promote { admin: OWNER, chat: GROUP, user: town.bot, rights });
+    promote(Rights { can_restrict_members: false, ..Rights::FULL });
+    town.has_heard().await;
+    town.say(OWNER, GROUP, "/unprotect");
+    town.says(GROUP, "everybody whom I muted stays muted until I may").await;
+    town.has_heard().await;
+    assert!(town.member(GROUP, ANN).is_muted());
+    promote(Rights::FULL);
+    eventually("Ann is free", async || town.member(GROUP, ANN) == Member::Member).await;
+    town.says(GROUP, "Everybody whom I muted is free: 1").await;
     town.end().await;
 }
 

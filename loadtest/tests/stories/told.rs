@@ -88,6 +88,7 @@ told! {
         operators::e37_the_prompt_leads_into_a_private_channel_by_a_link_of_our_own_and_by_another_when_it_is_revoked,
         rights::e42_who_turns_out_to_be_an_administrator_is_looked_up_and_let_be,
         rights::e43_of_a_missing_right_the_administrators_are_told_once_and_the_rule_goes_on_when_it_is_back,
+        rights::e43_the_end_of_protection_frees_nobody_without_the_right_to_restrict_and_everybody_when_it_is_back,
         rights::e76_e77_who_adds_the_bot_is_told_how_to_begin_and_what_is_missing,
         rights::e77_where_members_are_hidden_a_bot_that_is_no_administrator_says_at_once_what_it_needs,
         rights::e77_without_the_right_to_invite_administrators_hear_that_requests_are_left_to_them,

@@ -10,7 +10,7 @@ use super::{Sender, check::By};
 use crate::{
     intent::{Claim, Intent, Settlement, Work},
     store::StoreError,
-    texts::Texts,
+    texts::{Texts, Word},
 };
 
 /// People looked up with one claim.
@@ -98,13 +98,17 @@ impl Sender {
         if muted == 0 {
             return self.end_work(claim, work, &texts.release_done(work.total)).await;
         }
-        let protected = self.handler.store.chat(work.chat).await?.chat.facts.is_protected();
-        if protected || now_ms > work.began_ms + WATCHED_MS {
+        let facts = self.handler.store.chat(work.chat).await?.chat.facts;
+        if facts.is_protected() || now_ms > work.began_ms + WATCHED_MS {
             return self.settle(claim, Settlement::Done).await;
         }
         let mut work = *work;
         let freed = (work.total - muted).max(0);
-        let html = texts.release_progress(freed, work.total);
+        let html = if facts.can_restrict() {
+            texts.release_progress(freed, work.total)
+        } else {
+            texts.unprotected(Word("later"))
+        };
         self.show_work(claim, &mut work, &html).await;
         self.settle(claim, Settlement::Wait { not_before_ms: now_ms + SHOWN_EVERY_MS }).await
     }

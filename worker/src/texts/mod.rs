@@ -155,8 +155,8 @@ texts! {
     Html no_way_into(channel: Channel<'_>);
     /// Requests to be let into a channel are to count, and the bot is not told of them (E27).
     Html requests_unheard(channel: Channel<'_>);
-    Html unprotected_channel(channel: Channel<'_>);
-    Html unprotected();
+    Html unprotected_channel(channel: Channel<'_>, freed: Word);
+    Html unprotected(freed: Word);
     Html not_required();
     Html release_progress(done: i64, total: i64);
     Html release_done(total: i64);
