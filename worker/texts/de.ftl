@@ -267,7 +267,10 @@ log_stopped = Ich kann im Protokollkanal <code>{$chat}</code> nicht mehr schreib
 
 recheck_begun = Ich schlage {$total} Personen neu nach, immer einige auf einmal.
 recheck_progress = Neu nachgeschlagen: {$done} von {$total}.
-recheck_done = Neu nachgeschlagen: alle {$total}.
+recheck_done = { $failed ->
+    [0] Neu nachgeschlagen: alle {$total}.
+   *[other] Neu nachgeschlagen: alle {$total}, wobei es bei {$failed} nicht gelang.
+  }
 raid_on = Überfall: Hinweise werden für {$time} zusammengefasst.
 raid_off = Der Überfall ist vorbei.
 forgotten = { $kept ->

@@ -267,7 +267,10 @@ log_stopped = I can no longer write in the log channel <code>{$chat}</code>, and
 
 recheck_begun = I look up {$total} people again, a few at a time.
 recheck_progress = Looked up again: {$done} of {$total}.
-recheck_done = Looked up again: all {$total}.
+recheck_done = { $failed ->
+    [0] Looked up again: all {$total}.
+   *[other] Looked up again: all {$total}, of whom {$failed} could not be.
+  }
 raid_on = Raid: prompts are folded together for {$time}.
 raid_off = The raid is over.
 forgotten = { $kept ->

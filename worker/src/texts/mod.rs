@@ -212,7 +212,7 @@ texts! {
 
     Html recheck_begun(total: i64);
     Html recheck_progress(done: i64, total: i64);
-    Html recheck_done(total: i64);
+    Html recheck_done(total: i64, failed: i64);
     Html raid_on(time: Verbatim<'_>);
     Html raid_off();
     Html forgotten(kept: i64);
