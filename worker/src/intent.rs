@@ -208,6 +208,9 @@ pub struct Work {
     /// How often the next one was tried in vain.
     #[serde(default)]
     pub tries: u32,
+    /// How many of those who are done could not be looked up.
+    #[serde(default)]
+    pub failed: i64,
 }
 
 impl Work {
@@ -215,7 +218,7 @@ impl Work {
     #[must_use]
     pub const fn begins(chat: ChatId, total: i64, now_ms: i64) -> Self {
         let (after, message) = (UserId(0), MessageId(0));
-        Self { chat, after, done: 0, total, message, shown_ms: now_ms, began_ms: now_ms, tries: 0 }
+        Self { chat, after, done: 0, total, message, shown_ms: now_ms, began_ms: now_ms, tries: 0, failed: 0 }
     }
 }
 

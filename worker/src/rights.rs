@@ -71,6 +71,12 @@ pub fn answers_requests(facts: &ChatFacts) -> bool {
     facts.is_asked && facts.is_protected() && facts.settings.join_requests() && facts.can_admit()
 }
 
+/// Whether requests to be let into a channel, which are to count in a group, do not reach the bot (E27).
+#[must_use]
+pub fn misses_requests(group: &ChatFacts, channel: &ChatFacts) -> bool {
+    group.settings.pending_counts() && channel.own().is_some() && !channel.can_admit()
+}
+
 /// Whether the bot is known not to be an administrator of a channel that a group requires.
 #[must_use]
 pub fn is_blind(channel: &ChatFacts) -> bool {

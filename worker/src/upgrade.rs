@@ -124,7 +124,9 @@ pub fn intent(old: Intent, new: ChatId) -> Option<Intent> {
         Intent::Greet(greeting) => Intent::Greet(Greeting { group: new, ..greeting }),
         Intent::Prompt { .. } => Intent::Prompt { group: new, topic: None },
         Intent::Redecide { .. } => Intent::Redecide { chat: new, after: UserId(0) },
-        Intent::Recheck(work) => Intent::Recheck(Work { chat: new, after: UserId(0), done: 0, message, ..work }),
+        Intent::Recheck(work) => {
+            Intent::Recheck(Work { chat: new, after: UserId(0), done: 0, failed: 0, message, ..work })
+        }
         Intent::Release(work) => Intent::Release(Work { chat: new, message, ..work }),
         Intent::Log { .. } => Intent::Log { group: new },
         Intent::Link { .. } => Intent::Link { chat: new },

@@ -35,6 +35,7 @@ press_admitted = Danke! Ich lasse dich hinein.
 press_left_to_admins = Ob du hineingelassen wirst, entscheiden die Administratoren.
 press_stale = Dieser Knopf bewirkt nichts mehr.
 press_only_for_admins = Das können nur Administratoren dieser Gruppe, die Mitglieder einschränken dürfen.
+press_hidden = Um zu sehen, wer du bist, muss ich Administrator dieser Gruppe sein und Mitglieder einschränken dürfen.
 press_done = Erledigt.
 press_unchanged = Das ist schon so.
 press_refused = Telegram lässt mich das dort nicht tun.
@@ -118,8 +119,15 @@ missing_there = • in {$channel} muss ich Administrator sein
 not_your_channel = Dass wer hier schreibt {$channel} beigetreten sein muss, kann nur ein Administrator jenes Kanals verlangen.
 protected = Geschützt: Wer hier schreibt, muss {$channels} beigetreten sein.
 no_way_into = {$channel} hat keinen öffentlichen Namen, und ich darf dort niemanden einladen. Gebt mir dieses Recht, sonst findet keiner hinein, der stumm ist.
-unprotected_channel = {$channel} ist nicht mehr verlangt. Wen ich deshalb stummgeschaltet habe, den befreie ich.
-unprotected = Nicht mehr geschützt. Alle, die ich stummgeschaltet habe, befreie ich.
+requests_unheard = Ich darf in {$channel} niemanden einladen: Beitrittsanfragen dort erreichen mich nicht, und keine zählt.
+unprotected_channel = { $freed ->
+    [later] {$channel} ist nicht mehr verlangt. Ich darf hier niemanden einschränken: Wen ich deshalb stummgeschaltet habe, der bleibt stumm, bis ich es darf.
+   *[now] {$channel} ist nicht mehr verlangt. Wen ich deshalb stummgeschaltet habe, den befreie ich.
+  }
+unprotected = { $freed ->
+    [later] Nicht mehr geschützt. Ich darf hier niemanden einschränken: Alle, die ich stummgeschaltet habe, bleiben stumm, bis ich es darf.
+   *[now] Nicht mehr geschützt. Alle, die ich stummgeschaltet habe, befreie ich.
+  }
 not_required = Dieser Kanal ist hier nicht verlangt.
 release_progress = Nicht mehr geschützt. Befreit: {$done} von {$total}.
 release_done = Nicht mehr geschützt. Alle Stummgeschalteten sind frei: {$total}.
@@ -257,7 +265,10 @@ log_stopped = Ich kann im Protokollkanal <code>{$chat}</code> nicht mehr schreib
 
 recheck_begun = Ich schlage {$total} Personen neu nach, immer einige auf einmal.
 recheck_progress = Neu nachgeschlagen: {$done} von {$total}.
-recheck_done = Neu nachgeschlagen: alle {$total}.
+recheck_done = { $failed ->
+    [0] Neu nachgeschlagen: alle {$total}.
+   *[other] Neu nachgeschlagen: alle {$total}, wobei es bei {$failed} nicht gelang.
+  }
 raid_on = Überfall: Hinweise werden für {$time} zusammengefasst.
 raid_off = Der Überfall ist vorbei.
 forgotten = { $kept ->

@@ -35,6 +35,7 @@ press_admitted = Thank you! I let you in.
 press_left_to_admins = Whether you are let in is for the administrators to decide.
 press_stale = This button does nothing any more.
 press_only_for_admins = Only administrators of this group who may restrict members can do this.
+press_hidden = To see who you are I need to be an administrator of this group with the right to restrict members.
 press_done = Done.
 press_unchanged = That is so already.
 press_refused = Telegram does not let me do that there.
@@ -118,8 +119,15 @@ missing_there = • in {$channel} I need to be an administrator
 not_your_channel = Only an administrator of {$channel} can have it required here.
 protected = Protected: who writes here must have joined {$channels}.
 no_way_into = {$channel} has no public name, and I may not invite users there. Give me that right, or whoever is muted finds no way in.
-unprotected_channel = {$channel} is no longer required. Whom I muted for it is being freed.
-unprotected = No longer protected. Everybody whom I muted is being freed.
+requests_unheard = I may not invite users to {$channel}: requests to join it do not reach me, and none counts.
+unprotected_channel = { $freed ->
+    [later] {$channel} is no longer required. I may not restrict members here: whom I muted for it stays muted until I may.
+   *[now] {$channel} is no longer required. Whom I muted for it is being freed.
+  }
+unprotected = { $freed ->
+    [later] No longer protected. I may not restrict members here: everybody whom I muted stays muted until I may.
+   *[now] No longer protected. Everybody whom I muted is being freed.
+  }
 not_required = That channel is not required here.
 release_progress = No longer protected. Freed: {$done} of {$total}.
 release_done = No longer protected. Everybody whom I muted is free: {$total}.
@@ -257,7 +265,10 @@ log_stopped = I can no longer write in the log channel <code>{$chat}</code>, and
 
 recheck_begun = I look up {$total} people again, a few at a time.
 recheck_progress = Looked up again: {$done} of {$total}.
-recheck_done = Looked up again: all {$total}.
+recheck_done = { $failed ->
+    [0] Looked up again: all {$total}.
+   *[other] Looked up again: all {$total}, of whom {$failed} could not be.
+  }
 raid_on = Raid: prompts are folded together for {$time}.
 raid_off = The raid is over.
 forgotten = { $kept ->

@@ -30,9 +30,13 @@ impl World {
         if !self.people.contains_key(&user) {
             return Err(bad("user not found"));
         }
-        let sees = place.spec.kind != ChatKind::Channel || place.member(self.bot.id, now_ms).is_admin();
-        if !sees && user != self.bot.id {
-            return Err(bad("member list is inaccessible"));
+        if user != self.bot.id && !place.member(self.bot.id, now_ms).is_admin() {
+            if place.spec.kind == ChatKind::Channel {
+                return Err(bad("member list is inaccessible"));
+            }
+            if place.spec.hidden_members {
+                return Err(bad("CHAT_ADMIN_REQUIRED"));
+            }
         }
         let member = self.shown_late(chat, user).unwrap_or_else(|| place.member(user, now_ms));
         let (asked_ms, cached) = self.lookups.get(&(chat, user)).copied().unwrap_or((now_ms, member));

@@ -66,6 +66,9 @@ pub struct ChatSpec {
     /// Whether it has topics.
     #[serde(default)]
     pub is_forum: bool,
+    /// Whether a group shows its members to administrators alone.
+    #[serde(default)]
+    pub hidden_members: bool,
     /// What everybody may do here.
     #[serde(default = "everything")]
     pub permissions: Permissions,
@@ -91,6 +94,7 @@ impl ChatSpec {
             open_to_outsiders: false,
             announces_joins: kind == ChatKind::Group,
             is_forum: false,
+            hidden_members: false,
             permissions: Permissions::ALL,
             members: Vec::new(),
         }

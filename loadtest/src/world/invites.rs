@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::{
     World,
-    act::{Refused, written},
-    api::{ApiResult, bad, text},
+    act::{Act, Refused, written},
+    api::{ApiResult, bad, flag, text},
     ids::{ChatId, UserId},
 };
 
@@ -16,6 +16,8 @@ pub struct Link {
     pub url: String,
     /// What administrators see it under.
     pub name: String,
+    /// Whether who follows it asks to be let in.
+    pub asks: bool,
     /// Whether it leads in no more.
     pub is_revoked: bool,
 }
@@ -26,7 +28,8 @@ impl World {
         let bot = self.bot.to_json();
         let place = self.chats.get_mut(&chat).ok_or_else(|| bad("chat not found"))?;
         let url = format!("https://t.me/+own{}n{}", chat.0.unsigned_abs(), place.links.len());
-        place.links.push(Link { url, name: text(params, "name").to_owned(), is_revoked: false });
+        let (name, asks) = (text(params, "name").to_owned(), flag(params, "creates_join_request"));
+        place.links.push(Link { url, name, asks, is_revoked: false });
         Ok(place.links[place.links.len() - 1].to_json(&bot))
     }
 
@@ -38,6 +41,7 @@ impl World {
         let link = link.ok_or_else(|| bad("INVITE_HASH_EXPIRED"))?;
         if !link.is_revoked {
             text(params, "name").clone_into(&mut link.name);
+            link.asks = flag(params, "creates_join_request");
         }
         Ok(link.to_json(&bot))
     }
@@ -83,6 +87,13 @@ impl World {
         Ok(())
     }
 
+    /// What somebody does who follows the newest link of the bot's into a chat; `None`: it leads nowhere.
+    #[must_use]
+    pub fn follow_link(&self, user: UserId, chat: ChatId) -> Option<Act> {
+        let link = self.links(chat).last().filter(|link| !link.is_revoked)?;
+        Some(if link.asks { Act::AskToJoin { user, chat } } else { Act::Join { user, chat } })
+    }
+
     /// The links that the bot has made into a chat, oldest first.
     #[must_use]
     pub fn links(&self, chat: ChatId) -> &[Link] {
@@ -92,7 +103,7 @@ impl World {
 
 impl Link {
     fn to_json(&self, creator: &Value) -> Value {
-        json!({"invite_link": self.url, "name": self.name, "creator": creator, "creates_join_request": false,
+        json!({"invite_link": self.url, "name": self.name, "creator": creator, "creates_join_request": self.asks,
             "is_primary": false, "is_revoked": self.is_revoked})
     }
 }

@@ -139,6 +139,14 @@ pub(crate) async fn e67_a_prompt_acts_for_who_presses_and_what_is_for_one_person
     town.say(outside, outside.private_chat(), &format!("/start {payload}"));
     town.says(outside.private_chat(), "You have not joined yet: @news").await;
 
+    // What a button was made for has its time.
+    town.say(OWNER, GROUP, "/settings");
+    town.says(GROUP, "Settings of Group").await;
+    assert!(town.change_rows("UPDATE buttons SET expires_ms = 1").await > 0);
+    assert_eq!(town.press(OWNER, "Look at edits: no").await, "This button does nothing any more.");
+    town.say(OWNER, GROUP, "/settings check_edits");
+    town.says(GROUP, "check_edits: no").await;
+
     // The log: who sees it and does not run the group changes nothing there.
     town.act(Act::Join { user: BOB, chat: TALKS });
     town.says(TALKS, "Bob: muted").await;

@@ -1,8 +1,10 @@
 //! Who counts as being in a channel (E27, E29, E30, E35, E36).
 
 use loadtest::world::{Act, ChatKind, Member, Permissions, Rights, UserId};
+use serde_json::json;
 
 use crate::{
+    operators::is_looked_at,
     support::eventually,
     town::{ANN, BOB, GROUP, NEWS, OWNER, TALKS, Town, one_of_many},
 };
@@ -75,6 +77,46 @@ pub(crate) async fn e27_a_pending_request_counts_where_the_group_says_so() {
     is_muted(&town, BOB).await;
     assert_eq!(town.member(GROUP, ANN), Member::Member, "she was let in");
     assert!(town.calls("approveChatJoinRequest", NEWS).is_empty(), "the channel is its administrators'");
+    town.end().await;
+}
+
+pub(crate) async fn e27_our_own_link_into_a_channel_asks_for_an_administrators_word_where_pending_requests_count() {
+    let town = Town::new().await;
+    town.act(Act::Rename { admin: OWNER, chat: NEWS, title: "News".to_owned(), username: None });
+    town.say(OWNER, GROUP, &format!("/protect {NEWS}"));
+    town.says(GROUP, "Protected: ").await;
+    let asks = || town.telegram.world(|world| world.links(NEWS).iter().map(|link| link.asks).collect::<Vec<_>>());
+    let follow = |user| town.act(town.telegram.world(|world| world.follow_link(user, NEWS)).unwrap());
+    eventually("a link leads in", async || asks() == [false]).await;
+    town.say(OWNER, GROUP, "/settings pending_counts yes");
+    eventually("it asks", async || asks() == [true]).await;
+    follow(ANN);
+    assert!(town.telegram.world(|world| world.waits_to_be_let_in(NEWS, ANN)));
+    town.act(Act::Join { user: BOB, chat: GROUP });
+    is_muted(&town, BOB).await;
+    follow(BOB);
+    is_free(&town, BOB).await;
+    // One that is made anew does as well, and one that somebody changed is put right within a day.
+    town.act(Act::RevokeLinks { admin: OWNER, chat: NEWS });
+    is_looked_at(&town, "link").await;
+    eventually("another asks", async || asks() == [true, true]).await;
+    town.set(&[("pending_counts", json!(false))]).await;
+    eventually("it leads in again", async || {
+        is_looked_at(&town, "link").await;
+        asks() == [true, false]
+    })
+    .await;
+    follow(one_of_many(0));
+    assert_eq!(town.member(NEWS, one_of_many(0)), Member::Member);
+
+    // Without the right to invite, the bot hears of no request.
+    town.say(OWNER, GROUP, "/settings pending_counts yes");
+    town.says(GROUP, "pending_counts is now: yes").await;
+    let rights = Rights { can_invite_users: false, ..Rights::FULL };
+    town.act(Act::Promote { admin: OWNER, chat: NEWS, user: town.bot, rights });
+    town.has_heard().await;
+    town.say(OWNER, GROUP, "/status");
+    town.says(GROUP, "requests to join it do not reach me").await;
     town.end().await;
 }
 

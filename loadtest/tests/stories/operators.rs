@@ -58,7 +58,7 @@ pub(crate) async fn e37_the_prompt_leads_into_a_private_channel_by_a_link_of_our
 }
 
 /// A day passes: what is to be looked at daily is looked at now.
-async fn is_looked_at(town: &Town, what: &str) {
+pub(crate) async fn is_looked_at(town: &Town, what: &str) {
     let due = format!("UPDATE intents SET not_before_ms = 0 WHERE done_ms IS NULL AND kind = '{what}'");
     eventually("the next look is planned", async || town.change_rows(&due).await > 0).await;
 }

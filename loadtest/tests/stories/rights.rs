@@ -1,6 +1,6 @@
 //! What the bot may do: it comes, loses its rights, is thrown out and comes back (E14, E42, E43, E76–E78).
 
-use loadtest::world::{Act, ChatId, ChatKind, ChatSpec, Rights};
+use loadtest::world::{Act, ChatId, ChatKind, ChatSpec, Member, Rights};
 use serde_json::json;
 
 use crate::{
@@ -38,6 +38,24 @@ pub(crate) async fn e43_of_a_missing_right_the_administrators_are_told_once_and_
     promote(Rights { can_delete_messages: false, ..Rights::FULL });
     town.says(GROUP, "with the right to delete messages").await;
     assert_eq!(town.said(GROUP, "I cannot do all of my work"), 2);
+    town.end().await;
+}
+
+pub(crate) async fn e43_the_end_of_protection_frees_nobody_without_the_right_to_restrict_and_everybody_when_it_is_back()
+{
+    let town = Town::protected("@news").await;
+    town.act(Act::Join { user: ANN, chat: GROUP });
+    town.is_muted(ANN).await;
+    let promote = |rights| town.act(Act::Promote { admin: OWNER, chat: GROUP, user: town.bot, rights });
+    promote(Rights { can_restrict_members: false, ..Rights::FULL });
+    town.has_heard().await;
+    town.say(OWNER, GROUP, "/unprotect");
+    town.says(GROUP, "everybody whom I muted stays muted until I may").await;
+    town.has_heard().await;
+    assert!(town.member(GROUP, ANN).is_muted());
+    promote(Rights::FULL);
+    eventually("Ann is free", async || town.member(GROUP, ANN) == Member::Member).await;
+    town.says(GROUP, "Everybody whom I muted is free: 1").await;
     town.end().await;
 }
 
@@ -81,6 +99,27 @@ pub(crate) async fn e76_thrown_out_the_bot_stops_and_added_again_it_goes_on_with
     eventually("Bob is muted", async || town.member(GROUP, BOB).is_muted()).await;
     town.say(ANN, GROUP, "hello");
     eventually("so is Ann", async || town.member(GROUP, ANN).is_muted() && town.standing(GROUP, ANN) == 0).await;
+    town.end().await;
+}
+
+pub(crate) async fn e77_where_members_are_hidden_a_bot_that_is_no_administrator_says_at_once_what_it_needs() {
+    let town = Town::founded(|spec| spec.hidden_members = spec.id == GROUP).await;
+    let needs = "To see who you are I need to be an administrator";
+    let anonymous = Rights { is_anonymous: true, ..Rights::FULL };
+    town.act(Act::Promote { admin: OWNER, chat: GROUP, user: BOB, rights: anonymous });
+    town.say(OWNER, GROUP, "/settings");
+    town.says(GROUP, "Settings of Group").await;
+    town.act(Act::Demote { admin: OWNER, chat: GROUP, user: town.bot });
+    assert!(town.press(OWNER, "Look at edits").await.starts_with(needs));
+    town.say(OWNER, GROUP, "/protect @news");
+    town.says(GROUP, "here I need to be an administrator with the right to restrict members and to delete").await;
+    town.say(BOB, GROUP, "/settings check_edits");
+    town.says(GROUP, "Press the button as yourself").await;
+    assert!(town.press(BOB, "I am an administrator").await.starts_with(needs));
+    town.act(Act::Promote { admin: OWNER, chat: GROUP, user: town.bot, rights: Rights::FULL });
+    assert_eq!(town.press(BOB, "I am an administrator").await, "Done.");
+    town.says(GROUP, "check_edits: no").await;
+    assert_eq!(town.said(GROUP, "Telegram does not answer"), 0);
     town.end().await;
 }
 

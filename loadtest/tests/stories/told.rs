@@ -47,6 +47,7 @@ told! {
     }
     by_one_program {
         buttons::e67_a_prompt_acts_for_who_presses_and_what_is_for_one_person_does_nothing_for_others,
+        channels::e27_our_own_link_into_a_channel_asks_for_an_administrators_word_where_pending_requests_count,
         channels::e33_who_leaves_a_channel_is_muted_and_asked_once_in_the_group_and_elsewhere_only_remembered,
         coming_in::e48_who_was_left_pictures_but_no_text_has_that_again_and_no_more,
         join_requests::e25_a_request_that_somebody_else_has_answered_is_over_whatever_telegram_says_of_it,
@@ -87,7 +88,9 @@ told! {
         operators::e37_the_prompt_leads_into_a_private_channel_by_a_link_of_our_own_and_by_another_when_it_is_revoked,
         rights::e42_who_turns_out_to_be_an_administrator_is_looked_up_and_let_be,
         rights::e43_of_a_missing_right_the_administrators_are_told_once_and_the_rule_goes_on_when_it_is_back,
+        rights::e43_the_end_of_protection_frees_nobody_without_the_right_to_restrict_and_everybody_when_it_is_back,
         rights::e76_e77_who_adds_the_bot_is_told_how_to_begin_and_what_is_missing,
+        rights::e77_where_members_are_hidden_a_bot_that_is_no_administrator_says_at_once_what_it_needs,
         rights::e77_without_the_right_to_invite_administrators_hear_that_requests_are_left_to_them,
         waiting::e47_who_waits_for_too_long_is_banned_for_a_while_or_until_they_have_joined,
         waiting::e98_in_a_raid_everybody_is_muted_and_counted_rather_than_named_and_the_administrators_hear_of_it_once,

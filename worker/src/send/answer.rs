@@ -59,6 +59,8 @@ pub(super) enum Admin {
     IsNot,
     /// Telegram does not tell.
     Unknown,
+    /// Telegram tells none but administrators, of whom the bot is none.
+    Hidden,
     /// The chat has become this supergroup.
     Migrated(ChatId),
 }
@@ -177,6 +179,7 @@ impl Sender {
             Ok(member) if member.rights.can_restrict_members => Admin::Is,
             Ok(_) => Admin::IsNot,
             Err(ErrorClass::Migrated(new)) => Admin::Migrated(new),
+            Err(ErrorClass::Permission) => Admin::Hidden,
             Err(_) => Admin::Unknown,
         })
     }
@@ -192,6 +195,7 @@ impl Sender {
             Admin::Is => None,
             Admin::IsNot => Some(Said::as_alert(texts.press_only_for_admins(), "only_for_admins")),
             Admin::Unknown => Some(Said::in_passing(texts.press_unknown(), "unknown")),
+            Admin::Hidden => Some(Said::as_alert(texts.press_hidden(), "hidden")),
             // The message belongs to the group that was.
             Admin::Migrated(new) => {
                 self.handler.migrate(group, *new, &claim.trace_id).await?;

@@ -41,7 +41,8 @@ impl Sender {
         if view.required_by.is_empty() {
             return self.settle(claim, Settlement::Done).await;
         }
-        let class = match self.look_at_channel(claim, chat, &view.chat.facts).await {
+        let asks = self.any_counts_pending(&view.required_by).await?;
+        let class = match self.look_at_channel(claim, chat, &view.chat.facts, asks).await {
             Ok((described, link)) => return self.take_in_link(claim, &described, link).await,
             Err(Stop::NotNow(refused)) => return self.put_off(claim, refused).await,
             Err(Stop::Failed(class)) => class,
@@ -60,12 +61,23 @@ impl Sender {
         }
     }
 
-    /// What the channel is called now, and our link into it where it needs one.
+    /// Whether a pending request to be let in counts in one of these groups (E27).
+    async fn any_counts_pending(&self, groups: &[ChatId]) -> Result<bool, StoreError> {
+        for group in groups {
+            if self.settings_of(*group).await?.pending_counts {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What the channel is called now, and our link into it where it needs one. `asks`: by which people ask to be let in.
     async fn look_at_channel(
         &self,
         claim: &Claim,
         chat: ChatId,
         known: &ChatFacts,
+        asks: bool,
     ) -> Result<(Chat, Option<OwnLink>), Stop> {
         self.may_look(claim, chat).await?;
         let described = self.get_chat(frankenstein::types::ChatId::Integer(chat.0)).await?;
@@ -75,7 +87,12 @@ impl Sender {
         if let Some(held) = &known.link {
             self.may_look(claim, chat).await?;
             let asked_ms = self.now_ms();
-            let params = EditChatInviteLinkParams::builder().chat_id(chat.0).invite_link(&held.url).name(NAME).build();
+            let params = EditChatInviteLinkParams::builder()
+                .chat_id(chat.0)
+                .invite_link(&held.url)
+                .name(NAME)
+                .creates_join_request(asks)
+                .build();
             let edited: Result<InviteLink, CallError> = self.call("editChatInviteLink", &params).await;
             match edited {
                 Ok(link) if !link.is_revoked => {
@@ -91,7 +108,8 @@ impl Sender {
         }
         self.may_look(claim, chat).await?;
         let asked_ms = self.now_ms();
-        let params = CreateChatInviteLinkParams::builder().chat_id(chat.0).name(NAME).build();
+        let params =
+            CreateChatInviteLinkParams::builder().chat_id(chat.0).name(NAME).creates_join_request(asks).build();
         let made: InviteLink = self.call("createChatInviteLink", &params).await?;
         tracing::info!(chat = chat.0, trace_id = claim.trace_id, "an invite link is made");
         Ok((described, Some(OwnLink { asked_ms, url: made.invite_link })))

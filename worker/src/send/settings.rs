@@ -55,6 +55,7 @@ impl Sender {
                 let mut facts = view.chat.facts.clone();
                 let changed = facts.settings.change(change.update_id, change.received_ms, &edit);
                 after = facts.settings.in_force();
+                let asks_anew = after.pending_counts != view.chat.facts.settings.pending_counts();
                 if sets_log_chat {
                     facts.log_refused = None;
                 }
@@ -65,6 +66,9 @@ impl Sender {
                     let prompts = topics.iter().map(|topic| Intent::Prompt { group: change.chat, topic: *topic });
                     writes.put.extend(prompts.map(|intent| Put::urgent(intent, now_ms)));
                 }
+                // E27: our own links into the channels do as the setting says.
+                let channels = view.links.iter().filter(|(_, link)| asks_anew && link.value);
+                writes.put.extend(channels.map(|(chat, _)| Put::urgent(Intent::Link { chat: *chat }, now_ms)));
                 writes.facts = (facts != view.chat.facts).then_some(facts);
                 writes
             })

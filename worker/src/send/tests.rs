@@ -379,6 +379,53 @@ async fn everybody_is_looked_up_again_in_steps_and_another_worker_goes_on() {
     assert_eq!(telegram.calls.load(Ordering::Relaxed), 13, "one lookup each");
 }
 
+/// Shows nobody of some people to a bot that is to look them up, and notes what is said in the end.
+#[derive(Default)]
+struct Secretive(std::sync::Mutex<Vec<Value>>);
+
+#[async_trait]
+impl Transport for Secretive {
+    async fn post(&self, method: &str, body: Vec<u8>) -> Result<RawResponse, TransportError> {
+        let params: Value = serde_json::from_slice(&body).unwrap();
+        let (status, body) = match (method, params["user_id"].as_i64()) {
+            ("getChatMember", Some(id)) if id % 3 == 0 => (
+                400,
+                json!({"ok": false, "error_code": 400, "description": "Bad Request: member list is inaccessible"}),
+            ),
+            ("getChatMember", Some(id)) => (200, json!({"ok": true, "result": {"user": user(id), "status": "member"}})),
+            _ => {
+                self.0.lock().unwrap().push(params["text"].clone());
+                (200, json!({"ok": true, "result": true}))
+            }
+        };
+        Ok(RawResponse { status, retry_after: None, body: body.to_string().into_bytes() })
+    }
+}
+
+#[tokio::test]
+async fn who_could_not_be_looked_up_again_is_counted_and_told() {
+    let database = database().await;
+    let telegram = Arc::new(Secretive::default());
+    let sender = sender(&database, telegram.clone());
+    protect(&sender, &[CHANNEL]).await;
+    for user in 20..32 {
+        take_in(&sender, user, GROUP, user, "member").await;
+    }
+    // An earlier version has begun.
+    let work = Work { message: MessageId(7), ..Work::begins(GROUP, 13, NOW) };
+    let mut work = serde_json::to_value(Intent::Recheck(work)).unwrap();
+    work.as_object_mut().unwrap().remove("failed").unwrap();
+    let intent: Intent = serde_json::from_value(work).unwrap();
+    let put = Put { intent, not_before_ms: NOW, urgency: Urgency::Bulk };
+    sender.handler.store.put(&[put], "").await.unwrap();
+    loop {
+        let claims = sender.claim(Lane::Bulk, 100).await.unwrap().concat();
+        let Some(claim) = claims.iter().find(|claim| matches!(claim.intent, Intent::Recheck(_))) else { break };
+        sender.carry_out(std::slice::from_ref(claim)).await.unwrap();
+    }
+    assert_eq!(*telegram.0.lock().unwrap(), ["Looked up again: all 13, of whom 4 could not be."]);
+}
+
 /// Nobody is known there, whose decision would tell it.
 #[tokio::test]
 async fn the_cache_acquits_nobody_of_a_rule_that_has_just_begun() {

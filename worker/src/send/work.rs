@@ -10,7 +10,7 @@ use super::{Sender, check::By};
 use crate::{
     intent::{Claim, Intent, Settlement, Work},
     store::StoreError,
-    texts::Texts,
+    texts::{Texts, Word},
 };
 
 /// People looked up with one claim.
@@ -31,6 +31,7 @@ impl Sender {
         let channels: Vec<ChatId> = links.into_iter().filter(|(_, link)| link.value).map(|(chat, _)| chat).collect();
         let mut work = *work;
         for user in &people {
+            let mut failed = false;
             for chat in &channels {
                 if let Err(refused) = self.permits.leave(Budget::Lookup, claim.urgency, Some(*chat)).await {
                     return self.put_off_work(claim, work, self.wait_for(refused.retry_in)).await;
@@ -46,14 +47,15 @@ impl Sender {
                     }
                     Err(ErrorClass::Migrated(new)) => return self.follow(claim, *chat, new).await,
                     // Who cannot be looked up stays as known.
-                    Ok(()) | Err(_) => {}
+                    looked => failed |= looked.is_err(),
                 }
             }
             (work.after, work.done, work.tries) = (*user, work.done + 1, 0);
+            work.failed += i64::from(failed);
         }
         let texts = Texts(self.settings_of(work.chat).await?.language);
         if (people.len() as i64) < STEP {
-            return self.end_work(claim, &work, &texts.recheck_done(work.done)).await;
+            return self.end_work(claim, &work, &texts.recheck_done(work.done, work.failed)).await;
         }
         // People may have come since it began.
         let total = work.total.max(work.done);
@@ -98,13 +100,17 @@ impl Sender {
         if muted == 0 {
             return self.end_work(claim, work, &texts.release_done(work.total)).await;
         }
-        let protected = self.handler.store.chat(work.chat).await?.chat.facts.is_protected();
-        if protected || now_ms > work.began_ms + WATCHED_MS {
+        let facts = self.handler.store.chat(work.chat).await?.chat.facts;
+        if facts.is_protected() || now_ms > work.began_ms + WATCHED_MS {
             return self.settle(claim, Settlement::Done).await;
         }
         let mut work = *work;
         let freed = (work.total - muted).max(0);
-        let html = texts.release_progress(freed, work.total);
+        let html = if facts.can_restrict() {
+            texts.release_progress(freed, work.total)
+        } else {
+            texts.unprotected(Word("later"))
+        };
         self.show_work(claim, &mut work, &html).await;
         self.settle(claim, Settlement::Wait { not_before_ms: now_ms + SHOWN_EVERY_MS }).await
     }

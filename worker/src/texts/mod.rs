@@ -93,6 +93,8 @@ texts! {
     /// Whatever is wrong with the button: it tells nobody what (E68).
     Plain press_stale();
     Plain press_only_for_admins();
+    /// The group shows its members to administrators alone, of whom the bot is none.
+    Plain press_hidden();
     Plain press_done();
     Plain press_unchanged();
     Plain press_refused();
@@ -151,8 +153,10 @@ texts! {
     Html protected(channels: Channels<'_>);
     /// The bot can make no link into a channel that has no public name (E37).
     Html no_way_into(channel: Channel<'_>);
-    Html unprotected_channel(channel: Channel<'_>);
-    Html unprotected();
+    /// Requests to be let into a channel are to count, and the bot is not told of them (E27).
+    Html requests_unheard(channel: Channel<'_>);
+    Html unprotected_channel(channel: Channel<'_>, freed: Word);
+    Html unprotected(freed: Word);
     Html not_required();
     Html release_progress(done: i64, total: i64);
     Html release_done(total: i64);
@@ -208,7 +212,7 @@ texts! {
 
     Html recheck_begun(total: i64);
     Html recheck_progress(done: i64, total: i64);
-    Html recheck_done(total: i64);
+    Html recheck_done(total: i64, failed: i64);
     Html raid_on(time: Verbatim<'_>);
     Html raid_off();
     Html forgotten(kept: i64);

@@ -207,7 +207,11 @@ impl Sender {
             return Err(Stop::Nothing);
         }
         let asked_ms = self.now_ms();
-        let asker = self.look_up_for_command(command.chat, command.user).await?;
+        let asker = match self.look_up_for_command(command.chat, command.user).await {
+            // Who hides their members shows them to administrators.
+            Err(Stop::Later(ErrorClass::Permission)) => return Err(say(texts.missing_rights(true, true, &[]))),
+            asker => asker?,
+        };
         let lookup = [(command.chat, asked_ms, asker.clone())];
         self.take_in_lookups(command.user, command.chat, &lookup, By::asked(given.trace_id)).await?;
         if asker.rights.can_restrict_members { Ok(()) } else { Err(say(texts.only_for_admins())) }

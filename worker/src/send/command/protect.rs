@@ -11,7 +11,7 @@ use crate::{
     intent::{Intent, Put, Work},
     send::{Sender, check::stranger},
     store::{ChatView, ChatWrites, StoreError},
-    texts::{Channel, Channels, Name},
+    texts::{Channel, Channels, Name, Word},
 };
 
 /// A group requires no more: each is named in its prompt.
@@ -229,11 +229,13 @@ impl Sender {
                 ChatWrites { facts: Some(facts), links, put: redecide(command.chat, now_ms) }
             })
             .await?;
-        let html = match &dropped {
-            Some((_, facts)) if !is_over => texts.unprotected_channel(Channel(facts)),
-            _ => texts.unprotected(),
-        };
         let muted = store.happened(command.chat, now_ms).await?.muted;
+        // Who may not restrict may not free either.
+        let freed = Word(if muted == 0 || chat.facts.can_restrict() { "now" } else { "later" });
+        let html = match &dropped {
+            Some((_, facts)) if !is_over => texts.unprotected_channel(Channel(facts), freed),
+            _ => texts.unprotected(freed),
+        };
         let then = (is_over && muted > 0).then_some(Intent::Release(Work::begins(command.chat, muted, now_ms)));
         let stands_ms = if then.is_some() { STANDS_WHILE_AT_WORK_MS } else { STANDS_MS };
         Ok(Answer { then, stands_ms, ..html.into() })

@@ -130,6 +130,8 @@ impl Sender {
             lines.extend(raid.map(|_| texts.status_raid()));
         }
         lines.extend(Self::lines(given, &channels));
+        let unheard = channels.iter().filter(|(_, channel)| rights::misses_requests(&facts, channel));
+        lines.extend(unheard.map(|(_, channel)| texts.requests_unheard(Channel(channel))));
         lines.push(texts.status_counts(waiting, happened.muted));
         lines.push(texts.status_hour(told.mutes, told.releases, told.checks));
         Ok(lines.join("\n").into())
