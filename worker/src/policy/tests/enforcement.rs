@@ -6,7 +6,7 @@ use crate::{
     settings::{GroupSettings, OnUnknown, SenderChats, TimeoutAction},
 };
 
-fn set(facts: &mut ChatFacts, edit: impl FnOnce(&mut GroupSettings)) {
+fn set(facts: &mut ChatFacts, edit: impl Fn(&mut GroupSettings)) {
     facts.settings.change(UpdateId(3), MS, edit);
 }
 
@@ -475,7 +475,7 @@ mod patience {
 mod raids {
     use super::*;
 
-    fn facts(known: Option<Raid>, edit: impl FnOnce(&mut GroupSettings)) -> ChatFacts {
+    fn facts(known: Option<Raid>, edit: impl Fn(&mut GroupSettings)) -> ChatFacts {
         let mut facts = ChatFacts { raid: known, ..ChatFacts::default() };
         set(&mut facts, |settings| {
             settings.raid_threshold = 5;
