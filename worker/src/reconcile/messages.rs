@@ -4,7 +4,7 @@ use nezuko_telegram::{ChatId, MessageId};
 
 use super::Person;
 use crate::{
-    facts::Member,
+    facts::{EventOrder, Member},
     intent::{Intent, Put},
     policy::{self, OfMessage, Rule},
     store::{Held, Verification},
@@ -19,13 +19,17 @@ impl Person<'_> {
         self.with_rule(group, judge).unwrap_or((OfMessage::Keep, Vec::new()))
     }
 
-    /// Has a message that the person wrote at `date`, or edited then, deleted or held where it is to be; returns what was
-    /// decided. What is taken in too late stays (E66), and everything does in a dry run.
-    pub fn judge_message(&mut self, group: ChatId, message: MessageId, date: i64) -> OfMessage {
-        let (what, _) = self.of_message(group, date);
+    /// Takes in that the person wrote a message at `written`, or edited it then, and has it deleted or held where it is to be;
+    /// returns what was decided. What is taken in too late stays, and nobody is muted for it who writes from outside (E66);
+    /// everything stays in a dry run.
+    pub fn judge_message(&mut self, group: ChatId, message: MessageId, written: EventOrder) -> OfMessage {
+        let date = written.date;
         if policy::is_stale(date, self.now_ms) {
+            self.member(group).apply_late_message(written);
             return OfMessage::Keep;
         }
+        self.member(group).apply_message(written);
+        let (what, _) = self.of_message(group, date);
         match what {
             OfMessage::Delete => self.delete(group, message),
             OfMessage::Hold => self.writes.hold = Some(Held { group, message, date }),
