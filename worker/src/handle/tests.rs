@@ -118,6 +118,21 @@ async fn e8_e56_e59_whatever_kind_of_message_it_is_it_goes() {
 }
 
 #[tokio::test]
+async fn of_deletions_the_log_chat_is_told_and_where_there_is_none_nothing_is_written_down() {
+    for (log_chat, told) in [(None, 0), (Some(ChatId(-1_001_000_000_099)), 3)] {
+        let handler = guarded(|settings| settings.log_chat = log_chat).await;
+        for id in 1..=3 {
+            take_in(&handler, "message", message(id, json!({"text": "hello"}))).await;
+        }
+        let lines = handler.store.untold(GROUP, 0, 15).await.unwrap().lines;
+        let lines: Vec<_> = lines.iter().map(|line| (line.name.as_str(), line.outcome.as_str())).collect();
+        assert_eq!(lines, vec![("Ann", "deleted"); told]);
+        let entries = handler.store.happened(GROUP, 0).await.unwrap().outcomes;
+        assert_eq!(entries.get("deleted").copied().unwrap_or_default(), told as i64);
+    }
+}
+
+#[tokio::test]
 async fn e61_e65_notes_and_what_is_none_of_the_groups_life_are_let_be() {
     let handler = guarded(|_| ()).await;
     let before = to_do(&handler).await;
@@ -228,7 +243,8 @@ async fn what_is_passed_on_or_stands_below_a_photo_is_no_command_and_what_answer
     };
     const OWNER: i64 = 9;
     becomes(&handler, GROUP, OWNER, "administrator", 7_200).await;
-    for other in [json!({"text": "/status", "forward_origin": {"type": "hidden_user"}}), json!({"caption": "/status"})] {
+    for other in [json!({"text": "/status", "forward_origin": {"type": "hidden_user"}}), json!({"caption": "/status"})]
+    {
         take_in(&handler, "message", at_home(other.clone())).await;
         assert_eq!(count(&handler, "command").await, 0, "{other}");
     }

@@ -31,21 +31,23 @@ impl Person<'_> {
         self.member(group).apply_message(written);
         let (what, _) = self.of_message(group, date);
         match what {
-            OfMessage::Delete => self.delete(group, message),
+            OfMessage::Delete => self.delete(group, message, !self.view.seen_before),
             OfMessage::Hold => self.writes.hold = Some(Held { group, message, date }),
             OfMessage::Keep => {}
         }
         if self.is_dry(group) { OfMessage::Keep } else { what }
     }
 
-    fn delete(&mut self, group: ChatId, message: MessageId) {
-        if self.is_dry(group) {
-            let once = (!self.view.seen_before).then_some(Verification { group, outcome: "would_delete" });
-            self.writes.verifications.extend(once);
-            return;
+    /// Has a message deleted, and tells the log chat, where there is one, if that `is_news`.
+    fn delete(&mut self, group: ChatId, message: MessageId, is_news: bool) {
+        let is_dry = self.is_dry(group);
+        let is_told = is_dry || self.view.chats.get(&group).is_some_and(|chat| chat.facts.log_chat().is_some());
+        let outcome = if is_dry { "would_delete" } else { Verification::DELETED };
+        self.writes.verifications.extend((is_told && is_news).then_some(Verification { group, outcome }));
+        if !is_dry {
+            let intent = Intent::Delete { chat: group, message };
+            self.writes.put.push(Put { intent, not_before_ms: self.now_ms, urgency: self.urgency });
         }
-        let intent = Intent::Delete { chat: group, message };
-        self.writes.put.push(Put { intent, not_before_ms: self.now_ms, urgency: self.urgency });
     }
 
     /// Decides the messages that were held, and says where to look the person up for those that stay held.
@@ -60,7 +62,7 @@ impl Person<'_> {
                 OfMessage::Delete => {
                     self.writes.unhold.push((group, held.message));
                     if !policy::is_stale(held.date, self.now_ms) {
-                        self.delete(group, held.message);
+                        self.delete(group, held.message, true);
                     }
                 }
             }
