@@ -79,6 +79,29 @@ async fn what_is_done_is_told_in_batches_and_undone_by_administrators_of_the_gro
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whose_messages_were_deleted_is_told_and_how_many() {
+    let story = with_a_log().await;
+    story.act(Act::Join { user: BOB, chat: GROUP });
+    for text in ["buy", "this", "now"] {
+        story.write(BOB, GROUP, text);
+    }
+    let told = || {
+        let deletions = |line: &str| match line.split_once(". Bob: ")?.1.split_once(' ')? {
+            ("message", "deleted") => Some(1),
+            (many, "messages deleted") => many.parse().ok(),
+            _ => None,
+        };
+        story.telegram.world(|world| {
+            let lines = world.chat(SECOND).unwrap().messages().flat_map(|message| message.text.lines());
+            lines.filter_map(deletions).sum::<usize>()
+        })
+    };
+    eventually("each deletion is told", async || told() == 3).await;
+    story.is_muted(BOB, true).await;
+    story.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_log_chat_that_refuses_is_told_nothing_more_and_the_group_once() {
     let story = with_a_log().await;
     story.says(SECOND, "1. Ann: muted").await;

@@ -87,10 +87,10 @@ mod tests {
             page += &format!("| `/{}` | {who} | {} | {usage} |\n", command.name, texts.about(command.name));
         }
         page += "\n## The log chat\n\n\
-            `/settings log_chat @channel` has what is done to people in the group told there (that the messages of who is muted are\n\
-            deleted goes without saying): who was muted, freed, let in or\n\
-            banned, in one message at most every five seconds. Under it are buttons for each person: *Free* lifts our mute until\n\
-            they leave, *Exempt* lets them write without having joined (as `/allow`), *Ban* bans them for good. They work for a\n\
+            `/settings log_chat @channel` has what is done in the group told there: who was muted, freed, let in or banned, and whose\n\
+            messages were deleted, in one message at most every five seconds; deletions of one person's messages that follow each\n\
+            other are one line. Under it are buttons for each person: *Free* lifts our mute until they leave, *Exempt* lets them\n\
+            write without having joined (as `/allow`), *Ban* bans them for good. They work for a\n\
             week, for administrators of the group, looked up afresh each time. A log chat that does not let the bot write is\n\
             told nothing more, and the group is told so once; setting it anew begins again. What could not be told for a day is\n\
             told no more, and names are kept only until they are told, for a day at most.\n";

@@ -152,9 +152,12 @@ pub struct Member {
     /// The last time they were seen to be out, but for our own mutes of who was out before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_out: Option<EventOrder>,
-    /// Their newest message.
+    /// Their newest message that was heard of in time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spoke: Option<EventOrder>,
+    /// Their newest message that was heard of too late (E66).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spoke_late: Option<EventOrder>,
     /// The last change of their limits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub change: Option<Change>,
@@ -282,6 +285,11 @@ impl Member {
         self.spoke = self.spoke.max(Some(order));
     }
 
+    /// Takes in that they wrote a message that was heard of too late.
+    pub fn apply_late_message(&mut self, order: EventOrder) {
+        self.spoke_late = self.spoke_late.max(Some(order));
+    }
+
     /// Takes in that they ask to be let in, and that a message reaches them at `reach`.
     pub fn apply_request(&mut self, order: EventOrder, reach: ChatId) {
         newest(&mut self.request, Request { order, reach, told: false, answered: false }, |request| request.order);
@@ -400,6 +408,12 @@ impl Member {
     #[must_use]
     pub fn writes_from_outside(&self) -> bool {
         self.spoke > self.last_out
+    }
+
+    /// Whether they wrote after that, however late that was heard of: where nothing else is known of them, they may be there.
+    #[must_use]
+    pub fn may_be_there(&self) -> bool {
+        self.spoke.max(self.spoke_late) > self.last_out
     }
 }
 

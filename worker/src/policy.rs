@@ -204,8 +204,9 @@ pub fn decide(rule: &Rule<'_>, user: UserId, member: Option<&Member>, now_ms: i6
     let muted = member.is_some_and(|member| member.mute_until.is_some());
     // Who came in before the bot began to watch is probably still there, and nothing else would tell.
     let came = member.is_some_and(|member| member.was_in(now_ms));
+    let wrote = member.is_some_and(Member::may_be_there);
     let concerned = match decision {
-        Decision::Unknown => present == Some(true) || came || speaks || muted || !missing_is_empty,
+        Decision::Unknown => present == Some(true) || came || wrote || muted || !missing_is_empty,
         _ => present == Some(true) || came || muted,
     };
     if !concerned {

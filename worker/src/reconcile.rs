@@ -204,6 +204,7 @@ impl<'a> Person<'a> {
             .into_iter()
             .filter(|(chat, member)| self.view.members.get(chat) != Some(member) && *member != Member::default())
             .collect();
+        self.writes.name = self.name;
         Outcome { writes: self.writes, verdicts }
     }
 

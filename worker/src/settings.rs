@@ -115,7 +115,7 @@ pub enum Range {
 }
 
 macro_rules! group_settings {
-    ($($(#[$doc:meta])* $name:ident: $type:ty = $default:expr;)*) => {
+    ($($(#[$doc:meta])* $name:ident: $type:ty = $default:expr, $other:expr;)*) => {
         /// The settings of one group as they are in force. As JSON: what `/export` writes and `/import` reads.
         #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(default, deny_unknown_fields)]
@@ -126,6 +126,11 @@ macro_rules! group_settings {
         impl GroupSettings {
             /// The names of all settings.
             pub const NAMES: &[&str] = &[$(stringify!($name)),*];
+
+            /// Two that differ in everything: what an edit changes in neither of them it does not set.
+            fn apart() -> [Self; 2] {
+                [Self::default(), Self { $($name: $other,)* }]
+            }
         }
 
         impl Default for GroupSettings {
@@ -148,17 +153,20 @@ macro_rules! group_settings {
                 GroupSettings { $($name: self.$name(),)* }
             }
 
-            /// Has `edit` change the settings, and sets the registers of those that it changed, unless they hold something
-            /// newer. Returns whether any was set.
-            pub fn change(&mut self, update_id: UpdateId, received_ms: i64, edit: impl FnOnce(&mut GroupSettings)) -> bool {
+            /// Has `edit` change the settings, and writes the registers of those that it sets, unless they hold something newer:
+            /// also of those that were so already, or an older change that comes later would win. Returns whether that made
+            /// any difference. What `edit` sets does not depend on what was.
+            pub fn change(&mut self, update_id: UpdateId, received_ms: i64, edit: impl Fn(&mut GroupSettings)) -> bool {
                 let before = self.in_force();
                 let mut after = before.clone();
                 edit(&mut after);
-                let mut changed = false;
-                $(if after.$name != before.$name {
-                    changed |= set(&mut self.$name, Setting { value: after.$name, update_id, received_ms });
+                let apart = GroupSettings::apart();
+                let mut edited = apart.clone();
+                edited.iter_mut().for_each(&edit);
+                $(if edited.iter().zip(&apart).any(|(edited, apart)| edited.$name != apart.$name) {
+                    set(&mut self.$name, Setting { value: after.$name, update_id, received_ms });
                 })*
-                changed
+                self.in_force() != before
             }
 
             $(
@@ -185,47 +193,48 @@ macro_rules! group_settings {
     };
 }
 
+// Each with its default, and another value.
 group_settings! {
     /// In which language the group is spoken to.
-    language: Language = Language::En;
+    language: Language = Language::En, Language::De;
     /// What the prompt says instead of the usual: plain text with the placeholders `{names}` `{channels}` `{group}`.
-    prompt_text: Option<String> = None;
+    prompt_text: Option<String> = None, Some(String::new());
     /// The forum topic for prompts about people who have written nothing yet; `None`: the general one.
-    prompt_topic: Option<i64> = None;
+    prompt_topic: Option<i64> = None, Some(0);
     /// Whether messages of people stay whose membership cannot be found out.
-    on_unknown: OnUnknown = OnUnknown::Allow;
+    on_unknown: OnUnknown = OnUnknown::Allow, OnUnknown::Hold;
     /// What becomes of somebody who has waited for `timeout_s`.
-    timeout_action: TimeoutAction = TimeoutAction::Stay;
+    timeout_action: TimeoutAction = TimeoutAction::Stay, TimeoutAction::Kick;
     /// Seconds, 60 to 30 days.
-    timeout_s: i64 = 3_600;
+    timeout_s: i64 = 3_600, 0;
     /// How long a temporary ban lasts: seconds, 60 to 365 days (E47).
-    ban_s: i64 = DAY_S;
+    ban_s: i64 = DAY_S, 0;
     /// Whether somebody is named in a warning when three quarters of `timeout_s` are over.
-    warn_first: bool = true;
+    warn_first: bool = true, false;
     /// For so long may somebody write who has left a channel: seconds, 0 to 7 days.
-    grace_s: i64 = 0;
-    /// So many joins within a minute are a raid: 0 (never) to 1,000.
-    raid_threshold: i64 = 20;
+    grace_s: i64 = 0, 1;
+    /// More joins than so many within a minute are a raid: 0 (never) to 1,000.
+    raid_threshold: i64 = 20, 0;
     /// Whether a raid is on by hand, until this time (Unix milliseconds); 0: no.
-    raid_until_ms: i64 = 0;
+    raid_until_ms: i64 = 0, 1;
     /// Whether notes about joins and leaves are deleted.
-    clean_service: bool = false;
+    clean_service: bool = false, true;
     /// Whether commands of administrators and the answers to them are deleted after a minute.
-    clean_commands: bool = true;
+    clean_commands: bool = true, false;
     /// Whether the bot answers join requests.
-    join_requests: bool = true;
+    join_requests: bool = true, false;
     /// Whether a pending request to join a required channel counts as having joined it (E27).
-    pending_counts: bool = false;
+    pending_counts: bool = false, true;
     /// Whether people whom an administrator has added may write at once (E15).
-    trust_added: bool = true;
+    trust_added: bool = true, false;
     /// What becomes of messages in the name of other channels.
-    sender_chats: SenderChats = SenderChats::Delete;
+    sender_chats: SenderChats = SenderChats::Delete, SenderChats::Allow;
     /// Whether edited messages are looked at, too (E58).
-    check_edits: bool = false;
+    check_edits: bool = false, true;
     /// Whether nothing is done but to say in the log channel what would be.
-    dry_run: bool = false;
+    dry_run: bool = false, true;
     /// The channel or group that is told of every act.
-    log_chat: Option<ChatId> = None;
+    log_chat: Option<ChatId> = None, Some(ChatId(0));
 }
 
 impl SettingRegisters {
@@ -294,7 +303,7 @@ fn has_its_placeholders(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn changed(registers: &mut SettingRegisters, update: i64, edit: impl FnOnce(&mut GroupSettings)) -> bool {
+    fn changed(registers: &mut SettingRegisters, update: i64, edit: impl Fn(&mut GroupSettings)) -> bool {
         registers.change(UpdateId(update), 1_000, edit)
     }
 
@@ -304,9 +313,22 @@ mod tests {
         assert!(changed(&mut registers, 8, |settings| settings.grace_s = 60));
         assert!(changed(&mut registers, 7, |settings| settings.dry_run = true));
         assert!(!changed(&mut registers, 6, |settings| settings.grace_s = 30), "an older change");
-        assert!(!changed(&mut registers, 9, |settings| settings.grace_s = 60), "no change");
+        assert!(!changed(&mut registers, 10, |settings| settings.grace_s = 60), "no change");
+        assert!(!changed(&mut registers, 9, |settings| settings.grace_s = 30), "older than what changed nothing");
         let settings = registers.in_force();
         assert_eq!((settings.grace_s, settings.dry_run), (60, true));
+    }
+
+    #[test]
+    fn what_was_so_already_is_set_all_the_same_and_what_nobody_names_is_not() {
+        let apart = GroupSettings::apart().map(|settings| serde_json::to_value(settings).expect("JSON"));
+        for name in GroupSettings::NAMES {
+            assert_ne!(apart[0][name], apart[1][name], "{name}");
+        }
+        let mut registers = SettingRegisters::default();
+        assert!(!changed(&mut registers, 2, |settings| settings.warn_first = true));
+        assert!(!changed(&mut registers, 1, |settings| settings.warn_first = false));
+        assert_eq!(serde_json::to_value(&registers).expect("JSON").as_object().map(serde_json::Map::len), Some(1));
     }
 
     #[test]

@@ -69,6 +69,7 @@ pub fn member(old: Member, new: Option<Member>) -> Member {
         lookup: newest(old.lookup, new.lookup, |lookup| lookup.asked_ms),
         last_out: old.last_out.max(new.last_out),
         spoke: old.spoke.max(new.spoke),
+        spoke_late: old.spoke_late.max(new.spoke_late),
         change: newest(old.change, new.change, |change| change.order),
         theirs: newest(old.theirs, new.theirs, |theirs| theirs.order),
         allowed: newer(old.allowed, new.allowed),

@@ -254,6 +254,10 @@ log_line = {$number}. {$name}: { $outcome ->
     [would_ban] würde gebannt (Probelauf)
    *[other] {$outcome}
   }
+log_deleted = {$number}. {$name}: { $count ->
+    [one] Nachricht gelöscht
+   *[other] {$count} Nachrichten gelöscht
+  }
 undo_button = { $act ->
     [free] {$number}. Freigeben
     [exempt] {$number}. Ausnahme

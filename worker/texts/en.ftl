@@ -254,6 +254,10 @@ log_line = {$number}. {$name}: { $outcome ->
     [would_ban] would be banned (dry run)
    *[other] {$outcome}
   }
+log_deleted = {$number}. {$name}: { $count ->
+    [one] message deleted
+   *[other] {$count} messages deleted
+  }
 undo_button = { $act ->
     [free] {$number}. Free
     [exempt] {$number}. Exempt

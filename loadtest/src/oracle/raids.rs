@@ -29,7 +29,7 @@ impl Judge<'_, '_> {
             let mut found = Vec::new();
             for (nth, at) in notices.iter().enumerate() {
                 // Who is counted may be muted only later.
-                if in_window(&muted, at - WINDOW_MS, self.settled(*at)) + MARGIN < most {
+                if in_window(&muted, at - WINDOW_MS, self.settled(*at)) + MARGIN <= most {
                     found.push((Kind::RaidToldWrongly, text("no raid", *at)));
                 }
                 if nth > 0 && at - notices[nth - 1] < ONE_RAID_MS {
@@ -38,7 +38,7 @@ impl Judge<'_, '_> {
             }
             let mut told_ms = i64::MIN;
             for at in &began {
-                let is_raid = in_window(&began, *at - WINDOW_MS, *at) >= most + MARGIN && *at - ONE_RAID_MS > told_ms;
+                let is_raid = in_window(&began, *at - WINDOW_MS, *at) > most + MARGIN && *at - ONE_RAID_MS > told_ms;
                 if is_raid && self.settled(*at) < self.record.end_ms {
                     told_ms = *at;
                     if !notices.iter().any(|told| (at - ONE_RAID_MS..=self.settled(*at)).contains(told)) {

@@ -31,13 +31,14 @@ impl Judge<'_, '_> {
         }
     }
 
-    /// Lines of what was done, without what would have been.
+    /// Lines of what was done to people, without their messages and what would have been done.
     fn lines(&self, group: ChatId, log: ChatId, since_ms: i64) -> usize {
         let title = self.record.world.chat(group).map(|chat| chat.spec.title.clone()).unwrap_or_default();
         let messages = self.record.said.iter().filter(|said| said.chat == log && said.at_ms >= since_ms);
         let messages =
             messages.filter(|said| said.author == self.record.bot() && said.text.lines().next() == Some(&title));
-        messages.flat_map(|said| said.text.lines().skip(1)).filter(|line| !words::is_dry(line)).count()
+        let is_act = |line: &&str| !words::is_dry(line) && !words::tells_of_deletions(line);
+        messages.flat_map(|said| said.text.lines().skip(1)).filter(is_act).count()
     }
 
     fn acts(&self, group: ChatId, since_ms: i64) -> usize {

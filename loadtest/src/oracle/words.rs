@@ -10,6 +10,7 @@ const PROMPTS: [(&str, &str); 2] =
 const RAIDS: [&str; 2] = ["So many people join", "So viele treten bei"];
 const WARNINGS: [&str; 2] = ["removed soon", "bald entfernt"];
 const DRY: [&str; 2] = ["(dry run)", "(Probelauf)"];
+const DELETIONS: [&str; 4] = ["message deleted", "messages deleted", "Nachricht gelöscht", "Nachrichten gelöscht"];
 const OVER_QUOTA: &str = "as many groups as they may";
 
 /// Whether a prompt warns that somebody will be removed.
@@ -25,6 +26,11 @@ pub(super) fn tells_of_raid(text: &str) -> bool {
 /// Whether a line of a log tells what would have been done.
 pub(super) fn is_dry(line: &str) -> bool {
     DRY.iter().any(|dry| line.contains(dry))
+}
+
+/// Whether a line of a log tells that messages were deleted, one line of however many.
+pub(super) fn tells_of_deletions(line: &str) -> bool {
+    DELETIONS.iter().any(|deletion| line.ends_with(deletion))
 }
 
 /// Whether administrators are told that the group is over its owner's quota.

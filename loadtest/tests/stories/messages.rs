@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use loadtest::{
     simulator::{Fault, FaultKind},
-    world::{Act, ChatId, ChatSpec, Content, Happened, Member, Rights, UserId},
+    world::{Act, ChatId, ChatSpec, Content, Happened, Member, Pressed, Rights, UserId},
 };
 use serde_json::{Value, json};
 
@@ -264,6 +264,50 @@ pub(crate) async fn e64_what_is_for_another_bot_is_no_command_and_of_who_may_not
     let sent = deeds.iter().filter(|call| *call == "sendmessage").count();
     assert_eq!((sent, town.said(GROUP, "Only administrators")), (1, before), "the prompt, and no answer: {deeds:?}");
     assert!(deeds.iter().filter(|call| call.starts_with("restrict")).eq([&format!("restrictchatmember {ANN}")]));
+    town.end().await;
+}
+
+pub(crate) async fn e92_what_is_told_again_and_again_is_done_once() {
+    let town = Town::founded(with_both).await;
+    protect(&town).await;
+    let before = town.deeds(GROUP).len();
+    let again_and_again = async |act: Act| {
+        let now_ms = town.telegram.now_ms();
+        let updates = town.telegram.world(|world| {
+            world.act(now_ms, act).unwrap();
+            world.take_updates()
+        });
+        for update in updates {
+            let update: Value = serde_json::from_str(&update.body).unwrap();
+            for _ in 0..2 {
+                town.told(update.clone()).await;
+            }
+            // Once more when it has been taken in and acknowledged.
+            town.has_heard().await;
+            town.told(update).await;
+        }
+        town.has_heard().await;
+    };
+    let write =
+        |user, text: &str| Act::Write { user, chat: GROUP, content: Content::Text(text.to_owned()), thread: None };
+    again_and_again(write(ANN, "hello")).await;
+    town.is_muted(ANN).await;
+    eventually("she is asked to join", async || town.prompts() == 1).await;
+    again_and_again(write(OWNER, "/stats")).await;
+    let message = town.telegram.world(|world| world.button_messages(GROUP).next_back().unwrap().id);
+    let button = Pressed::Labelled("I have joined".to_owned());
+    again_and_again(Act::PressButton { user: ANN, chat: GROUP, message, button }).await;
+    let answers =
+        || town.telegram.calls().iter().filter(|call| call.method.eq_ignore_ascii_case("answerCallbackQuery")).count();
+    eventually("she is answered", async || answers() > 0).await;
+    town.has_heard().await;
+    let mut deeds = town.deeds(GROUP).split_off(before);
+    deeds.sort();
+    let restricts = format!("restrictchatmember {ANN}");
+    assert_eq!(
+        (deeds, answers()),
+        (["deletemessages", &restricts, "sendmessage", "sendmessage"].map(str::to_owned).into(), 1)
+    );
     town.end().await;
 }
 

@@ -37,6 +37,7 @@ told! {
         limits::e97_no_more_goes_out_than_telegram_allows_and_who_has_to_wait_holds_up_nobody_else,
         messages::e1_e2_e4_e5_foreign_channels_are_silenced_and_the_groups_own_never,
         messages::e56_e57_e59_e8_an_album_and_whatever_else_is_posted_costs_a_deletion_each_and_one_mute_and_one_prompt,
+        messages::e92_what_is_told_again_and_again_is_done_once,
         odd::e101_what_many_messages_ask_for_at_once_is_looked_up_once,
         not_again::every_missing_channel_is_named_and_has_its_button,
         not_again::unprotect_ends_enforcement_and_protect_begins_it_again,

@@ -52,12 +52,14 @@ impl Handler {
                 return person.finish(group);
             }
             concerned = true;
+            person.name = display_name(from);
+            let name = person.name.clone();
             let member = person.member(group);
-            member.apply_message(EventOrder { date: message.date, update_id: receipt.update_id });
-            member.name = display_name(from);
+            member.name = name;
             member.topic = message.thread;
             // E56: each part of an album is a message of its own and goes like one.
-            let what = person.judge_message(group, message.message_id, message.date);
+            let written = EventOrder { date: message.date, update_id: receipt.update_id };
+            let what = person.judge_message(group, message.message_id, written);
             // Whoever has joined just now asks to be looked at (E72); what else they command is a message (E64).
             if what != OfMessage::Delete || is_verify {
                 person.writes.put.extend(run.clone());
@@ -79,10 +81,9 @@ impl Handler {
         if !message.chat.kind.is_group() || !self.store.chat(group).await?.chat.facts.looks_at_edits() {
             return Ok(false);
         }
-        let date = message.edited.unwrap_or(message.date);
+        let written = EventOrder { date: message.edited.unwrap_or(message.date), update_id: receipt.update_id };
         self.with_person(from.id, group, Some(receipt.update_id), receipt.trace_id, |mut person| {
-            person.member(group).apply_message(EventOrder { date, update_id: receipt.update_id });
-            person.judge_message(group, message.message_id, date);
+            person.judge_message(group, message.message_id, written);
             person.finish(group)
         })
         .await?;

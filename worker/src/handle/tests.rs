@@ -118,6 +118,21 @@ async fn e8_e56_e59_whatever_kind_of_message_it_is_it_goes() {
 }
 
 #[tokio::test]
+async fn of_deletions_the_log_chat_is_told_and_where_there_is_none_nothing_is_written_down() {
+    for (log_chat, told) in [(None, 0), (Some(ChatId(-1_001_000_000_099)), 3)] {
+        let handler = guarded(|settings| settings.log_chat = log_chat).await;
+        for id in 1..=3 {
+            take_in(&handler, "message", message(id, json!({"text": "hello"}))).await;
+        }
+        let lines = handler.store.untold(GROUP, 0, 15).await.unwrap().lines;
+        let lines: Vec<_> = lines.iter().map(|line| (line.name.as_str(), line.outcome.as_str())).collect();
+        assert_eq!(lines, vec![("Ann", "deleted"); told]);
+        let entries = handler.store.happened(GROUP, 0).await.unwrap().outcomes;
+        assert_eq!(entries.get("deleted").copied().unwrap_or_default(), told as i64);
+    }
+}
+
+#[tokio::test]
 async fn e61_e65_notes_and_what_is_none_of_the_groups_life_are_let_be() {
     let handler = guarded(|_| ()).await;
     let before = to_do(&handler).await;
@@ -153,7 +168,7 @@ async fn e13_e16_notes_about_joins_and_leaves_go_where_the_group_wants_it() {
 }
 
 #[tokio::test]
-async fn e66_for_what_is_heard_of_too_late_nobody_is_punished_and_it_counts_all_the_same() {
+async fn e66_for_what_is_heard_of_too_late_nobody_is_punished() {
     let handler = guarded(|settings| settings.clean_service = true).await;
     for (nth, ago_s, deletions) in [(1, 601, 0), (2, 599, 1)] {
         for (half, extra) in [(0, json!({"text": "hello"})), (1, json!({"left_chat_member": user(12)}))] {
@@ -163,13 +178,33 @@ async fn e66_for_what_is_heard_of_too_late_nobody_is_punished_and_it_counts_all_
         }
         assert_eq!(count(&handler, "delete").await, deletions * 2, "{ago_s} s late");
     }
-    let mut written = None;
-    let step = |person: Person<'_>| {
-        written = person.known(GROUP).and_then(|member| member.spoke).map(|order| order.date);
-        Outcome::default()
-    };
-    handler.with_person(UserId(ANN), GROUP, None, "", step).await.unwrap();
-    assert_eq!(written, Some(S - 599));
+}
+
+#[tokio::test]
+async fn e66_who_wrote_from_outside_long_ago_is_not_muted_for_it_and_who_did_just_now_is() {
+    let handler = guarded(|settings| settings.check_edits = true).await;
+    becomes(&handler, GROUP, ANN, "left", 7_100).await;
+    for (ago_s, acts) in [(3_600, 0), (601, 0), (599, 1)] {
+        let mut comment = message(ago_s, json!({"text": "hello", "edit_date": S - ago_s}));
+        comment["date"] = json!(S - ago_s);
+        let kinds: &[&str] = if acts == 0 { &["message", "edited_message"] } else { &["message"] };
+        for kind in kinds {
+            take_in(&handler, kind, comment.clone()).await;
+        }
+        let named = handler.store.prompt_view(GROUP, None, 10).await.unwrap().count;
+        assert_eq!((count(&handler, "member").await, named), (acts, acts), "{ago_s} s ago");
+    }
+}
+
+#[tokio::test]
+async fn e66_of_whom_nothing_is_known_is_looked_up_for_what_they_wrote_long_ago() {
+    let handler = guarded(|_| ()).await;
+    let before = count(&handler, "check").await;
+    let mut late = message(1, json!({"text": "hello"}));
+    (late["from"], late["date"]) = (user(12), json!(S - 3_600));
+    take_in(&handler, "message", late).await;
+    let asked = count(&handler, "check").await - before;
+    assert_eq!((asked, count(&handler, "delete").await), (2, 0), "in the channel and the group");
 }
 
 #[tokio::test]

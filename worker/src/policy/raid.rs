@@ -23,7 +23,7 @@ pub fn raid(facts: &ChatFacts, came: i64, now_ms: i64) -> (Option<Raid>, bool) {
     let by_hand_ms = facts.settings.raid_until_ms();
     let ended_by_hand = |raid: &Raid| (raid.since_ms..=now_ms).contains(&by_hand_ms);
     let known = facts.raid.filter(|raid| now_ms < raid.until_ms && !ended_by_hand(raid));
-    if threshold > 0 && came >= threshold {
+    if threshold > 0 && came > threshold {
         let since_ms = known.map_or(now_ms, |raid| raid.since_ms);
         let raid = Raid { since_ms, until_ms: (now_ms + LASTS_MS).max(by_hand_ms) };
         let is_news = known.is_none_or(|known| known.until_ms + PROLONGED_MS <= now_ms + LASTS_MS);

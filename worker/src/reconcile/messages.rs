@@ -4,7 +4,7 @@ use nezuko_telegram::{ChatId, MessageId};
 
 use super::Person;
 use crate::{
-    facts::Member,
+    facts::{EventOrder, Member},
     intent::{Intent, Put},
     policy::{self, OfMessage, Rule},
     store::{Held, Verification},
@@ -19,29 +19,35 @@ impl Person<'_> {
         self.with_rule(group, judge).unwrap_or((OfMessage::Keep, Vec::new()))
     }
 
-    /// Has a message that the person wrote at `date`, or edited then, deleted or held where it is to be; returns what was
-    /// decided. What is taken in too late stays (E66), and everything does in a dry run.
-    pub fn judge_message(&mut self, group: ChatId, message: MessageId, date: i64) -> OfMessage {
-        let (what, _) = self.of_message(group, date);
+    /// Takes in that the person wrote a message at `written`, or edited it then, and has it deleted or held where it is to be;
+    /// returns what was decided. What is taken in too late stays, and nobody is muted for it who writes from outside (E66);
+    /// everything stays in a dry run.
+    pub fn judge_message(&mut self, group: ChatId, message: MessageId, written: EventOrder) -> OfMessage {
+        let date = written.date;
         if policy::is_stale(date, self.now_ms) {
+            self.member(group).apply_late_message(written);
             return OfMessage::Keep;
         }
+        self.member(group).apply_message(written);
+        let (what, _) = self.of_message(group, date);
         match what {
-            OfMessage::Delete => self.delete(group, message),
+            OfMessage::Delete => self.delete(group, message, !self.view.seen_before),
             OfMessage::Hold => self.writes.hold = Some(Held { group, message, date }),
             OfMessage::Keep => {}
         }
         if self.is_dry(group) { OfMessage::Keep } else { what }
     }
 
-    fn delete(&mut self, group: ChatId, message: MessageId) {
-        if self.is_dry(group) {
-            let once = (!self.view.seen_before).then_some(Verification { group, outcome: "would_delete" });
-            self.writes.verifications.extend(once);
-            return;
+    /// Has a message deleted, and tells the log chat, where there is one, if that `is_news`.
+    fn delete(&mut self, group: ChatId, message: MessageId, is_news: bool) {
+        let is_dry = self.is_dry(group);
+        let is_told = is_dry || self.view.chats.get(&group).is_some_and(|chat| chat.facts.log_chat().is_some());
+        let outcome = if is_dry { "would_delete" } else { Verification::DELETED };
+        self.writes.verifications.extend((is_told && is_news).then_some(Verification { group, outcome }));
+        if !is_dry {
+            let intent = Intent::Delete { chat: group, message };
+            self.writes.put.push(Put { intent, not_before_ms: self.now_ms, urgency: self.urgency });
         }
-        let intent = Intent::Delete { chat: group, message };
-        self.writes.put.push(Put { intent, not_before_ms: self.now_ms, urgency: self.urgency });
     }
 
     /// Decides the messages that were held, and says where to look the person up for those that stay held.
@@ -56,7 +62,7 @@ impl Person<'_> {
                 OfMessage::Delete => {
                     self.writes.unhold.push((group, held.message));
                     if !policy::is_stale(held.date, self.now_ms) {
-                        self.delete(group, held.message);
+                        self.delete(group, held.message, true);
                     }
                 }
             }

@@ -15,6 +15,10 @@ use crate::{
     store::{ChatWrites, Settle, StoreError},
 };
 
+/// For whom a lookup is put off for longer than this, or was tried so often before, cannot be found out for now.
+const LONG_MS: i64 = 30_000;
+const TRIES: i64 = 3;
+
 /// What somebody was looked up for.
 #[derive(Clone, Copy)]
 pub(super) struct By<'a> {
@@ -42,6 +46,11 @@ impl Sender {
             return Ok(());
         }
         if let Err(refused) = self.permits.leave(Budget::Lookup, claim.urgency, Some(chat)).await {
+            let later = self.wait_for(refused.retry_in);
+            if self.is_in_vain(claim, &later) {
+                self.take_in_failure(claim, chat, user, self.now_ms(), None, later).await?;
+                return self.postpone_chat(claim, refused).await;
+            }
             return self.put_off(claim, refused).await;
         }
         let asked_ms = self.now_ms();
@@ -58,12 +67,22 @@ impl Sender {
                     ErrorClass::Retry | ErrorClass::Ambiguous => self.back_off(claim),
                     _ => self.back_off_slowly(claim),
                 };
-                if matches!(class, ErrorClass::RetryAfter(_) | ErrorClass::Retry | ErrorClass::Ambiguous) {
+                let passes = matches!(class, ErrorClass::RetryAfter(_) | ErrorClass::Retry | ErrorClass::Ambiguous);
+                if passes && !self.is_in_vain(claim, &settlement) {
                     return self.settle(claim, settlement).await;
                 }
-                self.take_in_failure(claim, chat, user, asked_ms, class, settlement).await
+                self.take_in_failure(claim, chat, user, asked_ms, Some(class), settlement).await
             }
         }
+    }
+
+    /// Whether a lookup that will be had sometime is not to be waited for, by what becomes of its `claim`: Telegram is away,
+    /// or wants to be left alone for long.
+    fn is_in_vain(&self, claim: &Claim, settlement: &Settlement) -> bool {
+        let (Settlement::Wait { not_before_ms } | Settlement::Retry { not_before_ms }) = settlement else {
+            return false;
+        };
+        claim.attempts >= TRIES || *not_before_ms > self.now_ms() + LONG_MS
     }
 
     /// Takes in that the lookup cannot be had: messages that wait for it may have to go (E28).
@@ -73,14 +92,14 @@ impl Sender {
         chat: ChatId,
         user: UserId,
         asked_ms: i64,
-        class: ErrorClass,
+        class: Option<ErrorClass>,
         settlement: Settlement,
     ) -> Result<(), StoreError> {
         self.handler
             .with_person(user, chat, None, &claim.trace_id, |mut person| {
                 person.urgency = claim.urgency;
                 person.member(chat).lookup_failed(asked_ms);
-                if matches!(class, ErrorClass::Permission | ErrorClass::BotOut) {
+                if matches!(class, Some(ErrorClass::Permission | ErrorClass::BotOut)) {
                     person.writes.put.push(self.look_at_own_rights(chat));
                 }
                 let open = person.open();

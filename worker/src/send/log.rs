@@ -13,7 +13,7 @@ use super::{Sender, keyboard, reply::Sent, undo::Undo};
 use crate::{
     facts::ChatFacts,
     intent::{Claim, Intent, Key, KeyDoes, Put, Reply, Settlement},
-    store::{ChatWrites, LogLine, StoreError, Untold},
+    store::{ChatWrites, LogLine, StoreError, Untold, Verification},
     texts::Texts,
 };
 
@@ -73,24 +73,25 @@ impl Sender {
 
     async fn send_log(&self, log_chat: ChatId, group: &ChatFacts, lines: &[LogLine]) -> Result<Sent, CallError> {
         let texts = Texts(group.settings.in_force().language);
-        let people: Vec<(Option<UserId>, &str, &str)> =
-            lines.iter().map(|line| (line.user, line.name.as_str(), line.outcome.as_str())).collect();
+        let lines = folded(lines);
+        let told: Vec<_> = lines.iter().map(|(line, times)| (line.user, &*line.name, &*line.outcome, *times)).collect();
         let params = SendMessageParams::builder()
             .chat_id(log_chat.0)
-            .text(texts.log(&group.title, &people))
+            .text(texts.log(&group.title, &told))
             .parse_mode(ParseMode::Html)
             .link_preview_options(LinkPreviewOptions::builder().is_disabled(true).build())
             .maybe_reply_markup(
-                keyboard::inline(&self.undo_buttons(texts, log_chat, lines)).map(ReplyMarkup::InlineKeyboardMarkup),
+                keyboard::inline(&self.undo_buttons(texts, log_chat, &lines)).map(ReplyMarkup::InlineKeyboardMarkup),
             )
             .build();
         self.call("sendMessage", &params).await
     }
 
     /// A row of buttons for each person, at the last of their lines.
-    fn undo_buttons(&self, texts: Texts, log_chat: ChatId, lines: &[LogLine]) -> Vec<Vec<Key>> {
-        let is_last = |nth: usize, user: UserId| lines[nth + 1..].iter().all(|line| line.user != Some(user));
-        let numbered = lines.iter().enumerate().filter(|(nth, line)| line.user.is_some_and(|user| is_last(*nth, user)));
+    fn undo_buttons(&self, texts: Texts, log_chat: ChatId, lines: &[(&LogLine, i64)]) -> Vec<Vec<Key>> {
+        let is_last = |nth: usize, user: UserId| lines[nth + 1..].iter().all(|(line, _)| line.user != Some(user));
+        let lines = lines.iter().map(|(line, _)| *line).enumerate();
+        let numbered = lines.filter(|(nth, line)| line.user.is_some_and(|user| is_last(*nth, user)));
         let row = |(nth, line): (usize, &LogLine)| {
             let button = |undo: Undo| {
                 let label = texts.undo_button(nth as i64 + 1, undo.word());
@@ -146,5 +147,39 @@ impl Sender {
             ChatWrites { facts: moved.then_some(facts), ..ChatWrites::default() }
         };
         self.handler.store.with_chat(group, &claim.trace_id, self.now_ms(), &mut follow).await.map(drop)
+    }
+}
+
+/// The lines as they stand in a message, each with how often: deletions of one person's messages that follow each other are
+/// one.
+fn folded(lines: &[LogLine]) -> Vec<(&LogLine, i64)> {
+    let is_same = |one: &LogLine, next: &LogLine| {
+        one.user.is_some()
+            && one.user == next.user
+            && [one, next].iter().all(|line| line.outcome == Verification::DELETED)
+    };
+    lines.chunk_by(is_same).filter_map(|same| Some((same.last()?, same.len() as i64))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deletions_of_one_persons_messages_that_follow_each_other_are_one_line() {
+        let line = |(line, (user, outcome)): (i64, (Option<i64>, &str))| LogLine {
+            line,
+            group: ChatId(-1),
+            user: user.map(UserId),
+            name: String::new(),
+            at_ms: 0,
+            outcome: outcome.to_owned(),
+        };
+        let ann =
+            [(Some(1), "deleted"), (Some(1), "deleted"), (Some(1), "muted"), (Some(1), "muted"), (Some(1), "deleted")];
+        let others = [(Some(2), "deleted"), (None, "deleted"), (None, "deleted")];
+        let lines: Vec<LogLine> = (1..).zip(ann.into_iter().chain(others)).map(line).collect();
+        let told: Vec<_> = folded(&lines).into_iter().map(|(line, times)| (line.line, times)).collect();
+        assert_eq!(told, [(2, 2), (3, 1), (4, 1), (5, 1), (6, 1), (7, 1), (8, 1)]);
     }
 }

@@ -40,12 +40,16 @@ impl Sender {
         let since_ms = now_ms / TOLD_EVERY_MS * TOLD_EVERY_MS;
         let notice = Notice { group, about: About::NotAsChannel { topic }, since_ms };
         let told = Put::urgent(Intent::Notice(notice), now_ms);
-        let put = match policy::of_sender_chat(group, &facts, sender, now_ms) {
+        let decided = policy::of_sender_chat(group, &facts, sender, now_ms);
+        let goes = matches!(decided, OfSenderChat::Delete | OfSenderChat::Ban);
+        if goes && facts.is_dry() {
+            self.note(group, sender, "would_delete", &claim.trace_id).await?;
+        } else if goes && facts.log_chat().is_some() {
+            self.note(group, sender, Verification::DELETED, &claim.trace_id).await?;
+        }
+        let put = match decided {
             OfSenderChat::Keep | OfSenderChat::LookUp => Vec::new(),
-            OfSenderChat::Delete | OfSenderChat::Ban if facts.is_dry() => {
-                self.note(group, sender, "would_delete", &claim.trace_id).await?;
-                Vec::new()
-            }
+            OfSenderChat::Delete | OfSenderChat::Ban if facts.is_dry() => Vec::new(),
             OfSenderChat::Delete => vec![deletion, told],
             OfSenderChat::Ban => vec![deletion, told, ban],
         };

@@ -4,7 +4,7 @@
 
 use std::{
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -24,13 +24,13 @@ use nezuko_telegram::{
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::{SENDING, Sender, seed_sweeps};
+use super::{Permits, SENDING, Sender, seed_sweeps};
 use crate::{
     buttons::{Button, ButtonKey},
     facts::{CONFIRM_AFTER_MS, ChatFacts, Lookup, Setting},
     handle::{Handler, Receipt},
     intent::{Claim, Intent, Lane, Press, Put, Reply, Work},
-    settings::Language,
+    settings::{Language, OnUnknown},
     store::{ChatView, ChatWrites, SqlStore},
 };
 
@@ -79,7 +79,7 @@ fn user(id: i64) -> Value {
 /// Takes in that somebody's status in a chat is another.
 async fn take_in(sender: &Sender, update_id: i64, chat: ChatId, id: i64, status: &str) {
     let kind = if id == BOT.0 { "my_chat_member" } else { "chat_member" };
-    let member = |status: &str| json!({"user": user(id), "status": status, "can_restrict_members": id == BOT.0});
+    let member = |status: &str| json!({"user": user(id), "status": status, "can_restrict_members": id == BOT.0, "can_delete_messages": id == BOT.0});
     let old = if status == "left" { "member" } else { "left" };
     let update = json!({"update_id": update_id, kind: {
         "chat": {"id": chat.0, "type": if chat == CHANNEL { "channel" } else { "supergroup" }, "title": "Chat"},
@@ -221,6 +221,86 @@ async fn e42_who_cannot_be_muted_for_being_an_administrator_is_looked_up_and_lef
     assert_eq!(telegram.calls.load(Ordering::Relaxed), 2, "nobody has looked");
     let open = sender.handler.store.open_intents(i64::MAX).await.unwrap();
     assert!(open.iter().all(|(kind, _)| ["prompt", "notice"].contains(&kind.as_str())), "{open:?}");
+}
+
+/// Does not say who is where, for now; then Ann is everywhere.
+struct Busy(Mutex<Option<(u16, Option<u64>)>>);
+
+#[async_trait]
+impl Transport for Busy {
+    async fn post(&self, method: &str, _: Vec<u8>) -> Result<RawResponse, TransportError> {
+        assert_eq!(method, "getChatMember");
+        let body = |body: Value| body.to_string().into_bytes();
+        Ok(match *self.0.lock().unwrap() {
+            Some((status, after)) => RawResponse {
+                status,
+                retry_after: None,
+                body: body(json!({"ok": false, "error_code": status, "description": "Not now",
+                    "parameters": {"retry_after": after}})),
+            },
+            None => RawResponse {
+                status: 200,
+                retry_after: None,
+                body: body(json!({"ok": true, "result": {"user": user(ANN.0), "status": "member"}})),
+            },
+        })
+    }
+}
+
+#[tokio::test]
+async fn e28_while_telegram_tells_nobody_who_is_where_messages_go_where_the_group_says_so_and_nobody_is_muted() {
+    for (on_unknown, status, retry_after, attempts, deletions) in [
+        (OnUnknown::Hold, 429, Some(60), 0, 1),
+        (OnUnknown::Hold, 429, Some(5), 0, 0),
+        (OnUnknown::Hold, 500, None, 2, 0),
+        (OnUnknown::Hold, 500, None, 3, 1),
+        (OnUnknown::Allow, 429, Some(60), 0, 0),
+        (OnUnknown::Allow, 500, None, 3, 0),
+    ] {
+        let case = format!("{on_unknown:?} {status} {retry_after:?} {attempts}");
+        let telegram = Arc::new(Busy(Mutex::new(Some((status, retry_after)))));
+        let mut sender = sender(&database().await, telegram.clone());
+        protect(&sender, &[HIDDEN]).await;
+        let mut set = |view: &ChatView| {
+            let mut facts = view.chat.facts.clone();
+            facts.settings.change(UpdateId(6), NOW, |settings| settings.on_unknown = on_unknown);
+            ChatWrites { facts: Some(facts), ..ChatWrites::default() }
+        };
+        sender.handler.store.with_chat(GROUP, "", NOW, &mut set).await.unwrap();
+        let writes = async |sender: &Sender, id: i64| {
+            let chat = json!({"id": GROUP.0, "type": "supergroup", "title": "Chat"});
+            let message = json!({"message_id": id, "date": (sender.handler.clock)() / 1000, "chat": chat,
+                "from": user(ANN.0), "text": "hello"});
+            let update = parse_update(json!({"update_id": id, "message": message}).to_string().as_bytes()).unwrap();
+            let receipt = Receipt { update_id: update.id, received_ms: NOW, trace_id: "" };
+            sender.handler.handle(&update, &receipt).await.unwrap();
+        };
+        let count = async |sender: &Sender, kind: &str| {
+            let open = sender.handler.store.open_intents(i64::MAX).await.unwrap();
+            open.iter().find(|(known, _)| known == kind).map_or(0, |(_, count)| *count)
+        };
+        writes(&sender, 101).await;
+        let mut claims = sender.claim(Lane::Lookups, 10).await.unwrap().concat();
+        assert_eq!(claims.len(), 1, "{case}");
+        claims[0].attempts = attempts;
+        sender.carry_out(&claims).await.unwrap();
+        assert_eq!(count(&sender, "delete").await, deletions, "{case}");
+        assert_eq!((count(&sender, "member").await, count(&sender, "check").await), (0, 1), "{case}");
+        if deletions == 0 {
+            continue;
+        }
+        writes(&sender, 102).await;
+        assert_eq!(count(&sender, "delete").await, 2, "{case}: for as long as it lasts");
+        *telegram.0.lock().unwrap() = None;
+        sender.handler.clock = Arc::new(|| NOW + 120_000);
+        sender.permits =
+            Permits::new(Arc::new(MemoryLimiter::new(LimiterSettings::default())), sender.handler.metrics.clone())
+                .into();
+        let claims = sender.claim(Lane::Lookups, 10).await.unwrap().concat();
+        sender.carry_out(&claims).await.unwrap();
+        writes(&sender, 103).await;
+        assert_eq!((count(&sender, "delete").await, count(&sender, "check").await), (2, 0), "{case}: found out");
+    }
 }
 
 /// A press on the standing prompt.

@@ -66,7 +66,8 @@ impl PersonWrites {
         for group in acts.filter(is_told) {
             // Of somebody who is free it is kept no longer.
             let known = [&self.members, &view.members].into_iter().filter_map(|members| members.get(&group));
-            let name = known.map(|member| &member.name).find(|name| !name.is_empty()).cloned().unwrap_or_default();
+            let names = known.map(|member| &member.name).chain([&self.name]);
+            let name = names.into_iter().find(|name| !name.is_empty()).cloned().unwrap_or_default();
             logs.insert(group, Lines { first, name });
         }
         self.put.extend(logs.keys().map(|group| Put::bulk(Intent::Log { group: *group }, now_ms)));
@@ -83,6 +84,9 @@ impl PersonWrites {
 }
 
 impl Verification {
+    /// A message was deleted, which is written down only where a log chat is told.
+    pub const DELETED: &'static str = "deleted";
+
     /// Whether something was done, or would have been.
     fn is_act(&self) -> bool {
         !CHECKS.contains(&self.outcome)

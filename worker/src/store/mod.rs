@@ -121,6 +121,8 @@ pub struct PersonWrites {
     pub ledger: Vec<LedgerEntry>,
     /// Entries of the verification log.
     pub verifications: Vec<Verification>,
+    /// What the person is called, where that has just been told.
+    pub name: String,
     /// The groups whose log chat is told of these entries.
     pub lines: BTreeMap<ChatId, Lines>,
     /// Erase what is known about the person but for their rows in other chats than these, and whom the records name.

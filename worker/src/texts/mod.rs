@@ -20,6 +20,7 @@ use crate::{
     facts::ChatFacts,
     send::Found,
     settings::{GroupSettings, Language, OutOfRange, Range},
+    store::Verification,
 };
 
 /// `answerCallbackQuery` takes no longer texts.
@@ -207,6 +208,7 @@ texts! {
 
     Html log_head(group: Html);
     Html log_line(number: i64, name: Html, outcome: Verbatim<'_>);
+    Html log_deleted(number: i64, name: Html, count: i64);
     Plain undo_button(number: i64, act: Word);
     Html log_stopped(chat: Id);
 
@@ -306,16 +308,20 @@ impl Texts {
         self.greeting(Html(Name(group).or(self, Self::this_group)), Channels::of(channels))
     }
 
-    /// What was done in a group, for its log chat: to whom (`None`: to somebody who asked to be forgotten), by what name, and what.
-    pub(crate) fn log(self, group: &str, lines: &[(Option<UserId>, &str, &str)]) -> String {
-        let line = |(number, (user, name, outcome)): (i64, &(Option<UserId>, &str, &str))| {
+    /// What was done in a group, for its log chat: to whom (`None`: to somebody who asked to be forgotten), by what name, what,
+    /// and how often.
+    pub(crate) fn log(self, group: &str, lines: &[(Option<UserId>, &str, &str, i64)]) -> String {
+        let line = |(number, (user, name, outcome, times)): (i64, &(Option<UserId>, &str, &str, i64))| {
             let name = match user {
                 None => escape(&self.someone()),
                 // A channel's id.
                 Some(user) if user.0 < 0 => format!("<code>{user}</code>"),
                 Some(user) => self.mention(*user, name),
             };
-            self.log_line(number, Html(name), Verbatim(outcome))
+            match *outcome {
+                Verification::DELETED => self.log_deleted(number, Html(name), *times),
+                outcome => self.log_line(number, Html(name), Verbatim(outcome)),
+            }
         };
         let head = self.log_head(Html(Name(group).or(self, Self::this_group)));
         [head].into_iter().chain((1..).zip(lines).map(line)).collect::<Vec<_>>().join("\n")

@@ -92,7 +92,7 @@ fn messages(texts: Texts, sample: &Sample) -> Vec<(&'static str, String)> {
     let all = || Channels::of(&sample.channels);
     let chat = Id(ChatId(-1_001));
     let prompt = texts.group_prompt(&sample.waiting, count, &sample.channels, &facts, None);
-    let log = texts.log(&sample.name, &OUTCOMES.map(|outcome| (Some(UserId(11)), sample.name.as_str(), outcome)));
+    let log = texts.log(&sample.name, &OUTCOMES.map(|outcome| (Some(UserId(11)), sample.name.as_str(), outcome, 1)));
     let mut messages = vec![
         ("prompt", prompt),
         ("names_and_more", texts.group_prompt(&sample.waiting, count + 40, &sample.channels, &facts, None)),
@@ -173,7 +173,9 @@ fn messages(texts: Texts, sample: &Sample) -> Vec<(&'static str, String)> {
         ("setting_not_a_number", texts.setting_not_a_number(Word("grace_s"))),
         ("log_chat_refused", texts.log_chat_refused(name)),
         ("log_head", log),
-        ("log_line", texts.log("Group", &[(None, "", "muted")])),
+        ("log_line", texts.log("Group", &[(None, "", "muted", 1)])),
+        ("log_deleted", texts.log_deleted(1, Html(escape("Ann")), 1)),
+        ("log_deleted", texts.log_deleted(1, Html(escape("Ann")), count)),
         ("log_line", texts.log_line(16, Html(escape("Ann")), Verbatim("of_a_later_version"))),
         ("log_stopped", texts.log_stopped(chat)),
         ("export", texts.export(verbatim)),

@@ -70,6 +70,7 @@ fn of_what_is_known_about_a_person_the_newer_stays_but_for_calls() {
         lookup: Some(lookup(7)),
         last_out: Some(order(3)),
         spoke: Some(order(1)),
+        spoke_late: Some(order(1)),
         call: Some(Call::new(Act::Mute, 1, None)),
         mute_until: Some(5),
         name: "Ann".to_owned(),
@@ -89,6 +90,7 @@ fn of_what_is_known_about_a_person_the_newer_stays_but_for_calls() {
         lookup: was.lookup,
         last_out: was.last_out,
         spoke: is.spoke,
+        spoke_late: was.spoke_late,
         is_bot: true,
         name: "Ann".to_owned(),
         ..Member::default()

@@ -69,7 +69,7 @@ fn composed(texts: Texts, sample: &Sample, custom: &str) -> Vec<(&'static str, S
     let group = named("", name);
     let warning = texts.group_warning(waiting, waiting.len() as i64);
     let prompt = |custom| texts.group_prompt(waiting, *count, channels, &group, custom) + &warning;
-    let lines: Vec<_> = (0..LINES).map(|_| (Some(UserId(11)), name.as_str(), "would_greet")).collect();
+    let lines: Vec<_> = (0..LINES).map(|_| (Some(UserId(11)), name.as_str(), "would_greet", 1)).collect();
     let required: Vec<ChatFacts> = channels.iter().map(|(_, facts)| facts.clone()).collect();
     let answer = texts.found_briefly(&Found::Missing(channels.iter().map(|(chat, _)| *chat).collect()), channels);
     let checked = vec![texts.verify_in_group(Name(name), Verbatim(&answer)); GROUPS].join("\n");

@@ -55,6 +55,7 @@ fn well_known() -> Member {
         lookup: Some(Lookup { asked_ms: NOW - 5, standing: Standing::Outside, limits: muted }),
         last_out: Some(order(1_600_000_000, 3)),
         spoke: Some(order(1_699_999_999, 8)),
+        spoke_late: Some(order(1_699_999_000, 7)),
         change: Some(Change { order: order(1_650_000_000, 5), limits: muted, by_us: true }),
         theirs: Some(Theirs {
             order: order(1_640_000_000, 4),
