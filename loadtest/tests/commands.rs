@@ -274,6 +274,9 @@ async fn settings_go_out_and_come_in_as_json() {
     eventually("imported", async || story.replies().len() > before).await;
     assert_eq!(story.replies().pop().unwrap().1, "Taken over: 1 setting has changed.");
     story.owner(&format!("/import {exported}"), "Everything was like that already.").await;
+    let one = r#"/import {"nezuko_settings":1,"settings":{"grace_s":120}}"#;
+    story.owner(one, "Taken over: 1 setting has changed.").await;
+    story.owner("/settings prompt_text", "prompt_text: <b>{names}").await;
     story.end().await;
 }
 

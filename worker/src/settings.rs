@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use nezuko_telegram::{ChatId, UpdateId};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::facts::{Setting, set};
 
@@ -256,6 +257,25 @@ impl GroupSettings {
     pub const PROMPT_TEXT_CHARS: usize = 1_000;
     /// What a prompt text may contain in braces.
     pub const PLACEHOLDERS: [&'static str; 3] = ["{names}", "{channels}", "{group}"];
+
+    /// The settings by their names, as [`with`](Self::with) takes them.
+    #[must_use]
+    pub fn by_name(&self) -> Map<String, Value> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(settings)) => settings,
+            other => unreachable!("invariant: settings are plain data: {other:?}"),
+        }
+    }
+
+    /// These, but for what `named` names.
+    ///
+    /// # Errors
+    /// Where that is no setting, or the value is none of it.
+    pub fn with(&self, named: &Map<String, Value>) -> Result<Self, serde_json::Error> {
+        let mut settings = self.by_name();
+        settings.extend(named.clone());
+        serde_json::from_value(Value::Object(settings))
+    }
 
     /// Everything that is outside of its range.
     ///

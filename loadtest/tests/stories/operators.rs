@@ -156,6 +156,8 @@ pub(crate) async fn e105_a_group_over_its_owners_quota_is_told_so_once_and_not_p
     assert_eq!(town.said(GROUP, "as many groups as they may"), 1);
     town.say(OWNER, GROUP, "/protect @news");
     eventually("it is refused", async || town.said(GROUP, "as many groups as they may") == 2).await;
+    town.say(OWNER, GROUP, "/status");
+    eventually("it is told so", async || town.said(GROUP, "as many groups as they may") == 3).await;
     assert_eq!(town.member(GROUP, town.bot), Member::Administrator(Rights::FULL), "it stays");
 
     town.operate(&["groups", "quota", "--owner", &OWNER.to_string(), "1"]).await;

@@ -2,7 +2,7 @@
 
 use nezuko_telegram::{ChatId, ErrorClass, Standing};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Answer, Given, STANDS_LONG_MS, STANDS_WHILE_AT_WORK_MS, Stop, is_absence, reference, say, spelled};
 use crate::{
@@ -16,6 +16,8 @@ use crate::{
 
 /// The version of what `/export` writes.
 const EXPORT_VERSION: i64 = 1;
+/// No setting to be taken elsewhere: a raid.
+const OF_THE_MOMENT: &str = "raid_until_ms";
 /// How long a raid by hand lasts that nobody has given an end, and at most: minutes.
 const RAID_MINUTES: i64 = 60;
 const LONGEST_RAID_MINUTES: i64 = 24 * 60;
@@ -25,7 +27,8 @@ const LONGEST_RAID_MINUTES: i64 = 24 * 60;
 #[serde(deny_unknown_fields)]
 struct Exported {
     nezuko_settings: i64,
-    settings: GroupSettings,
+    /// By their names; one that is not named stays as it is.
+    settings: Map<String, Value>,
 }
 
 impl Sender {
@@ -88,8 +91,8 @@ impl Sender {
     }
 
     pub(super) fn export(given: &Given<'_>) -> Answer {
-        // A raid is of the moment.
-        let settings = GroupSettings { raid_until_ms: 0, ..given.settings.clone() };
+        let mut settings = given.settings.by_name();
+        settings.remove(OF_THE_MOMENT);
         let exported = Exported { nezuko_settings: EXPORT_VERSION, settings };
         let json = serde_json::to_string(&exported).expect("invariant: settings are plain data");
         Answer { stands_ms: STANDS_LONG_MS, ..given.texts.export(Verbatim(&json)).into() }
@@ -100,14 +103,14 @@ impl Sender {
         let answered = command.reply_to.as_ref().and_then(|answered| answered.text.as_deref());
         let text = Some(command.arguments.as_str()).filter(|text| !text.is_empty()).or(answered);
         let Some(text) = text else { return Err(say(texts.usage_of("import"))) };
-        let imported = imported(texts, text).map_err(say)?;
+        let (named, imported) = imported(texts, text, settings).map_err(say)?;
         if let Some(chat) = imported.log_chat.filter(|chat| settings.log_chat != Some(*chat)) {
             self.log_chat(given, &chat.to_string()).await?;
         }
         let differs = |field: &&Field| field.value(&imported) != field.value(settings);
         let count = panel::FIELDS.iter().filter(differs).count() as i64;
         let take_over = |settings: &mut GroupSettings| {
-            *settings = GroupSettings { raid_until_ms: settings.raid_until_ms, ..imported.clone() };
+            *settings = settings.with(&named).expect("invariant: it was read before");
         };
         let changed = self.change_settings(&given.change(), Vec::new(), take_over).await?;
         Ok(Texts(changed.language).imported(count).into())
@@ -159,8 +162,8 @@ fn read(texts: Texts, field: Field, text: &str, settings: &GroupSettings) -> Res
     })
 }
 
-/// Reads what `/export` wrote, or says everything that is wrong with it.
-fn imported(texts: Texts, text: &str) -> Result<GroupSettings, String> {
+/// Reads what `/export` wrote, and what the settings are with it, or says everything that is wrong with it.
+fn imported(texts: Texts, text: &str, settings: &GroupSettings) -> Result<(Map<String, Value>, GroupSettings), String> {
     let refused =
         |errors: Vec<String>| [texts.import_refused()].into_iter().chain(errors).collect::<Vec<_>>().join("\n");
     let unreadable = |error: &serde_json::Error| {
@@ -173,9 +176,11 @@ fn imported(texts: Texts, text: &str) -> Result<GroupSettings, String> {
     if let Some(version) = version.filter(|version| *version != EXPORT_VERSION) {
         return Err(refused(vec![texts.import_version(version)]));
     }
-    let exported: Exported = serde_json::from_value(value).map_err(|error| unreadable(&error))?;
-    match exported.settings.validate() {
-        Ok(()) => Ok(exported.settings),
+    let Exported { settings: mut named, .. } = serde_json::from_value(value).map_err(|error| unreadable(&error))?;
+    named.remove(OF_THE_MOMENT);
+    let imported = settings.with(&named).map_err(|error| unreadable(&error))?;
+    match imported.validate() {
+        Ok(()) => Ok((named, imported)),
         Err(wrong) => Err(refused(wrong.iter().map(|wrong| texts.out_of_range(wrong)).collect())),
     }
 }

@@ -122,6 +122,7 @@ impl Sender {
         let happened = store.happened(command.chat, self.now_ms() - HOUR_MS).await?;
         let told = Told::of(&happened);
         let mut lines = vec![texts.status(Word(state))];
+        lines.extend(facts.refused.map(|refusal| texts.refused(refusal)));
         lines.extend(settings.dry_run.then(|| texts.status_dry_run()));
         if facts.is_protected() {
             lines.extend((!facts.can_delete()).then(|| texts.status_keeps_messages()));
