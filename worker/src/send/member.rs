@@ -90,10 +90,10 @@ impl Sender {
         self.settle_act(claim, group, user, &step, result).await
     }
 
-    /// Whether the prompt of a group and topic warns somebody who was to be at this time.
+    /// Whether the prompt of a group and topic warns somebody who was to be at this time, or did before it was sent anew.
     async fn warns(&self, group: ChatId, topic: Option<i64>, warned: (UserId, i64)) -> Result<bool, StoreError> {
-        let prompt = self.handler.store.prompt(group, topic).await?.0.unwrap_or_default();
-        Ok(prompt.message != 0 && !prompt.shown.is_empty() && prompt.warned.contains(&warned))
+        let prompt = self.handler.store.prompt(group, topic).await?.0;
+        Ok(prompt.is_some_and(|prompt| prompt.warned.contains(&warned)))
     }
 
     /// Decides again, and writes down that a call goes out before it does. Whom no prompt has shown that they are warned has

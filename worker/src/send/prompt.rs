@@ -91,13 +91,14 @@ impl Sender {
         match show {
             None if view.count > 0 => {
                 let then = Settlement::Wait { not_before_ms: now_ms + COOL_DOWN_MS };
-                self.remove_prompt(claim, group, topic, prompt, then).await
+                self.remove_prompt(claim, group, topic, prompt, (None, then)).await
             }
-            None => self.remove_prompt(claim, group, topic, prompt, Settlement::Done).await,
+            None => self.remove_prompt(claim, group, topic, prompt, (None, Settlement::Done)).await,
             // Who began to delete it may have died, and the call may land late; or nobody knows who sent it. It is nothing
             // to build upon.
             Some(_) if is_half_deleted || is_out_of_sight => {
-                self.remove_prompt(claim, group, topic, prompt, self.wait_for(Duration::ZERO)).await
+                let left = Prompt { warned: prompt.warned.clone(), ..Prompt::default() };
+                self.remove_prompt(claim, group, topic, prompt, (Some(left), self.wait_for(Duration::ZERO))).await
             }
             Some(show)
                 if prompt.message != 0
@@ -112,18 +113,19 @@ impl Sender {
         }
     }
 
-    /// Deletes the prompt before forgetting it, so that two never stand.
+    /// Deletes the prompt before forgetting it, so that two never stand. `then` is what is known of it afterwards, and what
+    /// becomes of the intent.
     async fn remove_prompt(
         &self,
         claim: &Claim,
         group: ChatId,
         topic: Option<i64>,
         mut prompt: Prompt,
-        then: Settlement,
+        then: (Option<Prompt>, Settlement),
     ) -> Result<(), StoreError> {
         let store = &self.handler.store;
         if prompt.message == 0 {
-            store.save_prompt(group, topic, None, claim, Some(then)).await?;
+            store.save_prompt(group, topic, None, claim, Some(then.1)).await?;
             return Ok(());
         }
         if let Err(refused) = self.permits.leave(Budget::Deletion, claim.urgency, Some(group)).await {
@@ -151,7 +153,7 @@ impl Sender {
             // What is gone, or in a chat that we are out of, is no concern of ours any more.
             Ok(_) | Err(_) => {
                 self.handler.metrics.prompt(PromptAction::Removed);
-                store.save_prompt(group, topic, None, claim, Some(then)).await?;
+                store.save_prompt(group, topic, then.0.as_ref(), claim, Some(then.1)).await?;
                 return Ok(());
             }
         };
@@ -166,7 +168,7 @@ impl Sender {
         group: ChatId,
         topic: Option<i64>,
         prompt: &Prompt,
-        then: Settlement,
+        then: (Option<Prompt>, Settlement),
     ) -> Result<(), StoreError> {
         let text = Texts(self.settings_of(group).await?.language).prompt_over();
         if let Err(refused) = self.permits.leave(Budget::Message, claim.urgency, Some(group)).await {
@@ -183,7 +185,7 @@ impl Sender {
             Err(ErrorClass::Migrated(new)) => return self.follow(claim, group, new).await,
             Ok(()) | Err(_) => {
                 self.handler.metrics.prompt(PromptAction::Removed);
-                self.handler.store.save_prompt(group, topic, None, claim, Some(then)).await?;
+                self.handler.store.save_prompt(group, topic, then.0.as_ref(), claim, Some(then.1)).await?;
                 return Ok(());
             }
         };

@@ -266,8 +266,8 @@ pub struct Prompt {
     pub sent_ms: i64,
     /// When it was last sent or edited, and so was seen to stand.
     pub changed_ms: i64,
-    /// Whom it warns, each as of when they were to be: so that nobody passes for warned who was not yet when it was written,
-    /// whatever the clocks say.
+    /// Whom it warns, or did before it was sent anew, each as of when they were to be: so that nobody passes for warned who
+    /// was not yet when it was written, whatever the clocks say.
     pub warned: Vec<(UserId, i64)>,
 }
 
