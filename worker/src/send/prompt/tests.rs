@@ -156,3 +156,25 @@ async fn e72_a_prompt_that_says_what_it_should_is_edited_where_it_may_be_gone_or
     assert_eq!((anew.len(), &anew[0].0, &made[0].0), (1, &made[0].0, &"editMessageText".to_owned()));
     assert_ne!(anew[0].1, made[0].1, "the old button does nothing any more");
 }
+
+#[tokio::test]
+async fn who_was_warned_by_a_prompt_stays_so_while_it_is_sent_anew() {
+    let sender = sender(&database().await, Arc::new(Telegram::default()));
+    protect(&sender, &[CHANNEL]).await;
+    let store = &sender.handler.store;
+    let wait = Some(Wait { since_ms: NOW, until_ms: None, warned_ms: Some(NOW) });
+    let waiting = Member { waiting: true, wait, name: "Ann".to_owned(), ..Member::default() };
+    let scope = Scope { user: ANN, chat: GROUP, update: None, trace_id: "", now_ms: NOW };
+    let writes = PersonWrites { members: BTreeMap::from([(GROUP, waiting)]), ..PersonWrites::default() };
+    store.with_person(&scope, &mut |_| writes.clone()).await.unwrap();
+    let prompt = Intent::Prompt { group: GROUP, topic: None };
+    store.put(&[Put::urgent(prompt.clone(), NOW)], "").await.unwrap();
+    let mut claims = sender.claim(Lane::Messages, 10).await.unwrap().concat();
+    claims.retain(|claim| claim.intent == prompt);
+    let (sent_ms, warned) = (NOW - IN_SIGHT_MS - 1, vec![(ANN, NOW)]);
+    let stands = Prompt { message: 9, shown: "Ann".to_owned(), sent_ms, warned: warned.clone(), ..Prompt::default() };
+    assert!(store.save_prompt(GROUP, None, Some(&stands), &claims[0], None).await.unwrap());
+    sender.carry_out(&claims).await.unwrap();
+    let left = store.prompt(GROUP, None).await.unwrap().0.unwrap();
+    assert_eq!((left.message, left.warned), (0, warned));
+}
