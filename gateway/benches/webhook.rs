@@ -25,7 +25,7 @@ use tokio::{
     net::TcpStream,
 };
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 15;
 /// What a gateway with metrics and 1 % of its traces may cost at most, where one without costs 1.
 const TELEMETRY: f64 = 1.10;
 const UPDATES: usize = 60_000;
