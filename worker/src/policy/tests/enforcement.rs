@@ -533,3 +533,25 @@ mod raids {
         }
     }
 }
+
+#[test]
+fn in_a_dry_run_nothing_is_done_but_to_take_back_what_was_done_before() {
+    let plan = |act| Plan {
+        act,
+        confirm_at_ms: Some(1),
+        look_again_ms: Some(2),
+        waiting: true,
+        warned: true,
+        waits_since_ms: Some(3),
+        make_sure: vec![TALK],
+    };
+    for act in [Act::Release, Act::Restore] {
+        assert_eq!(plan(Some(act)).in_dry_run(true), plan(Some(act)), "{act:?}");
+    }
+    let waits_on = Plan { confirm_at_ms: Some(1), look_again_ms: Some(2), waiting: true, ..Plan::default() };
+    for act in [None, Some(Act::Mute), Some(Act::Kick), Some(Act::Ban)] {
+        assert_eq!(plan(act).in_dry_run(true), waits_on, "{act:?} of whom we have muted");
+        assert_eq!(plan(act).in_dry_run(false), Plan { confirm_at_ms: Some(1), ..Plan::default() }, "{act:?}");
+    }
+    assert!(!Plan { waiting: false, ..plan(None) }.in_dry_run(true).waiting);
+}
