@@ -20,6 +20,7 @@ mod late;
 mod member;
 mod moderation;
 mod people;
+mod perform;
 mod press;
 mod requests;
 mod updates;
