@@ -187,6 +187,8 @@ async fn e71_a_press_on_a_message_that_is_gone_is_looked_into_like_any_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_stand_where_they_are_not_to_be_cleaned() {
     let story = Story::begin().await;
+    // By then the bot knows that it may delete.
+    story.says(GROUP, "/protect @channel").await;
     let removals = async || count_rows(&story.dir.sqlite_url(), "intents WHERE kind = 'delete' AND chat_id < 0").await;
     // As it was when the command was given.
     story.owner("/settings clean_commands no", "clean_commands is now: no").await;

@@ -147,5 +147,17 @@ async fn e106_whoever_asks_is_forgotten_but_for_a_mute_that_is_to_be_lifted() {
     assert_eq!(count_rows(&story.dir.sqlite_url(), "members WHERE user_id = 11").await, 0);
     assert_eq!(count_rows(&story.dir.sqlite_url(), "verifications WHERE user_id = 11").await, 0);
     assert!(count_rows(&story.dir.sqlite_url(), "verifications").await > 0);
+
+    // Whom an administrator has done something about, and the administrator.
+    story.owner("/allow 11", "may write").await;
+    let rows = async |of: &str| count_rows(&story.dir.sqlite_url(), of).await;
+    eventually("that is in the records", async || rows("audit WHERE actor_id = 10 AND subject_id = 11").await > 0)
+        .await;
+    story.write(ANN, ANN.private_chat(), "/forget_me");
+    eventually("but for whom it was about", async || rows("audit WHERE subject_id = 11").await == 0).await;
+    assert!(rows("audit WHERE actor_id = 10").await > 0);
+    story.write(OWNER, OWNER.private_chat(), "/forget_me");
+    eventually("and for who did it", async || rows("audit WHERE actor_id = 10").await == 0).await;
+    assert!(rows("group_owners WHERE owner_id = 10").await > 0, "whose groups there are is kept for their quota");
     story.end().await;
 }

@@ -5,7 +5,7 @@
 mod story;
 mod support;
 
-use loadtest::world::{Act, Happened, Member, MessageId, Pressed, Rights};
+use loadtest::world::{Act, Happened, Member, MessageId, Permissions, Pressed, Rights};
 use story::{ANN, BOB, CHANNEL, GROUP, OWNER, SECOND, Story};
 use support::eventually;
 
@@ -75,6 +75,44 @@ async fn what_is_done_is_told_in_batches_and_undone_by_administrators_of_the_gro
     story.says(SECOND, "Bob: freed").await;
     let banned = story.telegram.world(|world| world.member(GROUP, ANN, now_ms));
     assert!(matches!(banned, Member::Kicked { .. }), "{banned:?}");
+    story.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_muted_is_banned_by_one_call_and_one_line() {
+    let story = with_a_log().await;
+    let line = story.says(SECOND, "1. Ann: muted").await;
+    press(&story, OWNER, line, "1. Ban", "Done.").await;
+    let now_ms = story.telegram.now_ms();
+    let banned = story.telegram.world(|world| world.member(GROUP, ANN, now_ms));
+    assert_eq!(banned, Member::Kicked { until: 0 });
+    story.act(Act::Join { user: BOB, chat: GROUP });
+    story.is_muted(BOB, true).await;
+    let line = story.says(SECOND, "Bob: muted").await;
+    assert!(story.said(SECOND, "Ann: put back").is_none(), "{}", story.text_of(SECOND, line));
+    assert_eq!(story.telegram.calls().iter().filter(|call| call.method == "banChatMember").count(), 1);
+    story.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_freed_has_what_an_administrator_had_left_them() {
+    let story = with_a_log().await;
+    let restrict =
+        Act::AdminRestrict { admin: OWNER, chat: GROUP, user: BOB, permissions: Permissions::TEXT, for_s: 3_600 };
+    story.act(Act::Join { user: BOB, chat: CHANNEL });
+    story.act(Act::Join { user: BOB, chat: GROUP });
+    story.act(restrict);
+    let member = || {
+        let now_ms = story.telegram.now_ms();
+        story.telegram.world(|world| world.member(GROUP, BOB, now_ms))
+    };
+    let imposed = member();
+    story.act(Act::Leave { user: BOB, chat: CHANNEL });
+    story.is_muted(BOB, true).await;
+    let line = story.says(SECOND, "Bob: muted").await;
+    let number = story.text_of(SECOND, line).lines().skip(1).position(|line| line.contains("Bob: muted")).unwrap() + 1;
+    press(&story, OWNER, line, &format!("{number}. Free"), "Done.").await;
+    eventually("he has it again", async || member() == imposed).await;
     story.end().await;
 }
 

@@ -89,14 +89,15 @@ mod tests {
         page += "\n## The log chat\n\n\
             `/settings log_chat @channel` has what is done in the group told there: who was muted, freed, let in or banned, and whose\n\
             messages were deleted, in one message at most every five seconds; deletions of one person's messages that follow each\n\
-            other are one line. Under it are buttons for each person: *Free* lifts our mute until they leave, *Exempt* lets them\n\
-            write without having joined (as `/allow`), *Ban* bans them for good. They work for a\n\
-            week, for administrators of the group, looked up afresh each time. A log chat that does not let the bot write is\n\
+            other are one line. Under it are buttons for each person: *Free* lifts our mute until they leave, and leaves what an\n\
+            administrator had imposed before, *Exempt* lets them write without having joined (as `/allow`), *Ban* bans them for\n\
+            good. They work for a week, for administrators of the group, looked up afresh each time. A log chat that does not let the bot write is\n\
             told nothing more, and the group is told so once; setting it anew begins again. What could not be told for a day is\n\
             told no more, and names are kept only until they are told, for a day at most.\n";
         page + "\n## What `/forget_me` erases\n\n\
             What is known about the asker in every chat, the messages of theirs that wait for a decision, lifted entries of the\n\
-            ledger and their links. Entries of the verification log stay, without whom they were about. Kept is what is known\n\
+            ledger and their links. Entries of the verification log and of the audit trail stay, without whom they were about\n\
+            or who did it. Who brought the bot into a group is kept for their quota while the bot is in it. Kept is what is known\n\
             in groups where the bot mutes them now or waits for what came of a call, where an administrator has restricted them\n\
             or lifted a mute, and where they are allowed to write: without it a mute would stay for ever, or an administrator's\n\
             act would be undone. The number of transactions about a person is kept beside their id, and for a day how often they\n\

@@ -251,6 +251,8 @@ impl Member {
         } else {
             // E87: whoever is promoted and demoted again is subject to the rule like everybody else.
             let lifted_ours = limits.leave_a_voice() && mark.is_on(old.limits) && !standing.is_admin();
+            // What else they change of a mute of ours leaves it ours.
+            let limits = if mark.is_on(limits) { Limits::Free } else { limits };
             newest(&mut self.theirs, Theirs { order, limits, lifted_ours }, |t| t.order);
         }
     }
@@ -380,11 +382,19 @@ impl Member {
         self.allowed_by_admin() || self.added_by_admin() == Some(true)
     }
 
-    /// Takes in what an administrator wants by a word to us, as if they had done it themselves: to free somebody from our
-    /// mute, or to limit them.
-    pub fn apply_word(&mut self, order: EventOrder, limits: Limits) {
-        let lifted_ours = limits == Limits::Free;
-        newest(&mut self.theirs, Theirs { order, limits, lifted_ours }, |theirs| theirs.order);
+    /// Takes in that an administrator frees somebody from our mute by a word to us, as if they had done it themselves. What
+    /// another had imposed before it, and it covers, stays (E45).
+    pub fn free_by_word(&mut self, order: EventOrder, now_ms: i64) {
+        let covered = self.theirs.map(|theirs| theirs.limits);
+        let covered = covered.filter(|limits| limits.restricts_at(now_ms / 1000) && limits.leave_a_voice());
+        let limits = covered.unwrap_or(Limits::Free);
+        newest(&mut self.theirs, Theirs { order, limits, lifted_ours: true }, |theirs| theirs.order);
+    }
+
+    /// The same for a ban for good, which is theirs to lift.
+    pub fn ban_by_word(&mut self, order: EventOrder) {
+        let limits = Limits::Banned { until: 0 };
+        newest(&mut self.theirs, Theirs { order, limits, lifted_ours: false }, |theirs| theirs.order);
     }
 
     /// Whether an administrator lets them write without having joined (E107).

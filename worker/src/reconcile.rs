@@ -156,6 +156,14 @@ impl<'a> Person<'a> {
         limits.is_some_and(|limits| matches!(limits, Limits::Banned { .. }))
     }
 
+    /// Whether it is known where the person stands in a chat.
+    #[must_use]
+    pub fn is_seen_in(&self, chat: ChatId) -> bool {
+        let watched = self.view.chats.get(&chat).map(|chat| chat.facts.watched());
+        let member = self.members.get(&chat);
+        watched.zip(member).is_some_and(|(watched, member)| member.standing(watched, self.now_ms).is_some())
+    }
+
     /// In which of the group's channels the person is not known to be.
     #[must_use]
     pub fn not_known_in(&self, group: ChatId) -> Vec<ChatId> {
@@ -284,7 +292,8 @@ impl<'a> Person<'a> {
             let now = member.limits(Mark::of(self.bot, group, self.user), self.now_ms);
             if !plan.waiting && is_over && !now.ours && verdict.decision != Decision::Unknown {
                 member.name.clear();
-            } else if plan.waiting && member.name.is_empty() {
+            } else if plan.waiting && !self.name.is_empty() {
+                // E80: what they are called now.
                 member.name.clone_from(&self.name);
             }
             if now.limits == Limits::Free && member.call.is_none() {
@@ -298,7 +307,8 @@ impl<'a> Person<'a> {
             }
             let is = (member.waiting, member.topic);
             // The prompt of the topic that they were named in, and of the one that they are named in now.
-            let changed = was != is || warned;
+            let renamed = before.is_some_and(|before| before.waiting && before.name != member.name);
+            let changed = was != is || warned || renamed;
             let stale = [was, is].into_iter().filter(|(waiting, _)| *waiting && changed).map(|(_, topic)| topic);
             let not_before_ms = member.shown_ms(self.now_ms, last);
             for topic in stale.collect::<BTreeSet<_>>() {

@@ -352,6 +352,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_named_is_set_and_nothing_else() {
+        let [one, other] = GroupSettings::apart();
+        let named = |name: &str, value: &Value| Map::from_iter([(name.to_owned(), value.clone())]);
+        for (name, value) in other.by_name() {
+            let mut expected = one.by_name();
+            assert_ne!(expected.insert(name.clone(), value.clone()).as_ref(), Some(&value), "{name}");
+            assert_eq!(one.with(&named(&name, &value)).expect("a setting").by_name(), expected, "{name}");
+        }
+        assert_eq!(other.by_name().len(), GroupSettings::NAMES.len());
+        for (name, value) in [("of_a_later_version", Value::from(1)), ("grace_s", Value::from("soon"))] {
+            assert!(one.with(&named(name, &value)).is_err(), "{name}");
+        }
+    }
+
+    #[test]
     fn registers_survive_their_json_and_unknown_settings_of_a_later_version() {
         let mut registers = SettingRegisters::default();
         changed(&mut registers, 1, |settings| settings.timeout_action = TimeoutAction::Kick);

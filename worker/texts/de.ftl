@@ -267,7 +267,10 @@ log_stopped = Ich kann im Protokollkanal <code>{$chat}</code> nicht mehr schreib
 
 ## Lange Arbeit und der Rest
 
-recheck_begun = Ich schlage {$total} Personen neu nach, immer einige auf einmal.
+recheck_begun = { $total ->
+    [1] Ich schlage eine Person neu nach.
+   *[other] Ich schlage {$total} Personen neu nach, immer einige auf einmal.
+  }
 recheck_progress = Neu nachgeschlagen: {$done} von {$total}.
 recheck_done = { $failed ->
     [0] Neu nachgeschlagen: alle {$total}.

@@ -267,7 +267,10 @@ log_stopped = I can no longer write in the log channel <code>{$chat}</code>, and
 
 ## Long work and the rest
 
-recheck_begun = I look up {$total} people again, a few at a time.
+recheck_begun = { $total ->
+    [1] I look up one person again.
+   *[other] I look up {$total} people again, a few at a time.
+  }
 recheck_progress = Looked up again: {$done} of {$total}.
 recheck_done = { $failed ->
     [0] Looked up again: all {$total}.

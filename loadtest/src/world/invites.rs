@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 
 use super::{
     World,
-    act::{Act, Refused, written},
+    act::{Act, Refused},
     api::{ApiResult, bad, flag, text},
     ids::{ChatId, UserId},
+    perform::written,
 };
 
 /// A link of the bot's.

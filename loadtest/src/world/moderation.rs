@@ -5,11 +5,12 @@ use serde_json::{Value, json};
 
 use super::{
     Permissions, QueueKey, World,
-    act::{Refused, written},
+    act::Refused,
     api::{ApiResult, bad, integer},
     chat::ChatKind,
     ids::{ChatId, MessageId, UserId},
     member::Member,
+    perform::written,
 };
 
 impl World {

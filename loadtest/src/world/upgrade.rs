@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::{
     ChatKind, ChatSpec, Member, Refused, World,
-    act::written,
     ids::{ChatId, UserId},
+    perform::written,
 };
 
 impl World {

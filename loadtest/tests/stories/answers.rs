@@ -141,6 +141,8 @@ pub(crate) async fn commands_that_cannot_be_carried_out_say_why() {
     let group = found(&town, ChatKind::Supergroup, "Another", &[]);
     let asked = ask(&town, OWNER, group, &format!("/protect {group}"));
     assert_eq!(answer(&town, asked).await, "A group cannot require itself.");
+    let asked = ask(&town, OWNER, group, "/recheck");
+    assert_eq!(answer(&town, asked).await, "No channel is required here. /protect @channel requires one.");
     let mut told = String::new();
     for question in ["/verify", "/start never_made", "/forget_me"] {
         told += &format!("> {question}\n{}\n", answer(&town, ask(&town, ANN, ANN.private_chat(), question)).await);

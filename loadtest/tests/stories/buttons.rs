@@ -1,7 +1,13 @@
 //! Presses of the standing prompt (E69, E73, E44).
 
-use loadtest::world::{Act, Happened, Member, Message, MessageId, Permissions, Pressed, UserId, World};
+use std::time::Duration;
+
+use loadtest::{
+    simulator::{Fault, FaultKind},
+    world::{Act, Happened, Member, Message, MessageId, Permissions, Pressed, Rights, UserId, World},
+};
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::{
     support::eventually,
@@ -31,6 +37,25 @@ pub(crate) async fn e69_a_press_that_telegram_has_forgotten_is_answered_once_in_
     assert!(town.lookups(ANN) > looked_up, "she was looked up for it");
     assert_eq!(town.press(ANN, "I have joined").await, "You have not joined yet: @news");
     assert_eq!(answers(), [400, 200], "it is not tried again");
+    town.end().await;
+}
+
+pub(crate) async fn e69_a_press_is_answered_within_seconds_though_lookups_take_much_longer() {
+    let town = Town::protected("@news").await;
+    town.act(Act::Join { user: ANN, chat: GROUP });
+    town.is_muted(ANN).await;
+    eventually("she is asked to join", async || town.prompts() == 1).await;
+    let kind = FaultKind::Delay(Duration::from_secs(30));
+    town.telegram.inject(Fault { method: Some("getChatMember"), chat: Some(NEWS), every: 1, times: 1_000, kind });
+    let looked_up = town.lookups_in(NEWS, ANN);
+    let answer = timeout(Duration::from_secs(10), town.press(ANN, "I have joined")).await;
+    // What was known before she pressed is not what she asks for.
+    assert_eq!(
+        answer.expect("she waits for Telegram"),
+        "This cannot be checked right now. Please try again in a minute."
+    );
+    assert!(town.lookups_in(NEWS, ANN) > looked_up, "it was asked");
+    assert!(town.member(GROUP, ANN).is_muted(), "unknown frees nobody");
     town.end().await;
 }
 
@@ -158,5 +183,22 @@ pub(crate) async fn e67_a_prompt_acts_for_who_presses_and_what_is_for_one_person
     town.has_heard().await;
     assert!(town.member(GROUP, BOB).is_muted());
     assert_eq!([ANN, ASKER].map(|user| town.member(GROUP, user)), [Member::Member; 2]);
+    town.end().await;
+}
+
+pub(crate) async fn e73_whom_the_bot_has_never_seen_in_the_group_is_told_by_a_press_how_they_stand_there() {
+    let town = Town::founded(|spec| {
+        if spec.id == GROUP {
+            spec.members.extend([(ANN, Member::Member), (BOB, Member::Administrator(Rights::FULL))]);
+        }
+    })
+    .await;
+    town.say(OWNER, GROUP, "/protect @news");
+    town.says(GROUP, "Protected: ").await;
+    town.act(Act::Join { user: one_of_many(0), chat: GROUP });
+    eventually("somebody is asked to join", async || town.prompts() == 1).await;
+    assert_eq!(town.press(ANN, "I have joined").await, "You have not joined yet: @news");
+    assert_eq!(town.press(BOB, "I have joined").await, "You can already write here.");
+    town.is_muted(ANN).await;
     town.end().await;
 }

@@ -1,6 +1,6 @@
 //! Who counts as being in a channel (E27, E29, E30, E35, E36).
 
-use loadtest::world::{Act, ChatKind, Member, Permissions, Rights, UserId};
+use loadtest::world::{Act, ChatId, ChatKind, ChatSpec, Member, Permissions, Rights, UserId};
 use serde_json::json;
 
 use crate::{
@@ -108,6 +108,16 @@ pub(crate) async fn e27_our_own_link_into_a_channel_asks_for_an_administrators_w
     .await;
     follow(one_of_many(0));
     assert_eq!(town.member(NEWS, one_of_many(0)), Member::Member);
+
+    // Of several groups that require the channel, one for which a request is enough decides, for as long as it does require it.
+    let other = ChatId(-1_001_000_000_002);
+    town.found(town.telegram.now_ms(), ChatSpec::new(other, ChatKind::Supergroup, "Other"));
+    town.say(OWNER, other, &format!("/protect {NEWS}"));
+    town.says(other, "Protected: ").await;
+    town.say(OWNER, other, "/settings pending_counts yes");
+    eventually("it asks for the other's sake", async || asks() == [true, true]).await;
+    town.say(OWNER, other, "/unprotect");
+    eventually("it leads in for the other requires nothing", async || asks() == [true, false]).await;
 
     // Without the right to invite, the bot hears of no request.
     town.say(OWNER, GROUP, "/settings pending_counts yes");

@@ -16,17 +16,22 @@ pub(crate) async fn e13_e15_e16_whom_administrators_add_is_trusted_and_whom_othe
     town.act(Act::Add { by: OWNER, chat: GROUP, users: vec![ANN, BOB] });
     town.has_heard().await;
     town.say(BOB, GROUP, "hello");
-    town.act(Act::Add { by: BOB, chat: GROUP, users: vec![one_of_many(0)] });
-    town.is_muted(one_of_many(0)).await;
+    let added = [0, 1].map(one_of_many);
+    town.act(Act::Add { by: BOB, chat: GROUP, users: added.to_vec() });
+    for user in added {
+        town.is_muted(user).await;
+    }
+    let named = |text: String| ["Comer 0", "Comer 1"].iter().all(|name| text.contains(name)) && !text.contains("Bob");
+    eventually("each is named, and not who has added them", async || town.prompt(None).is_some_and(named)).await;
     eventually("no note stands", async || town.standing(GROUP, BOB) == 1 && town.standing(GROUP, OWNER) == 1).await;
-    assert_eq!(town.calls("restrictChatMember", GROUP).len(), 1, "Ann and Bob may write");
+    assert_eq!(town.calls("restrictChatMember", GROUP).len(), 2, "Ann and Bob may write");
 
     town.act(Act::Leave { user: ANN, chat: GROUP });
     town.act(Act::Join { user: ANN, chat: GROUP });
     town.is_muted(ANN).await;
     town.set(&[("trust_added", json!(false))]).await;
-    town.act(Act::Add { by: OWNER, chat: GROUP, users: vec![one_of_many(1)] });
-    town.is_muted(one_of_many(1)).await;
+    town.act(Act::Add { by: OWNER, chat: GROUP, users: vec![one_of_many(2)] });
+    town.is_muted(one_of_many(2)).await;
     town.end().await;
 }
 
@@ -45,6 +50,32 @@ pub(crate) async fn e45_what_an_administrator_had_taken_is_covered_by_our_mute_a
     eventually("she may write text again", async || town.member(GROUP, ANN) == imposed).await;
     town.has_heard().await;
     assert_eq!(town.member(GROUP, ANN), imposed, "E44: the rest is not ours to lift");
+    town.end().await;
+}
+
+pub(crate) async fn e44_who_is_given_a_voice_within_our_mute_has_it_until_they_leave_and_anything_else_leaves_it_ours()
+{
+    let town = Town::protected("@news").await;
+    let amend = |user, permissions| town.act(Act::AdminAmend { admin: OWNER, chat: GROUP, user, permissions });
+    for user in [ANN, BOB] {
+        town.act(Act::Join { user, chat: GROUP });
+        town.is_muted(user).await;
+    }
+    amend(ANN, Permissions::TEXT);
+    // To invite others says nothing.
+    amend(BOB, serde_json::from_value(json!(1 << 11)).unwrap());
+    let amended = [ANN, BOB].map(|user| town.member(GROUP, user));
+    town.has_heard().await;
+    eventually("Ann does not wait any more", async || town.prompt(None).is_some_and(|text| !text.contains("Ann")))
+        .await;
+    assert_eq!([ANN, BOB].map(|user| town.member(GROUP, user)), amended);
+    assert_eq!(town.calls("restrictChatMember", GROUP).len(), 2, "neither is put back over and over");
+    town.act(Act::Join { user: BOB, chat: NEWS });
+    eventually("Bob is free", async || town.member(GROUP, BOB) == Member::Member).await;
+    town.act(Act::Leave { user: ANN, chat: GROUP });
+    town.act(Act::Join { user: ANN, chat: GROUP });
+    let says_nothing = |member| matches!(member, Member::Restricted { permissions: Permissions::NONE, .. });
+    eventually("she is muted anew", async || says_nothing(town.member(GROUP, ANN))).await;
     town.end().await;
 }
 

@@ -1,6 +1,9 @@
 //! What the bot may do: it comes, loses its rights, is thrown out and comes back (E14, E42, E43, E76–E78).
 
-use loadtest::world::{Act, ChatId, ChatKind, ChatSpec, Member, Rights};
+use loadtest::{
+    simulator::{Fault, FaultKind},
+    world::{Act, ChatId, ChatKind, ChatSpec, Member, Rights},
+};
 use serde_json::json;
 
 use crate::{
@@ -38,6 +41,34 @@ pub(crate) async fn e43_of_a_missing_right_the_administrators_are_told_once_and_
     promote(Rights { can_delete_messages: false, ..Rights::FULL });
     town.says(GROUP, "with the right to delete messages").await;
     assert_eq!(town.said(GROUP, "I cannot do all of my work"), 2);
+    town.end().await;
+}
+
+pub(crate) async fn e43_a_right_that_is_gone_without_a_word_is_found_missing_once_and_the_rule_goes_on_when_it_is_back()
+{
+    const OLD: ChatId = ChatId(-1_001_000_000_043);
+    let town = Town::new().await;
+    // So long ago that Telegram's caches know the bot as it was then.
+    town.found(town.telegram.now_ms() - 120_000, ChatSpec::new(OLD, ChatKind::Supergroup, "Old"));
+    town.say(OWNER, OLD, "/protect @news");
+    town.says(OLD, "Protected: ").await;
+    town.has_heard().await;
+    let promote = |rights| Act::Promote { admin: OWNER, chat: OLD, user: town.bot, rights };
+    town.act_untold(promote(Rights { can_restrict_members: false, ..Rights::FULL }));
+    town.act(Act::Join { user: ANN, chat: OLD });
+    town.says(OLD, "with the right to restrict members").await;
+    town.act(Act::Join { user: BOB, chat: OLD });
+    town.has_heard().await;
+    let muted = |user| town.member(OLD, user).is_muted();
+    assert_eq!((town.said(OLD, "I cannot do all of my work"), muted(ANN), muted(BOB)), (1, false, false));
+    // A second call may have been on its way before the answer to the first was understood.
+    let statuses: Vec<_> = town.calls("restrictChatMember", OLD).iter().map(|call| call.status).collect();
+    assert!((1..=2).contains(&statuses.len()) && statuses.iter().all(|status| *status == 400), "{statuses:?}");
+
+    town.act(promote(Rights::FULL));
+    eventually("the rule goes on", async || muted(ANN) && muted(BOB)).await;
+    town.has_heard().await;
+    assert_eq!(town.said(OLD, "I cannot do all of my work"), 1);
     town.end().await;
 }
 
@@ -99,6 +130,25 @@ pub(crate) async fn e76_thrown_out_the_bot_stops_and_added_again_it_goes_on_with
     eventually("Bob is muted", async || town.member(GROUP, BOB).is_muted()).await;
     town.say(ANN, GROUP, "hello");
     eventually("so is Ann", async || town.member(GROUP, ANN).is_muted() && town.standing(GROUP, ANN) == 0).await;
+    town.end().await;
+}
+
+pub(crate) async fn e76_e78_what_was_to_be_deleted_where_the_bot_is_thrown_out_is_let_be() {
+    let town = Town::protected("@news").await;
+    let (method, kind) = (Some("deleteMessages"), FaultKind::Page(502));
+    town.telegram.inject(Fault { method, chat: Some(GROUP), every: 1, times: 1_000, kind });
+    town.act(Act::Join { user: ANN, chat: GROUP });
+    town.say(ANN, GROUP, "hello");
+    eventually("it is tried", async || !town.calls("deleteMessages", GROUP).is_empty()).await;
+    let pending = async || town.rows("intents WHERE done_ms IS NULL AND kind = 'delete'").await;
+    assert!(pending().await > 0);
+    town.act(Act::Demote { admin: OWNER, chat: GROUP, user: town.bot });
+    town.act(Act::AdminBan { admin: OWNER, chat: GROUP, user: town.bot });
+    town.has_heard().await;
+    town.telegram.mend();
+    // Also what is to go later, such as a command and its answer.
+    town.change_rows("UPDATE intents SET not_before_ms = 0 WHERE done_ms IS NULL AND kind = 'delete'").await;
+    eventually("nothing is to be deleted any more", async || pending().await == 0).await;
     town.end().await;
 }
 

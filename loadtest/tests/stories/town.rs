@@ -214,8 +214,11 @@ impl Town {
         database.close().await.unwrap();
     }
 
-    /// Has the group's prompts be that much older.
+    /// Has the group's prompts be that much older, when the program is done with them.
     pub(crate) async fn ages_prompts(&self, by: std::time::Duration) {
+        let soon_ms = self.telegram.now_ms() + 60_000;
+        let open = format!("intents WHERE kind = 'prompt' AND done_ms IS NULL AND not_before_ms < {soon_ms}");
+        eventually("prompts are at rest", async || self.rows(&open).await == 0).await;
         let mut database = self.database().await;
         let aged =
             sqlx::query("UPDATE prompts SET sent_ms = sent_ms - $2, changed_ms = changed_ms - $2 WHERE chat_id = $1");

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::{
     support::{eventually, play::now_ms},
-    town::{ANN, BOB, GROUP, NEWS, OWNER, Town, one_of_many},
+    town::{ANN, BOB, GROUP, NEWS, OWNER, TALKS, Town, one_of_many},
 };
 
 pub(crate) async fn e49_who_waits_for_too_long_is_warned_and_removed_and_may_come_back() {
@@ -46,6 +46,27 @@ pub(crate) async fn e47_who_waits_for_too_long_is_banned_for_a_while_or_until_th
     eventually("Ann may come back", async || town.member(GROUP, ANN) == Member::Left).await;
     town.has_heard().await;
     assert_eq!(town.member(GROUP, BOB), Member::Kicked { until: 0 }, "E44: not ours to lift");
+    town.end().await;
+}
+
+pub(crate) async fn whom_the_bot_has_banned_for_a_while_an_administrator_bans_for_good_by_a_button() {
+    let town = Town::protected("@news").await;
+    let settings = [
+        ("timeout_action", json!("ban")),
+        ("timeout_s", json!(2)),
+        ("warn_first", json!(false)),
+        ("log_chat", json!(TALKS.0)),
+    ];
+    town.set(&settings).await;
+    town.act(Act::Join { user: ANN, chat: GROUP });
+    town.says(TALKS, "Ann: banned").await;
+    assert_eq!(town.press_in(TALKS, OWNER, "1. Ban").await, "Done.");
+    eventually("Ann is banned for good", async || town.member(GROUP, ANN) == Member::Kicked { until: 0 }).await;
+    assert_eq!(town.press_in(TALKS, OWNER, "1. Ban").await, "That is so already.");
+    town.act(Act::Join { user: ANN, chat: NEWS });
+    town.has_heard().await;
+    assert_eq!(town.member(GROUP, ANN), Member::Kicked { until: 0 }, "E44: not ours to lift any more");
+    assert_eq!(town.calls("banChatMember", GROUP).len(), 2);
     town.end().await;
 }
 

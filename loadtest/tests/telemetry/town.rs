@@ -86,7 +86,7 @@ impl Town {
 
     /// Telegram asks for a pause when Ann is to be muted; before it is over she has written something.
     pub(crate) async fn ann_writes_before_she_is_muted(&self) {
-        let kind = FaultKind::Flood { retry_after: 2 };
+        let kind = FaultKind::Flood { retry_after: 5 };
         self.telegram.inject(Fault { method: Some("restrictChatMember"), chat: None, every: 1, times: 1, kind });
         self.ann_is_muted().await;
         self.say(ANN, "Is anybody there?");

@@ -306,7 +306,10 @@ wire_message! {
     checklist_tasks_done checklist_tasks_added direct_message_price_changed forum_topic_created forum_topic_edited
     forum_topic_closed forum_topic_reopened general_forum_topic_hidden general_forum_topic_unhidden giveaway_created
     giveaway_completed paid_message_price_changed video_chat_scheduled video_chat_started video_chat_ended
-    video_chat_participants_invited web_app_data
+    video_chat_participants_invited web_app_data chat_owner_left chat_owner_changed community_chat_added
+    community_chat_joined community_chat_removed poll_option_added poll_option_deleted gift_upgrade_sent
+    managed_bot_created passport_data suggested_post_approved suggested_post_approval_failed suggested_post_declined
+    suggested_post_paid suggested_post_refunded
 }
 
 /// A message that another one answers, as far as commands are about it.

@@ -33,9 +33,11 @@ impl Mark {
         earliest + (self.0 - earliest).rem_euclid(Self::MODULUS)
     }
 
-    /// Whether `limits` are a mute of ours.
+    /// Whether `limits` are a mute of ours. Whoever has a voice is muted by nobody: an administrator has given it to them and
+    /// left the end as it was.
     #[must_use]
     pub fn is_on(self, limits: Limits) -> bool {
-        matches!(limits, Limits::Restricted { until, .. } if until > 0 && until % Self::MODULUS == self.0)
+        let is_marked = |until: i64| until > 0 && until % Self::MODULUS == self.0;
+        matches!(limits, Limits::Restricted { until, left } if is_marked(until) && !left.can_send())
     }
 }

@@ -141,6 +141,8 @@ async fn e61_e65_notes_and_what_is_none_of_the_groups_life_are_let_be() {
         json!({"new_chat_title": "Chat"}),
         json!({"forum_topic_created": {}}),
         json!({"boost_added": {}}),
+        json!({"chat_owner_left": {}}),
+        json!({"community_chat_joined": {}}),
         json!({"new_chat_members": [user(ANN), user(12)]}),
         json!({"left_chat_member": user(ANN)}),
         json!({"text": "hello", "is_from_offline": true}),

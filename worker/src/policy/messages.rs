@@ -58,7 +58,9 @@ pub fn of_message(
             Membership::Out(None) => unverified = true,
             Membership::Unknown => {
                 let in_vain = channel.member.is_some_and(|member| member.cannot_be_found_out(now_ms));
-                hopeless |= channel.facts.is_closed() || in_vain;
+                // Who was in when that could last be known is taken at it.
+                let was_in = channel.member.is_some_and(|member| member.was_in(now_ms));
+                hopeless |= (channel.facts.is_closed() || in_vain) && !was_in;
             }
             Membership::In => {}
         }

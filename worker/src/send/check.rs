@@ -1,5 +1,7 @@
 //! Looking somebody up, because a decision waits for it or a call has not been confirmed.
 
+use std::time::Duration;
+
 use nezuko_shared::{
     limiter::{Budget, Urgency},
     telemetry::trace,
@@ -15,8 +17,8 @@ use crate::{
     store::{ChatWrites, Settle, StoreError},
 };
 
-/// For whom a lookup is put off for longer than this, or was tried so often before, cannot be found out for now.
-const LONG_MS: i64 = 30_000;
+/// Who is not to be looked up for longer than this, or has been in vain so often, cannot be found out for now.
+const LONG: Duration = Duration::from_secs(30);
 const TRIES: i64 = 3;
 
 /// What somebody was looked up for.
@@ -46,12 +48,12 @@ impl Sender {
             return Ok(());
         }
         if let Err(refused) = self.permits.leave(Budget::Lookup, claim.urgency, Some(chat)).await {
-            let later = self.wait_for(refused.retry_in);
-            if self.is_in_vain(claim, &later) {
-                self.take_in_failure(claim, chat, user, self.now_ms(), None, later).await?;
-                return self.postpone_chat(claim, refused).await;
+            if refused.retry_in <= LONG {
+                return self.put_off(claim, refused).await;
             }
-            return self.put_off(claim, refused).await;
+            let later = self.wait_for(refused.retry_in);
+            self.take_in_failure(claim, chat, user, self.now_ms(), None, later).await?;
+            return self.postpone_chat(claim, refused).await;
         }
         let asked_ms = self.now_ms();
         let answer = self.get_chat_member(chat, user).await;
@@ -62,27 +64,18 @@ impl Sender {
             }
             Err(ErrorClass::Migrated(new)) => self.follow(claim, chat, new).await,
             Err(class) => {
-                let settlement = match class {
-                    ErrorClass::RetryAfter(wait) => self.wait_for(wait),
-                    ErrorClass::Retry | ErrorClass::Ambiguous => self.back_off(claim),
-                    _ => self.back_off_slowly(claim),
+                // Telegram may be away, or want to be left alone; for how long is one not to wait?
+                let (settlement, in_vain) = match class {
+                    ErrorClass::RetryAfter(wait) => (self.wait_for(wait), wait > LONG),
+                    ErrorClass::Retry | ErrorClass::Ambiguous => (self.back_off(claim), claim.attempts >= TRIES),
+                    _ => (self.back_off_slowly(claim), true),
                 };
-                let passes = matches!(class, ErrorClass::RetryAfter(_) | ErrorClass::Retry | ErrorClass::Ambiguous);
-                if passes && !self.is_in_vain(claim, &settlement) {
+                if !in_vain {
                     return self.settle(claim, settlement).await;
                 }
                 self.take_in_failure(claim, chat, user, asked_ms, Some(class), settlement).await
             }
         }
-    }
-
-    /// Whether a lookup that will be had sometime is not to be waited for, by what becomes of its `claim`: Telegram is away,
-    /// or wants to be left alone for long.
-    fn is_in_vain(&self, claim: &Claim, settlement: &Settlement) -> bool {
-        let (Settlement::Wait { not_before_ms } | Settlement::Retry { not_before_ms }) = settlement else {
-            return false;
-        };
-        claim.attempts >= TRIES || *not_before_ms > self.now_ms() + LONG_MS
     }
 
     /// Takes in that the lookup cannot be had: messages that wait for it may have to go (E28).

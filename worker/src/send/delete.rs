@@ -69,10 +69,8 @@ impl Sender {
             // Deleting twice does no harm.
             Err(ErrorClass::Retry | ErrorClass::Ambiguous) => self.back_off(claim),
             // The right may come back before the message is too old to be deleted.
-            Err(ErrorClass::Permission | ErrorClass::BotOut) if claim.attempts < DELETABLE_TRIES => {
-                self.back_off_slowly(claim)
-            }
-            // Of a group that has migrated the messages have other numbers now.
+            Err(ErrorClass::Permission) if claim.attempts < DELETABLE_TRIES => self.back_off_slowly(claim),
+            // Of a group that has migrated the messages have other numbers now, and one that the bot is out of is over.
             Ok(()) | Err(_) => Settlement::Done,
         }
     }

@@ -27,11 +27,19 @@ enum Stop {
     NotNow(Refused),
     /// Telegram said so.
     Failed(ErrorClass),
+    /// Nothing is known of who requires it.
+    Store(StoreError),
 }
 
 impl From<CallError> for Stop {
     fn from(error: CallError) -> Self {
         Self::Failed(error.class())
+    }
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
     }
 }
 
@@ -41,10 +49,10 @@ impl Sender {
         if view.required_by.is_empty() {
             return self.settle(claim, Settlement::Done).await;
         }
-        let asks = self.any_counts_pending(&view.required_by).await?;
-        let class = match self.look_at_channel(claim, chat, &view.chat.facts, asks).await {
+        let class = match self.look_at_channel(claim, chat, &view).await {
             Ok((described, link)) => return self.take_in_link(claim, &described, link).await,
             Err(Stop::NotNow(refused)) => return self.put_off(claim, refused).await,
+            Err(Stop::Store(error)) => return Err(error),
             Err(Stop::Failed(class)) => class,
         };
         self.obey(Budget::Lookup, Some(chat), class).await;
@@ -71,19 +79,21 @@ impl Sender {
         Ok(false)
     }
 
-    /// What the channel is called now, and our link into it where it needs one. `asks`: by which people ask to be let in.
+    /// What the channel is called now, and our link into it where it needs one: by it people ask to be let in where that is
+    /// enough for a group.
     async fn look_at_channel(
         &self,
         claim: &Claim,
         chat: ChatId,
-        known: &ChatFacts,
-        asks: bool,
+        view: &ChatView,
     ) -> Result<(Chat, Option<OwnLink>), Stop> {
+        let known = &view.chat.facts;
         self.may_look(claim, chat).await?;
         let described = self.get_chat(frankenstein::types::ChatId::Integer(chat.0)).await?;
         if described.username.is_some() || !known.can_admit() {
             return Ok((described, known.link.clone()));
         }
+        let asks = self.any_counts_pending(&view.required_by).await?;
         if let Some(held) = &known.link {
             self.may_look(claim, chat).await?;
             let asked_ms = self.now_ms();
@@ -119,7 +129,7 @@ impl Sender {
         self.permits.leave(Budget::Lookup, claim.urgency, Some(chat)).await.map_err(Stop::NotNow)
     }
 
-    /// Where people get in elsewhere now, every prompt that says so is looked at.
+    /// Where people get in elsewhere now, or the channel is called otherwise, every prompt that says so is looked at.
     async fn take_in_link(&self, claim: &Claim, described: &Chat, link: Option<OwnLink>) -> Result<(), StoreError> {
         let (chat, now_ms) = (described.id, self.now_ms());
         let mut moved = false;
@@ -128,7 +138,8 @@ impl Sender {
             let mut facts = view.chat.facts.clone();
             facts.describe(described);
             facts.apply_link(link.clone());
-            moved = facts.address() != view.chat.facts.address();
+            let shown = |facts: &ChatFacts| (facts.address(), facts.title.clone());
+            moved = shown(&facts) != shown(&view.chat.facts);
             groups.clone_from(&view.required_by);
             ChatWrites { facts: (facts != view.chat.facts).then_some(facts), ..ChatWrites::default() }
         };

@@ -360,19 +360,10 @@ fn shows(sender: &Sender, metric: &str, value: &str) -> bool {
     sender.handler.metrics.encode().lines().any(|shown| shown == line)
 }
 
-#[tokio::test]
-async fn the_time_from_a_press_to_freeing_the_presser_is_told_once() {
-    let (status, body) = (200, r#"{"ok":true,"result":true}"#);
-    let telegram = Arc::new(Telegram { status, body, calls: AtomicUsize::new(0), breaks: None });
-    let mut sender = sender(&database().await, telegram);
-    protect(&sender, &[CHANNEL]).await;
-    let carry_out_all = async |sender: &Sender, lane| {
-        let claims = sender.claim(lane, 10).await.unwrap().concat();
-        assert_eq!(claims.len(), 1, "{claims:?}");
-        sender.carry_out(&claims).await.unwrap();
-    };
+/// Has Ann muted by us, which is known.
+async fn mute(sender: &Sender) {
     let member = Intent::Member { group: GROUP, user: ANN };
-    let mute = claim(&sender, Lane::Restrictions, vec![member]).await;
+    let mute = claim(sender, Lane::Restrictions, vec![member]).await;
     sender.carry_out(&mute).await.unwrap();
     // Their echo shows that the mute is ours.
     sender
@@ -388,15 +379,31 @@ async fn the_time_from_a_press_to_freeing_the_presser_is_told_once() {
         })
         .await
         .unwrap();
+}
+
+/// Carries out the only thing that is due in a lane.
+async fn carry_out_one(sender: &Sender, lane: Lane) {
+    let claims = sender.claim(lane, 10).await.unwrap().concat();
+    assert_eq!(claims.len(), 1, "{claims:?}");
+    sender.carry_out(&claims).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_time_from_a_press_to_freeing_the_presser_is_told_once() {
+    let (status, body) = (200, r#"{"ok":true,"result":true}"#);
+    let telegram = Arc::new(Telegram { status, body, calls: AtomicUsize::new(0), breaks: None });
+    let mut sender = sender(&database().await, telegram);
+    protect(&sender, &[CHANNEL]).await;
+    mute(&sender).await;
 
     // The channel is shown to have them by the lookup for the press.
     sender.handler.store.put(&[Put::urgent(press(7), NOW)], "").await.unwrap();
     sender.handler.clock = Arc::new(|| NOW + 500);
-    carry_out_all(&sender, Lane::Answers).await;
+    carry_out_one(&sender, Lane::Answers).await;
     assert!(shows(&sender, "nezuko_press_to_answer_seconds_sum", "0.5"));
     assert!(shows(&sender, "nezuko_press_to_free_seconds_count", "0"), "they are not free yet");
     sender.handler.clock = Arc::new(|| NOW + 1_500);
-    carry_out_all(&sender, Lane::Restrictions).await;
+    carry_out_one(&sender, Lane::Restrictions).await;
     assert!(shows(&sender, "nezuko_releases_total", "1"));
     assert!(shows(&sender, "nezuko_press_to_free_seconds_sum", "1.5"));
     assert!(shows(&sender, "nezuko_press_to_free_seconds_count", "1"));
@@ -405,6 +412,28 @@ async fn the_time_from_a_press_to_freeing_the_presser_is_told_once() {
         person.finish_unchanged(GROUP)
     });
     known.await.unwrap();
+}
+
+#[tokio::test]
+async fn e74_a_press_after_the_end_of_the_rule_frees_though_nobody_is_decided_anew() {
+    let (status, body) = (200, r#"{"ok":true,"result":true}"#);
+    let telegram = Arc::new(Telegram { status, body, calls: AtomicUsize::new(0), breaks: None });
+    let sender = sender(&database().await, telegram.clone());
+    protect(&sender, &[CHANNEL]).await;
+    mute(&sender).await;
+    let off = Setting { value: false, update_id: UpdateId(6), received_ms: NOW };
+    let mut unprotect = |view: &ChatView| {
+        let facts = ChatFacts { protected: Some(off), ..view.chat.facts.clone() };
+        ChatWrites { facts: Some(facts), ..ChatWrites::default() }
+    };
+    sender.handler.store.with_chat(GROUP, "", NOW, &mut unprotect).await.unwrap();
+    let before = sender.handler.store.open_intents(i64::MAX).await.unwrap();
+    assert!(before.iter().all(|(kind, _)| kind != "redecide" && kind != "member"), "{before:?}");
+    sender.handler.store.put(&[Put::urgent(press(7), NOW)], "").await.unwrap();
+    carry_out_one(&sender, Lane::Answers).await;
+    carry_out_one(&sender, Lane::Restrictions).await;
+    assert!(shows(&sender, "nezuko_releases_total", "1"));
+    assert_eq!(telegram.calls.load(Ordering::Relaxed), 3, "a mute, an answer and a release");
 }
 
 #[tokio::test]

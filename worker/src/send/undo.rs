@@ -2,7 +2,7 @@
 
 use frankenstein::methods::BanChatMemberParams;
 use nezuko_shared::limiter::{Budget, Urgency};
-use nezuko_telegram::{CallError, ChatId, ErrorClass, Limits, Standing, UserId};
+use nezuko_telegram::{CallError, ChatId, ErrorClass, Limits, UserId};
 
 use super::{
     Sender,
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     buttons::{Button, Kind},
-    facts::{EventOrder, Member, Setting, Theirs, set},
+    facts::{Act, Call, EventOrder, Member, Setting, Theirs, set},
     intent::{Claim, Press},
     store::{Audit, LogLine, StoreError, Verification},
     texts::{Texts, Word},
@@ -124,7 +124,7 @@ impl Sender {
                 if person.known(group).is_some_and(|member| said(member, press)) {
                     undone = Undone::Done;
                 } else if person.known(group).is_some_and(|member| held(member) && !member.allowed_by_admin()) {
-                    person.member(group).apply_word(order_of(press), Limits::Free);
+                    person.member(group).free_by_word(order_of(press), now_ms);
                     undone = Undone::Done;
                 }
                 person.finish(group)
@@ -185,6 +185,9 @@ impl Sender {
             Ok(_) | Err(ErrorClass::AlreadyDone) => {
                 self.handler
                     .with_person(user, group, None, &claim.trace_id, |mut person| {
+                        if let Some(call) = &mut person.member(group).call {
+                            call.answered = true;
+                        }
                         person.writes.verifications.push(Verification { group, outcome: "banned" });
                         person.finish_unchanged(group)
                     })
@@ -213,18 +216,24 @@ impl Sender {
         group: ChatId,
         user: UserId,
     ) -> Result<Result<Option<Theirs>, Undone>, StoreError> {
+        let now_ms = self.now_ms();
+        let for_good = Limits::Banned { until: 0 };
         let mut before = Err(Undone::Unchanged);
         self.handler
             .with_person(user, group, None, &claim.trace_id, |mut person| {
+                let mark = person.mark(group);
                 let member = person.member(group);
-                let is_banned = member.event.is_some_and(|event| event.standing == Standing::Banned);
+                let is_banned = member.limits(mark, now_ms).limits == for_good;
                 before = match (is_banned, said(member, press)) {
                     (true, true) => Err(Undone::Done),
                     (true, false) => Err(Undone::Unchanged),
                     (false, _) => Ok(member.theirs),
                 };
                 if !is_banned {
-                    member.apply_word(order_of(press), Limits::Banned { until: 0 });
+                    member.ban_by_word(order_of(press));
+                    // It goes out now, so that nobody else puts it upon them.
+                    member.call = Some(Call::new(Act::Restore, now_ms, member.call));
+                    member.restored = Some(for_good);
                 }
                 person.finish_unchanged(group)
             })
@@ -242,11 +251,13 @@ impl Sender {
         before: Option<Theirs>,
         undone: Undone,
     ) -> Result<Undone, StoreError> {
+        let now_ms = self.now_ms();
         self.handler
             .with_person(user, group, None, &claim.trace_id, |mut person| {
                 let member = person.member(group);
                 if said(member, press) {
                     member.theirs = before.filter(|before| before.order != order_of(press));
+                    member.call_failed(now_ms);
                 }
                 person.finish(group)
             })

@@ -14,7 +14,7 @@ use crate::{
     store::{StoreError, Verification},
 };
 
-/// Whoever asks is told within seconds, always: after this without the lookups it is *still checking*.
+/// Whoever asks is told within seconds, always: after this without the lookups it cannot be checked now.
 const LOOKUPS_TAKE: Duration = Duration::from_secs(3);
 
 /// What a check came to.
@@ -95,6 +95,8 @@ impl Sender {
                     || person.known(group).is_some_and(|member| member.open_call().is_some() || member.waiting);
                 let decision = person.verdict(group).map_or(Decision::Free, |verdict| verdict.decision);
                 let free = matches!(decision, Decision::Free | Decision::HandsOff(Reason::Exempt));
+                // Somebody of whom nothing is known in the group may be its administrator, or not be in it.
+                let unseen = decision == Decision::Unknown && !person.is_seen_in(group);
                 // Who asks to be let in is not there yet.
                 let of_request = person.of_open_request(group);
                 let mut found = match (&of_request, decision) {
@@ -112,9 +114,15 @@ impl Sender {
                 let mut ask = if settled { Vec::new() } else { person.not_known_in(group) };
                 // Nothing has shown yet what came of a call of ours, and only what is shown to be ours can be lifted.
                 let open = person.known(group).is_some_and(|member| member.open_call().is_some());
-                ask.extend(open.then_some(group));
+                ask.extend((open || unseen && of_request.is_none()).then_some(group));
                 // Another press, or a check, may have asked since.
                 ask.retain(|chat| person.known(*chat).is_none_or(|member| !member.was_asked_since(asked.since_ms)));
+                // What was known before they asked may be over.
+                let is_old =
+                    |chat: &ChatId| person.known(*chat).is_none_or(|member| !member.was_asked_since(asked.began_ms()));
+                if is_final && found.is_missing_in(&ask.iter().copied().filter(is_old).collect::<Vec<_>>()) {
+                    found = Found::Unknown;
+                }
                 if !is_final && !ask.is_empty() && asked.is_behind_another(person.open()) {
                     (found, ask) = (Found::InProgress, Vec::new());
                 }
@@ -154,6 +162,11 @@ impl Sender {
 }
 
 impl Asked<'_> {
+    /// When they asked (Unix milliseconds).
+    const fn began_ms(&self) -> i64 {
+        if self.is_last { self.since_ms - PROPAGATES_MS } else { self.since_ms }
+    }
+
     /// Whether an earlier press of the same person in the same group has no answer yet.
     fn is_behind_another(&self, open: &std::collections::BTreeSet<String>) -> bool {
         let Some(press) = self.press else { return false };
@@ -186,6 +199,12 @@ impl Found {
     /// Whether there are channels to join.
     pub(super) const fn is_missing(&self) -> bool {
         matches!(self, Self::Missing(_) | Self::Banned(_))
+    }
+
+    /// Whether there are channels to join, and all of them are among these.
+    fn is_missing_in(&self, channels: &[ChatId]) -> bool {
+        let (Self::Missing(missing) | Self::Banned(missing)) = self else { return false };
+        missing.iter().all(|chat| channels.contains(chat))
     }
 
     /// For the verification log and metrics.

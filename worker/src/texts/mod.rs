@@ -332,9 +332,24 @@ impl Texts {
         format!("<a href=\"tg://user?id={user}\">{name}</a>")
     }
 
-    /// What a check came to, for an answer to a press.
+    /// What a check came to, for an answer to a press, or for one of several in a message: as many channels as there is room for.
     pub(crate) fn found_briefly(self, found: &Found, channels: &[(ChatId, ChatFacts)]) -> String {
-        cut(&self.found(found, channels), ANSWER_CHARS)
+        let whole = self.found(found, channels);
+        let fits = |text: &String| text.chars().count() <= ANSWER_CHARS;
+        if fits(&whole) {
+            return whole;
+        }
+        let count = match found {
+            Found::Missing(all) | Found::Banned(all) => all.len(),
+            _ => 0,
+        };
+        let first = |count: usize| match found {
+            Found::Banned(all) => Found::Banned(all[..count].to_vec()),
+            Found::Missing(all) => Found::Missing(all[..count].to_vec()),
+            other => other.clone(),
+        };
+        let fewer = (1..count).rev().map(|count| self.found(&first(count), channels) + " …");
+        fewer.into_iter().find(fits).unwrap_or_else(|| cut(&whole, ANSWER_CHARS))
     }
 
     /// What a check came to.

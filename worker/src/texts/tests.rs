@@ -269,6 +269,22 @@ fn every_text_is_read_as_it_stands_here() {
 }
 
 #[test]
+fn an_answer_to_a_press_names_as_many_channels_as_it_has_room_for() {
+    let name = |nth: i64| format!("channel_{nth}_{}", "x".repeat(20));
+    let channels: Vec<_> = (0..10).map(|nth| (ChatId(-nth), named(&name(nth), ""))).collect();
+    let all: Vec<ChatId> = channels.iter().map(|(chat, _)| *chat).collect();
+    for texts in Language::ALL.map(Texts) {
+        for found in [Found::Missing(all.clone()), Found::Banned(all.clone())] {
+            let (whole, brief) = (texts.found(&found, &channels), texts.found_briefly(&found, &channels));
+            let named = |text: &str| (0..10).filter(|nth| text.contains(&format!("@{}", name(*nth)))).count();
+            assert_eq!((named(&whole), brief.chars().count() <= ANSWER_CHARS), (10, true), "{brief}");
+            assert!(named(&brief) >= 3 && brief.ends_with('…'), "{brief}");
+            assert_eq!(brief.matches('@').count(), named(&brief), "none is cut: {brief}");
+        }
+    }
+}
+
+#[test]
 fn a_prompt_names_who_waits_and_where_to_join() {
     let one = vec![channels().remove(0)];
     let texts = Texts(Language::En);

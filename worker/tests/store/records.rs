@@ -9,7 +9,8 @@ use nezuko_shared::{
 };
 use nezuko_telegram::{ChatId, MessageId, UpdateId, UserId};
 use nezuko_worker::{
-    facts::{Member, Setting},
+    admission::Arrival,
+    facts::{EventOrder, Member, Setting},
     intent::{Intent, Lane, Put, Settlement},
     store::{
         Audit, ChatView, ChatWrites, LedgerEntry, PersonWrites, Record, Scope, Settle, SqlStore, Store, Verification,
@@ -42,6 +43,7 @@ async fn all(database: &Database) {
     records_follow_a_group_that_becomes_a_supergroup(database).await;
     the_audit_trail_is_written_with_the_settlement_and_read_with_the_log(database).await;
     people_in_chats_of_no_rule_are_forgotten_but_for_exceptions_and_whom_we_have_muted(database).await;
+    people_in_a_group_that_the_bot_has_long_been_out_of_are_forgotten(database).await;
 }
 
 async fn write(store: &SqlStore, now_ms: i64, writes: PersonWrites) {
@@ -127,6 +129,25 @@ async fn people_in_chats_of_no_rule_are_forgotten_but_for_exceptions_and_whom_we
     rule(false).await;
     store.purge(NOW + 2 * DAY + 1).await.unwrap();
     assert_eq!(counts().await, [2, 2], "the rule is over");
+}
+
+async fn people_in_a_group_that_the_bot_has_long_been_out_of_are_forgotten(database: &Database) {
+    let store = SqlStore::new(database.clone(), some_bot());
+    let on = Setting { value: true, update_id: UpdateId(1), received_ms: NOW };
+    let mut require = |_: &ChatView| ChatWrites { links: vec![(ChatId(-1_011), on)], ..ChatWrites::default() };
+    store.with_chat(GROUP, "", NOW, &mut require).await.unwrap();
+    let member = Member { is_bot: true, ..Member::default() };
+    let known = || PersonWrites { members: [(GROUP, member.clone())].into(), ..PersonWrites::default() };
+    let people = async || store.count_people(GROUP).await.unwrap();
+    for (nth, is_there, left) in [(1, true, 1), (2, false, 0)] {
+        write(&store, NOW, known()).await;
+        let order = EventOrder { date: NOW / 1000, update_id: UpdateId(nth) };
+        store.admit(GROUP, &Arrival { order, by: Some(UserId(5)), is_in: is_there }).await.unwrap();
+        store.purge(NOW + 90 * DAY).await.unwrap();
+        assert_eq!(people().await, 1, "not yet");
+        store.purge(NOW + 90 * DAY + 1).await.unwrap();
+        assert_eq!(people().await, left, "the bot is there: {is_there}");
+    }
 }
 
 async fn records_follow_a_group_that_becomes_a_supergroup(database: &Database) {

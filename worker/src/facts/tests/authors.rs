@@ -45,12 +45,55 @@ fn an_admin_who_lifts_our_mute_has_allowed_the_person_until_they_leave() {
 }
 
 #[test]
+fn e44_who_gives_a_voice_within_our_mute_has_lifted_it_and_whatever_else_is_changed_of_it_leaves_it_ours() {
+    let Limits::Restricted { until, .. } = ours() else { unreachable!("a mute") };
+    let with = |left| Limits::Restricted { until, left };
+    let by_us = change(BOT.user(), T, FREE, muted(ours()));
+    let voiced = change(ADMIN, T + 1, muted(ours()), muted(with(Permissions::TEXT)));
+    let member = after(&[by_us.clone(), voiced.clone()]);
+    let now = Now { limits: with(Permissions::TEXT), ours: false };
+    assert_eq!((member.allowed_by_admin(), member.limits(mark(), MS + 1_000)), (true, now));
+
+    // As a lookup shows it, which cannot tell who did it.
+    let mut member = after(std::slice::from_ref(&by_us));
+    look(&mut member, MS + 90_000, muted(with(Permissions::TEXT)));
+    assert_eq!(member.limits(mark(), MS + 90_000), now);
+
+    // All that says nothing, inviting others say, and that Ann is mute again.
+    let invites: Permissions = serde_json::from_value(serde_json::json!({"can_invite_users": true})).unwrap();
+    for before in [vec![by_us.clone()], vec![by_us, voiced]] {
+        let amended = change(ADMIN, T + 2, muted(before.last().unwrap().new_chat_member.limits), muted(with(invites)));
+        let member = after(&[before, vec![amended]].concat());
+        let theirs = Theirs { order: member.theirs.unwrap().order, limits: Limits::Free, lifted_ours: false };
+        assert_eq!(member.theirs, Some(theirs));
+        assert!(member.limits(mark(), MS + 2_000).ours);
+    }
+}
+
+#[test]
 fn an_administrators_word_counts_as_if_they_had_done_it_themselves() {
-    for (limits, lifted_ours) in [(Limits::Free, true), (Limits::Banned { until: 0 }, false)] {
-        let mut member = after(&[change(BOT.user(), T, FREE, muted(ours()))]);
-        member.apply_word(order(T + 1, 2), limits);
-        member.apply_word(order(T, 9), theirs(0));
-        assert_eq!(member.theirs, Some(Theirs { order: order(T + 1, 2), limits, lifted_ours }), "the newest word");
+    let text = |until| Limits::Restricted { until, left: Permissions::TEXT };
+    let muted_after = |before: Option<Limits>| {
+        let mute = change(BOT.user(), T, FREE, muted(ours()));
+        let before = before.map(|limits| change(ADMIN, T - 9, FREE, muted(limits)));
+        after(&before.into_iter().chain([mute]).collect::<Vec<_>>())
+    };
+    for (before, freed_to) in [
+        (None, Limits::Free),
+        (Some(text(0)), text(0)),
+        (Some(text(T + 2)), text(T + 2)),
+        (Some(text(T + 1)), Limits::Free),
+        (Some(theirs(0)), Limits::Free),
+    ] {
+        let mut member = muted_after(before);
+        member.free_by_word(order(T + 1, 2), MS + 1_000);
+        let word = Theirs { order: order(T + 1, 2), limits: freed_to, lifted_ours: true };
+        assert_eq!((member.theirs, member.allowed_by_admin()), (Some(word), true), "{before:?}");
+        member.ban_by_word(order(T, 9));
+        assert_eq!(member.theirs, Some(word), "the newest word");
+        member.ban_by_word(order(T + 2, 3));
+        let limits = Limits::Banned { until: 0 };
+        assert_eq!(member.theirs, Some(Theirs { order: order(T + 2, 3), limits, lifted_ours: false }));
     }
 }
 

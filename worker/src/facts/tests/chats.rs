@@ -4,11 +4,27 @@ use super::*;
 
 #[test]
 fn what_a_chat_is_called_and_when_it_was_looked_at_decides_about_nobody() {
-    let admin = Some((MS, Standing::Admin, Rights::default()));
-    let was = ChatFacts { own_lookup: admin, found_admin_ms: Some(MS), ..ChatFacts::default() };
+    let admin = |at| Some((at, Standing::Admin, Rights::default()));
+    let by_event = |order| Some((order, Standing::Admin, Rights::default()));
+    let linked = |asked_ms| Some(Linked { asked_ms, chat: Some(ChatId(-2)) });
+    let was = ChatFacts {
+        own_event: by_event(order(T, 1)),
+        became_admin: Some(order(T, 1)),
+        linked: linked(MS),
+        ..ChatFacts::default()
+    };
     let same = ChatFacts {
         title: "New".to_owned(),
-        own_lookup: Some((MS + 1, Standing::Admin, Rights::default())),
+        username: "new".to_owned(),
+        invite_link: "https://t.me/+theirs".to_owned(),
+        link: Some(OwnLink { asked_ms: MS, url: "https://t.me/+ours".to_owned() }),
+        own_event: by_event(order(T + 5, 3)),
+        became_admin: Some(order(T, 2)),
+        own_lookup: admin(MS + 1),
+        found_admin_ms: Some(MS + 1),
+        missed_until_s: T - 1,
+        log_refused: Some(GROUP),
+        linked: linked(MS + 1),
         raid: Some(Raid { since_ms: MS, until_ms: MS + 1 }),
         is_asked: true,
         gone_topics: [(7, MS)].into(),
@@ -16,6 +32,8 @@ fn what_a_chat_is_called_and_when_it_was_looked_at_decides_about_nobody() {
         ..was.clone()
     };
     assert!(same.decides_like(&was));
+
+    let was = ChatFacts { own_lookup: admin(MS), found_admin_ms: Some(MS), ..ChatFacts::default() };
     let on = Setting { value: true, update_id: UpdateId(4), received_ms: MS };
     for other in [
         ChatFacts { protected: Some(on), ..was.clone() },

@@ -128,3 +128,24 @@ fn what_is_known_is_as_new_as_the_newest_word() {
         assert_eq!(member.known_ms(), known_ms);
     }
 }
+
+#[test]
+fn e66_a_message_heard_of_too_late_says_that_somebody_may_be_there_but_not_that_they_write_from_outside() {
+    let tells = |member: &Member| (member.may_be_there(), member.writes_from_outside());
+    let out = after(&[change(ANN, T, FREE, LEFT)]);
+    assert_eq!(tells(&Member::default()), (false, false));
+    // Whoever went by the same update wrote before that.
+    let went = out.last_out.unwrap();
+    for (written, may_be_there) in [(order(T - 1, 9), false), (went, false), (order(T + 1, 9), true)] {
+        let (mut late, mut in_time) = (out.clone(), out.clone());
+        late.apply_late_message(written);
+        in_time.apply_message(written);
+        assert_eq!(
+            (tells(&late), tells(&in_time)),
+            ((may_be_there, false), (may_be_there, may_be_there)),
+            "{written:?}"
+        );
+        late.apply_late_message(order(T - 9, 1));
+        assert_eq!(late.may_be_there(), may_be_there, "an older one changes nothing");
+    }
+}

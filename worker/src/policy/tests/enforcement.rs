@@ -128,6 +128,23 @@ mod unfindable {
     }
 
     #[test]
+    fn e28_who_was_in_when_that_could_last_be_known_is_taken_at_it() {
+        let seen = |standing| Some(Event { order: order(T - 60, 3), was_in: false, standing, limits: Limits::Free });
+        let closed = ChatFacts {
+            kind: "channel".to_owned(),
+            own_event: Some((order(T - 30, 9), Standing::Inside, Rights::default())),
+            ..watched()
+        };
+        for (standing, what) in [(Standing::Inside, OfMessage::Keep), (Standing::Outside, OfMessage::Delete)] {
+            let mut case = Case { channel_facts: closed.clone(), ..failed(1_000, OnUnknown::Hold) };
+            case.talk.as_mut().unwrap().event = seen(standing);
+            case.news.as_mut().unwrap().lookup =
+                Some(Lookup { asked_ms: MS - 500, standing: Standing::Inside, limits: Limits::Free });
+            assert_eq!((case.of_message_at(T).0, case.decision()), (what, Decision::Unknown), "{standing:?}");
+        }
+    }
+
+    #[test]
     fn e35_where_nobody_can_be_looked_up_nobody_is_and_messages_wait_for_nothing() {
         for (kind, standing, is_closed) in [
             ("channel", Standing::Inside, true),
@@ -414,6 +431,9 @@ mod patience {
         let warn_ms = (T - 50 + TIMEOUT_S - 100) * 1000;
         assert_eq!((again.act, again.warned, again.look_again_ms), (None, false, Some(warn_ms)));
         assert_eq!(again.waits_since_ms, Some((T - 50) * 1000));
+        let mut known = seen(event(Standing::Outside, true));
+        known.member.wait = known.member.wait.map(|wait| Wait { since_ms: (T - 50) * 1000, ..wait });
+        assert_eq!(known.missing().waits_since_ms, None, "it is counted from there already");
         for event in [None, event(Standing::Outside, false), event(Standing::Inside, true)] {
             assert_eq!(seen(event).missing().act, Some(Act::Kick), "{event:?}");
         }

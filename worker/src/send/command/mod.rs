@@ -144,8 +144,9 @@ impl Sender {
                 Err(Stop::Nothing) => return self.settle(claim, Settlement::Done).await,
                 Err(Stop::Store(error)) => return Err(error),
                 Err(Stop::Later(ErrorClass::RetryAfter(wait))) => {
-                    let settlement = self.wait_for(wait.min(Duration::from_mins(1)));
-                    return self.settle(claim, settlement).await;
+                    // As an attempt, so that it is counted as one command of theirs.
+                    let not_before_ms = self.now_ms() + wait.min(Duration::from_mins(1)).as_millis() as i64;
+                    return self.settle(claim, Settlement::Retry { not_before_ms }).await;
                 }
                 Err(Stop::Migrated(old, new)) => return self.follow(claim, old, new).await,
                 Err(Stop::Later(_)) => return self.settle(claim, self.back_off(claim)).await,

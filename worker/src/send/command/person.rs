@@ -82,8 +82,9 @@ impl Sender {
     async fn verify_in_groups(&self, given: &Given<'_>, groups: &[ChatId]) -> Result<Answer, Stop> {
         let mut lines = Vec::new();
         let mut keyboard = Vec::new();
+        let say = if groups.len() == 1 { Texts::found } else { Texts::found_briefly };
         for group in groups {
-            let (found, text) = self.verify_for_command(given, *group, Texts::found_briefly).await?;
+            let (found, text) = self.verify_for_command(given, *group, say).await?;
             let title = self.handler.store.chat(*group).await?.chat.facts.title;
             lines.push(given.texts.verify_in_group(Name(&title), Verbatim(&text)));
             if found.is_missing() || found == Found::Unknown {

@@ -1,6 +1,6 @@
 //! `/protect` and `/unprotect`: which channels a group requires.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, iter};
 
 use frankenstein::types::ChatId as ChatReference;
 use nezuko_telegram::{Chat, ChatId, ChatKind, ChatMember, ErrorClass, Standing, UserId};
@@ -101,9 +101,7 @@ impl Sender {
                 let links = candidates.iter().map(|candidate| (candidate.chat.id, given.sets(true)));
                 let links =
                     links.filter(|(chat, link)| view.links.get(chat).is_none_or(|held| link.is_newer_than(held)));
-                let mut put = redecide(command.chat, now_ms);
-                let look = |candidate: &Candidate| Put::urgent(Intent::Link { chat: candidate.chat.id }, now_ms);
-                put.extend(candidates.iter().map(look));
+                let put = after_a_change(command.chat, candidates.iter().map(|candidate| candidate.chat.id), now_ms);
                 ChatWrites { facts: Some(facts), links: links.collect(), put }
             })
             .await?;
@@ -226,7 +224,8 @@ impl Sender {
                 if is_over {
                     set(&mut facts.protected, off);
                 }
-                ChatWrites { facts: Some(facts), links, put: redecide(command.chat, now_ms) }
+                let put = after_a_change(command.chat, links.iter().map(|(chat, _)| *chat), now_ms);
+                ChatWrites { facts: Some(facts), links, put }
             })
             .await?;
         let muted = store.happened(command.chat, now_ms).await?.muted;
@@ -247,6 +246,12 @@ fn words(arguments: &str) -> impl Iterator<Item = &str> {
     arguments.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty())
 }
 
-fn redecide(chat: ChatId, now_ms: i64) -> Vec<Put> {
-    vec![Put::urgent(Intent::Redecide { chat, after: UserId(0) }, now_ms)]
+/// What follows where `group` requires these channels anew, or no longer: everybody is decided again, and whether people come in
+/// by our links or ask for it is as those that require a channel have it (E27).
+fn after_a_change(group: ChatId, channels: impl Iterator<Item = ChatId>, now_ms: i64) -> Vec<Put> {
+    let again = Intent::Redecide { chat: group, after: UserId(0) };
+    iter::once(again)
+        .chain(channels.map(|chat| Intent::Link { chat }))
+        .map(|intent| Put::urgent(intent, now_ms))
+        .collect()
 }

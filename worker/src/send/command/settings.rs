@@ -137,6 +137,9 @@ impl Sender {
 
     pub(super) async fn begin_recheck(&self, given: &Given<'_>) -> Result<Answer, Stop> {
         let chat = given.command.chat;
+        if self.handler.store.channels(chat).await?.is_empty() {
+            return Err(say(given.texts.channels_none()));
+        }
         let total = self.handler.store.count_people(chat).await?;
         let now_ms = self.now_ms();
         let then = Intent::Recheck(Work::begins(chat, total, now_ms));

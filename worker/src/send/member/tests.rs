@@ -9,7 +9,7 @@ use std::sync::{
 
 use async_trait::async_trait;
 use nezuko_telegram::{RawResponse, Transport, TransportError, UpdateId, parse_update};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::{
@@ -30,8 +30,10 @@ struct Telegram {
 
 #[async_trait]
 impl Transport for Telegram {
-    async fn post(&self, method: &str, _: Vec<u8>) -> Result<RawResponse, TransportError> {
+    async fn post(&self, method: &str, body: Vec<u8>) -> Result<RawResponse, TransportError> {
         assert_eq!(method, "unbanChatMember");
+        let params: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(params["only_if_banned"], true, "it would remove who has come back: {params}");
         self.lifted.fetch_add(1, Ordering::Relaxed);
         let handler = self.handler.get().unwrap();
         let user = json!({"id": ANN.0, "is_bot": false, "first_name": "Ann"});

@@ -8,6 +8,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use nezuko_shared::limiter::{Limiter, LimiterError, Paused, Permit, Urgency};
 use nezuko_telegram::{RawResponse, Transport, TransportError, UserId};
 use serde_json::{Value, json};
 
@@ -16,6 +17,7 @@ use crate::{
     buttons::ButtonKey,
     facts::{Member, Wait},
     intent::Lane,
+    send::Permits,
     send::tests::{ANN, CHANNEL, NOW, database, protect, sender},
     store::{PersonWrites, Scope},
 };
@@ -38,13 +40,30 @@ impl Transport for Telegram {
     }
 }
 
+/// Has somebody wait in the group, who was warned at `warned_ms`.
+async fn waits(sender: &Sender, user: UserId, warned_ms: Option<i64>) {
+    let wait = Some(Wait { since_ms: NOW, until_ms: None, warned_ms });
+    let member = Member { waiting: true, wait, name: "Somebody".to_owned(), ..Member::default() };
+    let scope = Scope { user, chat: GROUP, update: None, trace_id: "", now_ms: NOW };
+    let writes = PersonWrites { members: BTreeMap::from([(GROUP, member)]), ..PersonWrites::default() };
+    sender.handler.store.with_person(&scope, &mut |_| writes.clone()).await.unwrap();
+}
+
+/// Has the group's prompt looked at, and claims it.
+async fn claim(sender: &Sender) -> Vec<Claim> {
+    let prompt = Intent::Prompt { group: GROUP, topic: None };
+    sender.handler.store.put(&[Put::urgent(prompt.clone(), NOW)], "").await.unwrap();
+    let mut claims = sender.claim(Lane::Messages, 10).await.unwrap().concat();
+    claims.retain(|claim| claim.intent == prompt);
+    claims
+}
+
 #[tokio::test]
 async fn e55_a_prompt_that_is_too_old_to_be_deleted_loses_its_button_when_nobody_waits() {
     let telegram = Arc::new(Telegram::default());
     let sender = sender(&database().await, telegram.clone());
     let store = &sender.handler.store;
-    store.put(&[Put::urgent(Intent::Prompt { group: GROUP, topic: None }, NOW)], "").await.unwrap();
-    let claims = sender.claim(Lane::Messages, 1).await.unwrap().concat();
+    let claims = claim(&sender).await;
     let stands = Prompt { message: 9, shown: "Ann: please join".to_owned(), ..Prompt::default() };
     assert!(store.save_prompt(GROUP, None, Some(&stands), &claims[0], None).await.unwrap());
     sender.carry_out(&claims).await.unwrap();
@@ -61,12 +80,8 @@ async fn nobody_is_told_to_join_nothing_when_no_channel_is_required_any_more() {
     let telegram = Arc::new(Telegram::default());
     let sender = sender(&database().await, telegram.clone());
     let store = &sender.handler.store;
-    let waiting = Member { waiting: true, name: "Ann".to_owned(), ..Member::default() };
-    let scope = Scope { user: ANN, chat: GROUP, update: None, trace_id: "", now_ms: NOW };
-    let writes = PersonWrites { members: BTreeMap::from([(GROUP, waiting)]), ..PersonWrites::default() };
-    store.with_person(&scope, &mut |_| writes.clone()).await.unwrap();
-    store.put(&[Put::urgent(Intent::Prompt { group: GROUP, topic: None }, NOW)], "").await.unwrap();
-    let claims = sender.claim(Lane::Messages, 1).await.unwrap().concat();
+    waits(&sender, ANN, None).await;
+    let claims = claim(&sender).await;
     let stands = Prompt { message: 9, shown: "Ann: please join @news".to_owned(), ..Prompt::default() };
     assert!(store.save_prompt(GROUP, None, Some(&stands), &claims[0], None).await.unwrap());
     sender.carry_out(&claims).await.unwrap();
@@ -83,17 +98,9 @@ async fn who_is_not_named_is_warned_all_the_same() {
     protect(&sender, &[CHANNEL]).await;
     let store = &sender.handler.store;
     for id in 0..=NAMES + 1 {
-        let warned_ms = (id == NAMES).then_some(NOW);
-        let wait = Some(Wait { since_ms: NOW, until_ms: None, warned_ms });
-        let waiting = Member { waiting: true, wait, name: "Somebody".to_owned(), ..Member::default() };
-        let scope = Scope { user: UserId(100 + id), chat: GROUP, update: None, trace_id: "", now_ms: NOW };
-        let writes = PersonWrites { members: BTreeMap::from([(GROUP, waiting)]), ..PersonWrites::default() };
-        store.with_person(&scope, &mut |_| writes.clone()).await.unwrap();
+        waits(&sender, UserId(100 + id), (id == NAMES).then_some(NOW)).await;
     }
-    let prompt = Intent::Prompt { group: GROUP, topic: None };
-    store.put(&[Put::urgent(prompt.clone(), NOW)], "").await.unwrap();
-    let mut claims = sender.claim(Lane::Messages, 10).await.unwrap().concat();
-    claims.retain(|claim| claim.intent == prompt);
+    let claims = claim(&sender).await;
     let stands = Prompt { message: 9, shown: "Ann: please join".to_owned(), sent_ms: NOW, ..Prompt::default() };
     assert!(store.save_prompt(GROUP, None, Some(&stands), &claims[0], None).await.unwrap());
     sender.carry_out(&claims).await.unwrap();
@@ -103,16 +110,10 @@ async fn who_is_not_named_is_warned_all_the_same() {
     assert_eq!(warned().await, [(UserId(100 + NAMES), NOW)]);
 
     // Somebody else who is not named is warned later: nothing new is to be said, but they have been, too.
-    let wait = Some(Wait { since_ms: NOW, until_ms: None, warned_ms: Some(NOW + 1) });
-    let member = Member { waiting: true, wait, name: "Somebody".to_owned(), ..Member::default() };
-    let scope = Scope { user: UserId(101 + NAMES), chat: GROUP, update: None, trace_id: "", now_ms: NOW };
-    let writes = PersonWrites { members: BTreeMap::from([(GROUP, member)]), ..PersonWrites::default() };
-    store.with_person(&scope, &mut |_| writes.clone()).await.unwrap();
-    store.put(&[Put::urgent(prompt.clone(), NOW)], "").await.unwrap();
+    waits(&sender, UserId(101 + NAMES), Some(NOW + 1)).await;
     let mut later = sender.clone();
     later.handler.clock = Arc::new(|| NOW + COOL_DOWN_MS);
-    let mut claims = later.claim(Lane::Messages, 10).await.unwrap().concat();
-    claims.retain(|claim| claim.intent == prompt);
+    let claims = claim(&later).await;
     later.carry_out(&claims).await.unwrap();
     assert_eq!(warned().await, [(UserId(100 + NAMES), NOW), (UserId(101 + NAMES), NOW + 1)]);
 }
@@ -125,11 +126,7 @@ async fn e72_a_prompt_that_says_what_it_should_is_edited_where_it_may_be_gone_or
     let first = sender(&database, telegram.clone());
     protect(&first, &[CHANNEL]).await;
     let store = &first.handler.store;
-    let waiting = Member { waiting: true, name: "Ann".to_owned(), ..Member::default() };
-    let scope = Scope { user: ANN, chat: GROUP, update: None, trace_id: "", now_ms: NOW };
-    let writes = PersonWrites { members: BTreeMap::from([(GROUP, waiting)]), ..PersonWrites::default() };
-    store.with_person(&scope, &mut |_| writes.clone()).await.unwrap();
-    let prompt = Intent::Prompt { group: GROUP, topic: None };
+    waits(&first, ANN, None).await;
     let at = |now_ms: i64, token: &str| {
         // The limiter has a clock of its own, so each has its own.
         let mut sender = sender(&database, telegram.clone());
@@ -138,9 +135,7 @@ async fn e72_a_prompt_that_says_what_it_should_is_edited_where_it_may_be_gone_or
         sender
     };
     let calls = async |sender: Sender| {
-        store.put(&[Put::urgent(prompt.clone(), NOW)], "").await.unwrap();
-        let mut claims = sender.claim(Lane::Messages, 10).await.unwrap().concat();
-        claims.retain(|claim| claim.intent == prompt);
+        let claims = claim(&sender).await;
         if store.prompt(GROUP, None).await.unwrap().0.is_none() {
             let stands = Prompt { message: 9, shown: "Ann".to_owned(), sent_ms: NOW, ..Prompt::default() };
             assert!(store.save_prompt(GROUP, None, Some(&stands), &claims[0], None).await.unwrap());
@@ -157,20 +152,67 @@ async fn e72_a_prompt_that_says_what_it_should_is_edited_where_it_may_be_gone_or
     assert_ne!(anew[0].1, made[0].1, "the old button does nothing any more");
 }
 
+/// Refuses everything in these words.
+struct Refuses(&'static str);
+
+#[async_trait]
+impl Transport for Refuses {
+    async fn post(&self, _: &str, _: Vec<u8>) -> Result<RawResponse, TransportError> {
+        let body = json!({"ok": false, "error_code": 400, "description": format!("Bad Request: {}", self.0)});
+        Ok(RawResponse { status: 400, retry_after: None, body: body.to_string().into_bytes() })
+    }
+}
+
+/// Lets everything go: the hours of a test pass in a moment.
+struct Grants;
+
+#[async_trait]
+impl Limiter for Grants {
+    async fn ask(&self, _: Budget, _: Urgency, _: Option<ChatId>) -> Result<Permit, LimiterError> {
+        Ok(Permit::Granted { valid_for: Duration::from_secs(10) })
+    }
+
+    async fn pause(&self, _: Budget, _: Option<ChatId>, _: Duration) -> Result<Paused, LimiterError> {
+        unreachable!("nobody asks for a pause")
+    }
+}
+
+#[tokio::test]
+async fn e51_a_prompt_that_is_refused_is_tried_more_and_more_rarely_and_in_the_end_once_an_hour() {
+    for words in ["TOPIC_CLOSED", "not enough rights to send text messages to the chat"] {
+        let database = database().await;
+        let mut sender = sender(&database, Arc::new(Refuses(words)));
+        sender.permits = Permits::new(Arc::new(Grants), sender.handler.metrics.clone()).into();
+        protect(&sender, &[CHANNEL]).await;
+        waits(&sender, ANN, None).await;
+        let mut claims = claim(&sender).await;
+        let prompt = claims[0].intent.clone();
+        let (mut now_ms, mut minutes) = (NOW, Vec::new());
+        for tried in 1..=9 {
+            sender.carry_out(&claims).await.unwrap();
+            let next = sqlx::query_as("SELECT attempts, not_before_ms FROM intents WHERE kind = 'prompt'");
+            let (attempts, not_before_ms): (i64, i64) = next.fetch_one(database.pool()).await.unwrap();
+            assert_eq!(attempts, tried, "{words}");
+            minutes.push((not_before_ms - now_ms) / 60_000);
+            now_ms = not_before_ms;
+            for (at_ms, due) in [(now_ms - 1, 0), (now_ms, 1)] {
+                sender.handler.clock = Arc::new(move || at_ms);
+                claims = sender.claim(Lane::Messages, 10).await.unwrap().concat();
+                claims.retain(|claim| claim.intent == prompt);
+                assert_eq!(claims.len(), due, "{words}");
+            }
+        }
+        assert_eq!(minutes, [1, 2, 4, 8, 16, 32, 60, 60, 60], "{words}");
+    }
+}
+
 #[tokio::test]
 async fn who_was_warned_by_a_prompt_stays_so_while_it_is_sent_anew() {
     let sender = sender(&database().await, Arc::new(Telegram::default()));
     protect(&sender, &[CHANNEL]).await;
     let store = &sender.handler.store;
-    let wait = Some(Wait { since_ms: NOW, until_ms: None, warned_ms: Some(NOW) });
-    let waiting = Member { waiting: true, wait, name: "Ann".to_owned(), ..Member::default() };
-    let scope = Scope { user: ANN, chat: GROUP, update: None, trace_id: "", now_ms: NOW };
-    let writes = PersonWrites { members: BTreeMap::from([(GROUP, waiting)]), ..PersonWrites::default() };
-    store.with_person(&scope, &mut |_| writes.clone()).await.unwrap();
-    let prompt = Intent::Prompt { group: GROUP, topic: None };
-    store.put(&[Put::urgent(prompt.clone(), NOW)], "").await.unwrap();
-    let mut claims = sender.claim(Lane::Messages, 10).await.unwrap().concat();
-    claims.retain(|claim| claim.intent == prompt);
+    waits(&sender, ANN, Some(NOW)).await;
+    let claims = claim(&sender).await;
     let (sent_ms, warned) = (NOW - IN_SIGHT_MS - 1, vec![(ANN, NOW)]);
     let stands = Prompt { message: 9, shown: "Ann".to_owned(), sent_ms, warned: warned.clone(), ..Prompt::default() };
     assert!(store.save_prompt(GROUP, None, Some(&stands), &claims[0], None).await.unwrap());

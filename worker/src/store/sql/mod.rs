@@ -427,40 +427,45 @@ impl Store for SqlStore {
     }
 
     async fn purge(&self, now_ms: i64) -> Result<(), StoreError> {
-        // Those in chats that no rule concerns, but for whom we have muted there and who is an exception.
+        // Those in chats that no rule concerns, and in groups that the bot was put out of and not back in for as long as records are
+        // kept (E76), but for whom we have muted there and who is an exception.
         let people = match self.database.dialect {
             Dialect::Postgres => {
-                "DELETE FROM members m WHERE bot_id = $1 AND seen_ms < $2 AND chat_id NOT IN
+                "DELETE FROM members m WHERE bot_id = $1 AND seen_ms < $2 AND (chat_id NOT IN
                     (SELECT group_id FROM links WHERE bot_id = $1 AND enabled = 1
                      UNION SELECT channel_id FROM links WHERE bot_id = $1 AND enabled = 1)
+                    OR chat_id IN (SELECT chat_id FROM group_owners WHERE bot_id = $1 AND present = 0 AND at_ms < $3))
                     AND facts::json -> 'allowed' ->> 'value' IS DISTINCT FROM 'true' AND NOT EXISTS
                     (SELECT 1 FROM ledger l WHERE l.bot_id = $1 AND l.chat_id = m.chat_id AND l.user_id = m.user_id
                         AND l.lifted_ms IS NULL)"
             }
             Dialect::Sqlite => {
-                "DELETE FROM members AS m WHERE bot_id = $1 AND seen_ms < $2 AND chat_id NOT IN
+                "DELETE FROM members AS m WHERE bot_id = $1 AND seen_ms < $2 AND (chat_id NOT IN
                     (SELECT group_id FROM links WHERE bot_id = $1 AND enabled = 1
                      UNION SELECT channel_id FROM links WHERE bot_id = $1 AND enabled = 1)
+                    OR chat_id IN (SELECT chat_id FROM group_owners WHERE bot_id = $1 AND present = 0 AND at_ms < $3))
                     AND json_extract(facts, '$.allowed.value') IS NOT 1 AND NOT EXISTS
                     (SELECT 1 FROM ledger l WHERE l.bot_id = $1 AND l.chat_id = m.chat_id AND l.user_id = m.user_id
                         AND l.lifted_ms IS NULL)"
             }
         };
+        let kept_since_ms = now_ms - self.retention_ms;
+        let people = sqlx::query(people).bind(self.bot.0).bind(now_ms - TOMBSTONE_MS).bind(kept_since_ms);
+        self.database.of_at_length(self.bot, async |rows| people.execute(rows).await).await?;
         let past = [
             ("DELETE FROM intents WHERE bot_id = $1 AND done_ms IS NOT NULL AND done_ms < $2", now_ms - TOMBSTONE_MS),
             ("DELETE FROM processed_updates WHERE bot_id = $1 AND at_ms < $2", now_ms - TOMBSTONE_MS),
             ("DELETE FROM held_messages WHERE bot_id = $1 AND date < $2", (now_ms - HELD_MS) / 1000),
-            ("DELETE FROM verifications WHERE bot_id = $1 AND at_ms < $2", now_ms - self.retention_ms),
-            ("DELETE FROM audit WHERE bot_id = $1 AND at_ms < $2", now_ms - self.retention_ms),
-            ("DELETE FROM ledger WHERE bot_id = $1 AND lifted_ms < $2", now_ms - self.retention_ms),
-            ("DELETE FROM group_owners WHERE bot_id = $1 AND present = 0 AND at_ms < $2", now_ms - self.retention_ms),
+            ("DELETE FROM verifications WHERE bot_id = $1 AND at_ms < $2", kept_since_ms),
+            ("DELETE FROM audit WHERE bot_id = $1 AND at_ms < $2", kept_since_ms),
+            ("DELETE FROM ledger WHERE bot_id = $1 AND lifted_ms < $2", kept_since_ms),
+            ("DELETE FROM group_owners WHERE bot_id = $1 AND present = 0 AND at_ms < $2", kept_since_ms),
             ("DELETE FROM buttons WHERE bot_id = $1 AND expires_ms < $2", now_ms),
             ("DELETE FROM allowances WHERE bot_id = $1 AND began_ms < $2", now_ms - HELD_MS),
             (
                 "UPDATE verifications SET name = '' WHERE bot_id = $1 AND at_ms < $2 AND line <> 0 AND name <> ''",
                 now_ms - HELD_MS,
             ),
-            (people, now_ms - TOMBSTONE_MS),
         ];
         for (statement, before) in past {
             // Each by itself, so that none holds its rows for longer than it takes.

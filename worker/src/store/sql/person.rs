@@ -31,9 +31,13 @@ const READ_PERSON: &str = "
     UNION ALL SELECT 4, CAST(0 AS BIGINT), 0, key FROM intents
         WHERE bot_id = $1 AND user_id = $3 AND user_id <> 0 AND done_ms IS NULL";
 
-/// What else is kept about a person. What has happened stays counted, without whom it happened to.
-const FORGOTTEN: [&str; 4] = [
+/// What else is kept about a person. What has happened stays counted, without whom it happened to; who has brought the bot into
+/// a group that it is in stays, or nobody would have a quota.
+const FORGOTTEN: [&str; 7] = [
     "UPDATE verifications SET user_id = 0, name = '' WHERE bot_id = $1 AND user_id = $2",
+    "UPDATE audit SET actor_id = 0 WHERE bot_id = $1 AND actor_id = $2",
+    "UPDATE audit SET subject_id = 0 WHERE bot_id = $1 AND subject_id = $2",
+    "UPDATE group_owners SET owner_id = 0 WHERE bot_id = $1 AND owner_id = $2 AND present = 0",
     "DELETE FROM ledger WHERE bot_id = $1 AND user_id = $2 AND lifted_ms IS NOT NULL",
     "DELETE FROM held_messages WHERE bot_id = $1 AND user_id = $2",
     "DELETE FROM buttons WHERE bot_id = $1 AND user_id = $2",
