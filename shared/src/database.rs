@@ -383,13 +383,15 @@ impl Database {
                     4 "both/0004_chats_of_intents", 5 "both/0005_outages", 6 "postgres/0006_row_level_security_of_bots", 7 "both/0007_records_by_chat",
                     9 "postgres/0009_buttons", 11 "both/0011_log_lines", 12 "both/0012_operators",
                     13 "postgres/0013_row_level_security_of_operators", 16 "both/0016_traces_of_intents",
-                    17 "both/0017_whom_prompts_warn", 18 "postgres/0018_indexes_of_intents", 19 "both/0019_when_prompts_were_sent")
+                    17 "both/0017_whom_prompts_warn", 18 "postgres/0018_indexes_of_intents", 19 "both/0019_when_prompts_were_sent",
+                    20 "both/0020_audit_by_person")
             }
             Dialect::Sqlite => {
                 migrations!(1 "both/0001_state", 2 "sqlite/0002_queue", 4 "both/0004_chats_of_intents",
                     5 "both/0005_outages", 7 "both/0007_records_by_chat", 9 "sqlite/0009_buttons",
                     11 "both/0011_log_lines", 12 "both/0012_operators", 16 "both/0016_traces_of_intents",
-                    17 "both/0017_whom_prompts_warn", 19 "both/0019_when_prompts_were_sent")
+                    17 "both/0017_whom_prompts_warn", 19 "both/0019_when_prompts_were_sent",
+                    20 "both/0020_audit_by_person")
             }
         }
     }

@@ -26,7 +26,7 @@ use crate::planted::{self, Bug};
 /// Telegram answers lookups from a cache; within this time an event is believed rather than a lookup.
 pub const LOOKUP_CACHE_MS: i64 = 60_000;
 /// Clocks of ours and Telegram's differ by this at most before a lookup is taken to contradict an event.
-const CLOCK_SKEW_MS: i64 = TOLERANCE.as_millis() as i64;
+pub(crate) const CLOCK_SKEW_MS: i64 = TOLERANCE.as_millis() as i64;
 
 /// The order of events about one thing: Telegram's date (Unix seconds), then the update id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -251,9 +251,16 @@ impl Member {
         } else {
             // E87: whoever is promoted and demoted again is subject to the rule like everybody else.
             let lifted_ours = limits.leave_a_voice() && mark.is_on(old.limits) && !standing.is_admin();
-            // What else they change of a mute of ours leaves it ours.
-            let limits = if mark.is_on(limits) { Limits::Free } else { limits };
-            newest(&mut self.theirs, Theirs { order, limits, lifted_ours }, |t| t.order);
+            match limits {
+                // What else they change of a mute of ours leaves it ours.
+                limits if mark.is_on(limits) && mark.is_on(old.limits) => {}
+                // Who had a voice within it and has none any more is silenced by them; only the end is as we had set it.
+                Limits::Restricted { until, left } if mark.is_on(limits) => {
+                    let limits = Limits::Restricted { until: until + 1, left };
+                    newest(&mut self.theirs, Theirs { order, limits, lifted_ours }, |t| t.order);
+                }
+                limits => newest(&mut self.theirs, Theirs { order, limits, lifted_ours }, |t| t.order),
+            }
         }
     }
 
@@ -401,6 +408,12 @@ impl Member {
     #[must_use]
     pub fn is_allowed(&self) -> bool {
         self.allowed.as_ref().is_some_and(|allowed| allowed.value)
+    }
+
+    /// What somebody else has imposed on them at `now_ms`. What has our mark is not theirs, whatever an earlier version took it for.
+    #[must_use]
+    pub fn imposed(&self, mark: Mark, now_ms: i64) -> Option<Theirs> {
+        self.theirs.filter(|theirs| theirs.limits.restricts_at(now_ms / 1000) && !mark.is_on(theirs.limits))
     }
 
     /// Whether what is known is needed for as long as it is so: to lift our mute, to leave alone what others have imposed or

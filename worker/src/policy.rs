@@ -289,7 +289,7 @@ pub fn plan(decision: &Decision, member: &Member, mark: Mark, now_ms: i64) -> Pl
     let called = member.open_call().map(|call| call.act);
     // E44: what somebody else imposed is theirs to lift.
     let ledger_ignored = planted::has(Bug::LedgerIgnored);
-    let imposed = member.theirs.filter(|theirs| theirs.limits.restricts_at(now_ms / 1000));
+    let imposed = member.imposed(mark, now_ms);
     if let Some(theirs) = imposed.filter(|_| !ledger_ignored) {
         plan.look_again_ms = ends_ms(theirs.limits);
         // E45: our mute covers what leaves them a voice, and theirs is put back after it.

@@ -62,6 +62,7 @@ pub(crate) async fn whom_the_bot_has_banned_for_a_while_an_administrator_bans_fo
     town.says(TALKS, "Ann: banned").await;
     assert_eq!(town.press_in(TALKS, OWNER, "1. Ban").await, "Done.");
     eventually("Ann is banned for good", async || town.member(GROUP, ANN) == Member::Kicked { until: 0 }).await;
+    town.has_heard().await;
     assert_eq!(town.press_in(TALKS, OWNER, "1. Ban").await, "That is so already.");
     town.act(Act::Join { user: ANN, chat: NEWS });
     town.has_heard().await;

@@ -107,7 +107,7 @@ impl Member {
         if !limits.restricts_at(now_ms / 1000) {
             return Now { limits: Limits::Free, ours: false };
         }
-        let imposed = self.theirs.is_some_and(|theirs| theirs.limits.restricts_at(now_ms / 1000));
+        let imposed = self.imposed(mark, now_ms).is_some();
         // A call that was held up for long may have put back for ever what was to end soon (E47): its echo says that it is ours.
         let echoed = self.change.is_some_and(|change| change.by_us && change.limits == limits);
         let put_back = (echoed || self.restored == Some(limits)) && !planted::has(Bug::RestoredIsTheirs);

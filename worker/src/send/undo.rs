@@ -73,6 +73,15 @@ enum Undone {
     Migrated(ChatId),
 }
 
+/// What there was before a ban.
+#[derive(Clone, Copy)]
+struct Before {
+    /// What others had imposed.
+    theirs: Option<Theirs>,
+    /// What we had put back.
+    restored: Option<Limits>,
+}
+
 impl Sender {
     /// Does what a button under a line says, for administrators of the group that the line is about. `None`: the button
     /// does nothing any more.
@@ -207,15 +216,15 @@ impl Sender {
         self.withdraw_ban(claim, press, group, user, before, undone).await
     }
 
-    /// Before the call, or its echo would be taken for something that nobody wants. Returns what others had imposed before, or
-    /// what came of it where they are banned already.
+    /// Before the call, or its echo would be taken for something that nobody wants. Returns what there was
+    /// before, or what came of it where they are banned already.
     async fn impose_ban(
         &self,
         claim: &Claim,
         press: &Press,
         group: ChatId,
         user: UserId,
-    ) -> Result<Result<Option<Theirs>, Undone>, StoreError> {
+    ) -> Result<Result<Before, Undone>, StoreError> {
         let now_ms = self.now_ms();
         let for_good = Limits::Banned { until: 0 };
         let mut before = Err(Undone::Unchanged);
@@ -224,12 +233,16 @@ impl Sender {
                 let mark = person.mark(group);
                 let member = person.member(group);
                 let is_banned = member.limits(mark, now_ms).limits == for_good;
+                // Another press, of which nothing has come back yet.
+                let goes_out =
+                    member.theirs.is_some_and(|theirs| theirs.limits == for_good) && member.open_call().is_some();
                 before = match (is_banned, said(member, press)) {
                     (true, true) => Err(Undone::Done),
                     (true, false) => Err(Undone::Unchanged),
-                    (false, _) => Ok(member.theirs),
+                    (false, false) if goes_out => Err(Undone::Unchanged),
+                    (false, _) => Ok(Before { theirs: member.theirs, restored: member.restored }),
                 };
-                if !is_banned {
+                if before.is_ok() {
                     member.ban_by_word(order_of(press));
                     // It goes out now, so that nobody else puts it upon them.
                     member.call = Some(Call::new(Act::Restore, now_ms, member.call));
@@ -248,7 +261,7 @@ impl Sender {
         press: &Press,
         group: ChatId,
         user: UserId,
-        before: Option<Theirs>,
+        before: Before,
         undone: Undone,
     ) -> Result<Undone, StoreError> {
         let now_ms = self.now_ms();
@@ -256,9 +269,10 @@ impl Sender {
             .with_person(user, group, None, &claim.trace_id, |mut person| {
                 let member = person.member(group);
                 if said(member, press) {
-                    member.theirs = before.filter(|before| before.order != order_of(press));
-                    member.call_failed(now_ms);
+                    member.theirs = before.theirs.filter(|before| before.order != order_of(press));
+                    member.restored = before.restored;
                 }
+                member.call_failed(now_ms);
                 person.finish(group)
             })
             .await?;

@@ -7,6 +7,7 @@ use nezuko_telegram::{ChatId, ChatMember, ErrorClass, Limits, UpdateId, UserId};
 
 use super::{Sender, check::By};
 use crate::{
+    facts::CLOCK_SKEW_MS,
     intent::{Press, answer_key},
     planted::{self, Bug},
     policy::{Decision, OfRequest, Reason},
@@ -118,9 +119,11 @@ impl Sender {
                 // Another press, or a check, may have asked since.
                 ask.retain(|chat| person.known(*chat).is_none_or(|member| !member.was_asked_since(asked.since_ms)));
                 // What was known before they asked may be over.
-                let is_old =
-                    |chat: &ChatId| person.known(*chat).is_none_or(|member| !member.was_asked_since(asked.began_ms()));
-                if is_final && found.is_missing_in(&ask.iter().copied().filter(is_old).collect::<Vec<_>>()) {
+                let is_old = |chat: &ChatId| {
+                    person.known(*chat).is_none_or(|member| !member.was_asked_since(asked.began_ms() - CLOCK_SKEW_MS))
+                };
+                let old: Vec<ChatId> = ask.iter().copied().filter(is_old).collect();
+                if is_final && found.is_missing_in(&old) {
                     found = Found::Unknown;
                 }
                 if !is_final && !ask.is_empty() && asked.is_behind_another(person.open()) {
@@ -162,7 +165,7 @@ impl Sender {
 }
 
 impl Asked<'_> {
-    /// When they asked (Unix milliseconds).
+    /// When they asked, by the clock of whoever took it in (Unix milliseconds).
     const fn began_ms(&self) -> i64 {
         if self.is_last { self.since_ms - PROPAGATES_MS } else { self.since_ms }
     }

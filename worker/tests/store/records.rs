@@ -139,14 +139,15 @@ async fn people_in_a_group_that_the_bot_has_long_been_out_of_are_forgotten(datab
     let member = Member { is_bot: true, ..Member::default() };
     let known = || PersonWrites { members: [(GROUP, member.clone())].into(), ..PersonWrites::default() };
     let people = async || store.count_people(GROUP).await.unwrap();
-    for (nth, is_there, left) in [(1, true, 1), (2, false, 0)] {
-        write(&store, NOW, known()).await;
-        let order = EventOrder { date: NOW / 1000, update_id: UpdateId(nth) };
-        store.admit(GROUP, &Arrival { order, by: Some(UserId(5)), is_in: is_there }).await.unwrap();
-        store.purge(NOW + 90 * DAY).await.unwrap();
+    let at_once = |nth| EventOrder { date: NOW / 1000, update_id: UpdateId(nth) };
+    let gone_ms = NOW + 90 * DAY;
+    for (nth, is_there, heard_ms, left) in [(1, true, NOW, 1), (2, false, NOW, 0), (3, false, NOW + 1, 1)] {
+        store.admit(GROUP, &Arrival { order: at_once(nth), by: Some(UserId(5)), is_in: is_there }).await.unwrap();
+        write(&store, heard_ms, known()).await;
+        store.purge(gone_ms).await.unwrap();
         assert_eq!(people().await, 1, "not yet");
-        store.purge(NOW + 90 * DAY + 1).await.unwrap();
-        assert_eq!(people().await, left, "the bot is there: {is_there}");
+        store.purge(gone_ms + 1).await.unwrap();
+        assert_eq!(people().await, left, "the bot is there: {is_there}, heard of {} ms later", heard_ms - NOW);
     }
 }
 

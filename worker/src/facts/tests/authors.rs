@@ -59,15 +59,25 @@ fn e44_who_gives_a_voice_within_our_mute_has_lifted_it_and_whatever_else_is_chan
     look(&mut member, MS + 90_000, muted(with(Permissions::TEXT)));
     assert_eq!(member.limits(mark(), MS + 90_000), now);
 
-    // All that says nothing, inviting others say, and that Ann is mute again.
+    // Inviting others, say, says nothing.
     let invites: Permissions = serde_json::from_value(serde_json::json!({"can_invite_users": true})).unwrap();
-    for before in [vec![by_us.clone()], vec![by_us, voiced]] {
-        let amended = change(ADMIN, T + 2, muted(before.last().unwrap().new_chat_member.limits), muted(with(invites)));
-        let member = after(&[before, vec![amended]].concat());
-        let theirs = Theirs { order: member.theirs.unwrap().order, limits: Limits::Free, lifted_ours: false };
-        assert_eq!(member.theirs, Some(theirs));
+    let restricted = change(ADMIN, T - 9, FREE, muted(Limits::Restricted { until: 0, left: Permissions::TEXT }));
+    for before in [vec![by_us.clone()], vec![restricted, by_us.clone()]] {
+        let amended = change(ADMIN, T + 2, muted(ours()), muted(with(invites)));
+        let member = after(&[before.clone(), vec![amended]].concat());
+        assert_eq!(member.theirs, after(&before).theirs, "what it covers is covered");
         assert!(member.limits(mark(), MS + 2_000).ours);
     }
+
+    // Who has a voice no more is silenced by whoever has given it, not by us.
+    let silenced = change(ADMIN, T + 2, muted(with(Permissions::TEXT)), muted(ours()));
+    let member = after(&[by_us.clone(), voiced, silenced]);
+    let theirs = Limits::Restricted { until: until + 1, left: Permissions::NONE };
+    assert_eq!(member.imposed(mark(), MS).map(|imposed| (imposed.limits, imposed.lifted_ours)), Some((theirs, false)));
+
+    // As an earlier version wrote it down.
+    let theirs = Theirs { order: order(T + 2, 2), limits: ours(), lifted_ours: false };
+    assert_eq!(Member { theirs: Some(theirs), ..after(&[by_us]) }.imposed(mark(), MS), None);
 }
 
 #[test]

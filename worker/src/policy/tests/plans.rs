@@ -261,7 +261,7 @@ proptest! {
         if plan.act == Some(Act::Mute) {
             prop_assert_eq!(&decision, &RESTRICTED);
         }
-        if theirs.is_some_and(|theirs| theirs.restricts_at(T)) {
+        if theirs.is_some_and(|theirs| theirs.restricts_at(T) && theirs != ours()) {
             prop_assert!(matches!(plan.act, None | Some(Act::Restore)));
         }
         prop_assert!(plan.act.is_none() || plan.act != call, "what is on its way is not sent again");

@@ -427,14 +427,15 @@ impl Store for SqlStore {
     }
 
     async fn purge(&self, now_ms: i64) -> Result<(), StoreError> {
-        // Those in chats that no rule concerns, and in groups that the bot was put out of and not back in for as long as records are
-        // kept (E76), but for whom we have muted there and who is an exception.
+        // Those in chats that no rule concerns, and in groups that the bot was put out of, where nobody was heard of for as long as
+        // records are kept (E76), but for whom we have muted there and who is an exception.
         let people = match self.database.dialect {
             Dialect::Postgres => {
                 "DELETE FROM members m WHERE bot_id = $1 AND seen_ms < $2 AND (chat_id NOT IN
                     (SELECT group_id FROM links WHERE bot_id = $1 AND enabled = 1
                      UNION SELECT channel_id FROM links WHERE bot_id = $1 AND enabled = 1)
-                    OR chat_id IN (SELECT chat_id FROM group_owners WHERE bot_id = $1 AND present = 0 AND at_ms < $3))
+                    OR chat_id IN (SELECT chat_id FROM group_owners WHERE bot_id = $1 AND present = 0 AND at_ms < $3)
+                        AND NOT EXISTS (SELECT 1 FROM members o WHERE o.bot_id = $1 AND o.chat_id = m.chat_id AND o.seen_ms >= $3))
                     AND facts::json -> 'allowed' ->> 'value' IS DISTINCT FROM 'true' AND NOT EXISTS
                     (SELECT 1 FROM ledger l WHERE l.bot_id = $1 AND l.chat_id = m.chat_id AND l.user_id = m.user_id
                         AND l.lifted_ms IS NULL)"
@@ -443,7 +444,8 @@ impl Store for SqlStore {
                 "DELETE FROM members AS m WHERE bot_id = $1 AND seen_ms < $2 AND (chat_id NOT IN
                     (SELECT group_id FROM links WHERE bot_id = $1 AND enabled = 1
                      UNION SELECT channel_id FROM links WHERE bot_id = $1 AND enabled = 1)
-                    OR chat_id IN (SELECT chat_id FROM group_owners WHERE bot_id = $1 AND present = 0 AND at_ms < $3))
+                    OR chat_id IN (SELECT chat_id FROM group_owners WHERE bot_id = $1 AND present = 0 AND at_ms < $3)
+                        AND NOT EXISTS (SELECT 1 FROM members o WHERE o.bot_id = $1 AND o.chat_id = m.chat_id AND o.seen_ms >= $3))
                     AND json_extract(facts, '$.allowed.value') IS NOT 1 AND NOT EXISTS
                     (SELECT 1 FROM ledger l WHERE l.bot_id = $1 AND l.chat_id = m.chat_id AND l.user_id = m.user_id
                         AND l.lifted_ms IS NULL)"
@@ -459,7 +461,15 @@ impl Store for SqlStore {
             ("DELETE FROM verifications WHERE bot_id = $1 AND at_ms < $2", kept_since_ms),
             ("DELETE FROM audit WHERE bot_id = $1 AND at_ms < $2", kept_since_ms),
             ("DELETE FROM ledger WHERE bot_id = $1 AND lifted_ms < $2", kept_since_ms),
-            ("DELETE FROM group_owners WHERE bot_id = $1 AND present = 0 AND at_ms < $2", kept_since_ms),
+            (
+                "UPDATE group_owners SET owner_id = 0 WHERE bot_id = $1 AND present = 0 AND at_ms < $2 AND owner_id <> 0",
+                kept_since_ms,
+            ),
+            (
+                "DELETE FROM group_owners WHERE bot_id = $1 AND present = 0 AND at_ms < $2 AND NOT EXISTS
+                    (SELECT 1 FROM members m WHERE m.bot_id = $1 AND m.chat_id = group_owners.chat_id)",
+                kept_since_ms,
+            ),
             ("DELETE FROM buttons WHERE bot_id = $1 AND expires_ms < $2", now_ms),
             ("DELETE FROM allowances WHERE bot_id = $1 AND began_ms < $2", now_ms - HELD_MS),
             (
