@@ -315,8 +315,9 @@ impl<'a> Person<'a> {
                 let intent = Intent::Prompt { group, topic };
                 self.writes.put.push(Put { intent, not_before_ms, urgency: self.urgency });
             }
-            let free =
-                matches!(verdict.decision, Decision::Free | Decision::HandsOff(Reason::Exempt | Reason::Suspended));
+            // The cache knows no end: whoever is free for a while only (E34) is judged by what is stored.
+            let free = verdict.ask.is_empty()
+                && matches!(verdict.decision, Decision::Free | Decision::HandsOff(Reason::Exempt | Reason::Suspended));
             verdicts.push(CacheVerdict {
                 group,
                 user: self.user,

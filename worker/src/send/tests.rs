@@ -552,6 +552,28 @@ async fn the_cache_acquits_nobody_of_a_rule_that_has_just_begun() {
 }
 
 #[tokio::test]
+async fn e34_the_cache_acquits_nobody_who_may_stay_for_a_while_only() {
+    let database = database().await;
+    let sender =
+        sender(&database, Arc::new(Telegram { status: 200, body: "", calls: AtomicUsize::new(0), breaks: None }));
+    protect(&sender, &[CHANNEL]).await;
+    let mut give_grace = |view: &ChatView| {
+        let mut facts = view.chat.facts.clone();
+        facts.settings.change(UpdateId(9), NOW, |settings| settings.grace_s = 3_600);
+        ChatWrites { facts: Some(facts), ..ChatWrites::default() }
+    };
+    sender.handler.store.with_chat(GROUP, "", NOW, &mut give_grace).await.unwrap();
+    let acquits_ann = async || sender.handler.cache.acquitted(BOT, &[(GROUP, ANN)]).await.unwrap();
+    for (update_id, chat, status, acquitted) in
+        [(20, CHANNEL, "member", true), (21, GROUP, "member", true), (22, CHANNEL, "left", false)]
+    {
+        take_in(&sender, update_id, chat, ANN.0, status).await;
+        sender.handler.tell_cache(GROUP).await.unwrap();
+        assert_eq!(acquits_ann().await, [acquitted], "{status} in {chat}");
+    }
+}
+
+#[tokio::test]
 async fn a_protected_group_that_nobody_sweeps_is_swept_within_a_day() {
     let database = database().await;
     let telegram = Arc::new(Telegram { status: 200, body: "", calls: AtomicUsize::new(0), breaks: None });
