@@ -91,9 +91,9 @@ mod tests {
             messages were deleted, in one message at most every five seconds; deletions of one person's messages that follow each\n\
             other are one line. Under it are buttons for each person: *Free* lifts our mute until they leave, and leaves what an\n\
             administrator had imposed before, *Exempt* lets them write without having joined (as `/allow`), *Ban* bans them for\n\
-            good. They work for a week, for administrators of the group, looked up afresh each time. A log chat that does not let the bot write is\n\
-            told nothing more, and the group is told so once; setting it anew begins again. What could not be told for a day is\n\
-            told no more, and names are kept only until they are told, for a day at most.\n";
+            good. They work for a week, for administrators of the group, looked up afresh each time. A log chat that does not\n\
+            let the bot write is told nothing more, and the group is told so once; setting it anew begins again. What could not\n\
+            be told for a day is told no more, and names are kept only until they are told, for a day at most.\n";
         page + "\n## What `/forget_me` erases\n\n\
             What is known about the asker in every chat, the messages of theirs that wait for a decision, lifted entries of the\n\
             ledger and their links. Entries of the verification log and of the audit trail stay, without whom they were about\n\

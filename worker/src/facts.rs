@@ -251,16 +251,18 @@ impl Member {
         } else {
             // E87: whoever is promoted and demoted again is subject to the rule like everybody else.
             let lifted_ours = limits.leave_a_voice() && mark.is_on(old.limits) && !standing.is_admin();
-            match limits {
+            if mark.is_on(limits) && mark.is_on(old.limits) {
                 // What else they change of a mute of ours leaves it ours.
-                limits if mark.is_on(limits) && mark.is_on(old.limits) => {}
+                return;
+            }
+            let limits = match limits {
                 // Who had a voice within it and has none any more is silenced by them; only the end is as we had set it.
                 Limits::Restricted { until, left } if mark.is_on(limits) => {
-                    let limits = Limits::Restricted { until: until + 1, left };
-                    newest(&mut self.theirs, Theirs { order, limits, lifted_ours }, |t| t.order);
+                    Limits::Restricted { until: until + 1, left }
                 }
-                limits => newest(&mut self.theirs, Theirs { order, limits, lifted_ours }, |t| t.order),
-            }
+                limits => limits,
+            };
+            newest(&mut self.theirs, Theirs { order, limits, lifted_ours }, |t| t.order);
         }
     }
 
@@ -410,7 +412,8 @@ impl Member {
         self.allowed.as_ref().is_some_and(|allowed| allowed.value)
     }
 
-    /// What somebody else has imposed on them at `now_ms`. What has our mark is not theirs, whatever an earlier version took it for.
+    /// What somebody else has imposed on them at `now_ms`. What has our mark is not theirs, whatever an earlier version took it
+    /// for.
     #[must_use]
     pub fn imposed(&self, mark: Mark, now_ms: i64) -> Option<Theirs> {
         self.theirs.filter(|theirs| theirs.limits.restricts_at(now_ms / 1000) && !mark.is_on(theirs.limits))

@@ -194,7 +194,7 @@ impl Sender {
             Ok(_) | Err(ErrorClass::AlreadyDone) => {
                 self.handler
                     .with_person(user, group, None, &claim.trace_id, |mut person| {
-                        if let Some(call) = &mut person.member(group).call {
+                        if let Some(call) = person.member(group).call.as_mut().filter(|call| call.act == Act::Restore) {
                             call.answered = true;
                         }
                         person.writes.verifications.push(Verification { group, outcome: "banned" });
@@ -272,7 +272,9 @@ impl Sender {
                     member.theirs = before.theirs.filter(|before| before.order != order_of(press));
                     member.restored = before.restored;
                 }
-                member.call_failed(now_ms);
+                if member.call.is_some_and(|call| call.act == Act::Restore) {
+                    member.call_failed(now_ms);
+                }
                 person.finish(group)
             })
             .await?;

@@ -348,8 +348,8 @@ impl Texts {
             Found::Missing(all) => Found::Missing(all[..count].to_vec()),
             other => other.clone(),
         };
-        let fewer = (1..count).rev().map(|count| self.found(&first(count), channels) + " …");
-        fewer.into_iter().find(fits).unwrap_or_else(|| cut(&whole, ANSWER_CHARS))
+        let mut fewer = (1..count).rev().map(|count| self.found(&first(count), channels) + " …");
+        fewer.find(fits).unwrap_or_else(|| cut(&whole, ANSWER_CHARS))
     }
 
     /// What a check came to.
